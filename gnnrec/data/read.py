@@ -1,0 +1,42 @@
+"""Open a file of events in any supported format; the format is found by content first, by suffix second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gnnrec.data.delimited import open_delimited
+from gnnrec.data.formats import DEFAULT_MAX_BYTES, Blob, load
+from gnnrec.data.jsonlines import open_jsonlines
+from gnnrec.data.parquet import open_parquet
+from gnnrec.data.rows import Table
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How to read: what the user declared about a file (None: infer and say so)."""
+
+    delimiter: str | None = None
+    header: bool | None = None
+    encoding: str = "utf-8"
+    max_bytes: int = DEFAULT_MAX_BYTES
+    known: frozenset[str] = frozenset()
+    multiline: bool = False
+
+
+def open_table(path: Path, how: How | None = None) -> tuple[Table, Blob]:
+    """Return the opened table and the bytes it stands on.
+
+    Raises:
+        GnnrecError: the file cannot be read as rows; the message says why and what to do.
+    """
+    how = how or How()
+    blob = load(path, how.max_bytes)
+    if blob.kind == "parquet":
+        return open_parquet(blob, how.max_bytes), blob
+    if blob.kind == "json":
+        return open_jsonlines(blob, how.encoding), blob
+    if how.delimiter is None and blob.data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}:
+        return open_jsonlines(blob, how.encoding), blob
+    known = set(how.known)
+    return open_delimited(blob, how.delimiter, how.header, how.encoding, known, how.multiline), blob

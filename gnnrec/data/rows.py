@@ -1,0 +1,88 @@
+"""Raw rows as a reader hands them on: every cell a string, every lost row counted with examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import polars as pl
+
+from gnnrec.errors import one_line
+
+EXAMPLES = 5
+ROW = "\x00row"
+"""Name of the column that holds the physical row number; no file can have a column of this name."""
+
+
+def raw(name: str) -> str:
+    """Return the name under which a column of the file travels, so that it cannot be taken for a role."""
+    return f"\x00raw:{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row that was set aside: where it stands and what it says."""
+
+    file: str
+    row: int
+    value: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts rows set aside by reason and keeps the first few of each as examples."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
+
+    def add(self, reason: str, count: int, found: Iterable[Example]) -> None:
+        """Count `count` more rows for `reason`."""
+        if not count:
+            return
+        self.counts[reason] = self.counts.get(reason, 0) + count
+        kept = self.examples.setdefault(reason, [])
+        for example in found:
+            if len(kept) >= EXAMPLES:
+                return
+            kept.append(Example(example.file, example.row, one_line(example.value)[:80]))
+
+    def merge(self, other: Tally) -> None:
+        """Add everything `other` counted."""
+        for reason, count in other.counts.items():
+            self.add(reason, count, other.examples[reason])
+
+    def total(self) -> int:
+        """Return the number of rows set aside."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one file: chosen columns as strings plus `ROW`, and the rows that have no such shape."""
+
+    frame: pl.DataFrame
+    rows_read: int
+    aside: Tally
+
+
+class Table(Protocol):
+    """A file that was opened and whose columns are known."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Column names in file order; positions as text when the file has no header."""
+
+    @property
+    def headerless(self) -> bool:
+        """Whether names are positions."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was inferred."""
+
+    def first(self) -> dict[str, str]:
+        """Return the first row, for inference from its values."""
+
+    def rows(self, names: Sequence[str]) -> Rows:
+        """Return the columns `names` of all rows."""

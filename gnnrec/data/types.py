@@ -1,0 +1,117 @@
+"""The types that cross module borders: events, what a strategy may see of an increment, and the stream.
+
+Letters: n events, u users, i items, t increments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from gnnrec.data.synthetic import Oracle
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Keys = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Interactions:
+    """Events as columns of shape [n], sorted by time; users and items are row numbers, `time` is in seconds."""
+
+    user: Ints
+    item: Ints
+    value: Floats
+    time: Floats
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, index: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Interactions:
+        """Return the events at `index` (a slice gives views, not copies)."""
+        return Interactions(self.user[index], self.item[index], self.value[index], self.time[index])
+
+    @staticmethod
+    def concat(parts: Sequence[Interactions]) -> Interactions:
+        """Return the events of all parts, in the order given."""
+        if not parts:
+            return Interactions.empty()
+        return Interactions(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Interactions)))
+
+    @staticmethod
+    def empty() -> Interactions:
+        """Return no events."""
+        return Interactions(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything a strategy may ever see of an increment: no test field.
+
+    Attributes:
+        index: t, 0 for the base.
+        train: events to fit on.
+        valid: events to select on (early stopping, blend); never fitted on.
+        arrived: events that enter graph, tables and counters before the fit (those of `train` not absorbed earlier).
+        folded: events absorbed once selection is over (`valid`, or none under ``evaluation.graph=strict``).
+        num_users, num_items: numbered nodes after this increment; numbers below belong to absorbed nodes.
+        user_key, item_key: [num_users], [num_items] hashes of external ids; seeds of initial rows.
+    """
+
+    index: int
+    train: Interactions
+    valid: Interactions
+    arrived: Interactions
+    folded: Interactions
+    num_users: int
+    num_items: int
+    user_key: Keys
+    item_key: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """What the experiment holds of an increment.
+
+    Attributes:
+        observed: the part a strategy sees.
+        test: the held-out slice, scored for the R matrix (empty under ``stream.split=next_half``, where R is n/a).
+        upcoming: events the model that absorbed 0..t is scored on before it sees any of them (`next`); empty for the last.
+    """
+
+    observed: Observed
+    test: Interactions
+    upcoming: Interactions
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A log cut into increments, with the external ids of its numbers.
+
+    Attributes:
+        increments: base first.
+        users, items: external ids in number order; ids that are never absorbed come after all that are.
+        feedback: "explicit" or "implicit".
+        positive_from: smallest value that counts as relevant; None: every event does.
+        has_test: whether increments have test slices, so that the R matrix exists.
+        titles: item id -> title, where given.
+        fingerprint: hash of every row and boundary; two runs compare only if theirs agree.
+        notes: what was inferred or is unusual, to be printed once.
+        oracle: the known truth of a simulated world.
+    """
+
+    increments: tuple[Increment, ...]
+    users: NDArray[np.object_]
+    items: NDArray[np.object_]
+    feedback: str
+    positive_from: float | None
+    has_test: bool
+    titles: dict[str, str]
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+    oracle: Oracle | None = None

@@ -1,0 +1,127 @@
+"""Collects what a run measures as frames: the tidy results, per-user metrics, predicted values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from gnnrec.data.types import Interactions, Stream
+from gnnrec.evaluation.evaluate import Evaluation, Row, Settings, evaluate
+from gnnrec.evaluation.results import SCHEMA
+from gnnrec.evaluation.world import World
+from gnnrec.models.scorers import Scorer
+
+AHEAD = 4
+"""R[t, k] is measured for k ≤ t + 4: enough for the staleness curve."""
+
+PER_USER = pl.Schema(
+    {
+        "strategy": pl.String(),
+        "scorer": pl.String(),
+        "seed": pl.Int64(),
+        "trained_to": pl.Int64(),
+        "evaluated_on": pl.Int64(),
+        "user": pl.String(),
+        "known": pl.Boolean(),
+        "relevant": pl.Int64(),
+        "recall@20": pl.Float64(),
+        "ndcg@20": pl.Float64(),
+    }
+)
+PREDICTIONS = pl.Schema(
+    {
+        "strategy": pl.String(),
+        "scorer": pl.String(),
+        "seed": pl.Int64(),
+        "trained_to": pl.Int64(),
+        "true": pl.Float64(),
+        "predicted": pl.Float64(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Whose rows these are: experiment, strategy, and seed (None: a reference row)."""
+
+    experiment: str
+    strategy: str
+    seed: int | None
+
+
+@dataclass(slots=True)
+class Record:
+    """The frames of one run so far."""
+
+    name: Name
+    results: list[pl.DataFrame] = field(default_factory=list)
+    per_user: list[pl.DataFrame] = field(default_factory=list)
+    predictions: list[pl.DataFrame] = field(default_factory=list)
+
+    def add(self, scorer: str, trained_to: int, evaluated_on: int, split: str, rows: Iterable[Row]) -> None:
+        """Append rows of the table."""
+        name = self.name
+        key = (name.experiment, name.strategy, scorer, name.seed, trained_to, evaluated_on, split)
+        data = [(*key, *row) for row in rows]
+        self.results.append(pl.DataFrame(data, schema=SCHEMA, orient="row"))
+
+    def add_next(self, scorer: str, trained_to: int, found: Evaluation, stream: Stream) -> None:
+        """Append a score on the increment to come: rows, per-user metrics, predicted values."""
+        self.add(scorer, trained_to, trained_to + 1, "next", found.rows)
+        name = self.name
+        who = {"strategy": name.strategy, "scorer": scorer, "seed": name.seed, "trained_to": trained_to}
+        if found.per_user:
+            users = {
+                **who,
+                "evaluated_on": trained_to + 1,
+                "user": stream.users[found.user].astype(str),
+                "known": found.known,
+                "relevant": found.relevant,
+                **{m: found.per_user[m] for m in ("recall@20", "ndcg@20")},
+            }
+            self.per_user.append(pl.DataFrame(users, schema=PER_USER))
+        if len(found.predicted):
+            values = {**who, "true": found.truth, "predicted": found.predicted}
+            self.predictions.append(pl.DataFrame(values, schema=PREDICTIONS))
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """Return the tables by name."""
+        parts = {
+            "results": (self.results, SCHEMA),
+            "per_user": (self.per_user, PER_USER),
+            "predictions": (self.predictions, PREDICTIONS),
+        }
+        return {n: pl.concat(frames) if frames else pl.DataFrame(schema=s) for n, (frames, s) in parts.items()}
+
+    @staticmethod
+    def of(name: Name, frames: dict[str, pl.DataFrame]) -> Record:
+        """Return a record that goes on from saved frames, under this name."""
+        own = {"experiment": name.experiment, "strategy": name.strategy, "seed": name.seed}
+        named = {
+            n: f.with_columns(pl.lit(v).cast(f.schema[c]).alias(c) for c, v in own.items() if c in f.columns)
+            for n, f in frames.items()
+        }
+        return Record(name, *([named[n]] for n in ("results", "per_user", "predictions")))
+
+
+def score_round(
+    record: Record, scorers: dict[str, Scorer], t: int, stream: Stream, worlds: list[World], measure: Settings
+) -> None:
+    """Score the model that absorbed 0..t: on the increment to come, and row t of R on the test slices around it."""
+    for name, scorer in scorers.items():
+        upcoming = stream.increments[t].upcoming
+        if len(upcoming):
+            record.add_next(name, t, evaluate(scorer, upcoming, worlds[t], measure), stream)
+        for k, test in _tests(stream, t):
+            found = evaluate(scorer, test, worlds[k], measure, segments=False)
+            record.add(name, t, k, "test", found.rows)
+
+
+def _tests(stream: Stream, t: int) -> Iterable[tuple[int, Interactions]]:
+    if not stream.has_test:
+        return
+    for k in range(min(t + AHEAD, len(stream.increments) - 1) + 1):
+        if len(stream.increments[k].test):
+            yield k, stream.increments[k].test

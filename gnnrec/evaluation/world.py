@@ -1,0 +1,58 @@
+"""The world at t: what the stream has absorbed up to an increment, one and the same for every row of a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gnnrec.data.types import Floats, Ints, Observed, Stream
+from gnnrec.graph.bipartite import BipartiteGraph
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Known nodes, masks and popularity after increment `index`.
+
+    Attributes:
+        num_users, num_items: known nodes.
+        seen: absorbed pairs; a user's are masked.
+        popularity: [i] absorbed events per item.
+        recent: [u] whether the user has an absorbed event in this increment.
+    """
+
+    index: int
+    num_users: int
+    num_items: int
+    seen: BipartiteGraph
+    popularity: Floats
+    recent: NDArray[np.bool_]
+
+    def thirds(self) -> Ints:
+        """Return 0 (head), 1 (middle) or 2 (tail) per item by absorbed popularity, [i]; equal counts by number."""
+        rank = np.empty(self.num_items, np.int64)
+        rank[np.argsort(-self.popularity, kind="stable")] = np.arange(self.num_items)
+        return rank * 3 // max(self.num_items, 1)
+
+
+def worlds(stream: Stream) -> list[World]:
+    """Return the world after each increment; their graphs share segments."""
+    result: list[World] = []
+    seen, popularity = BipartiteGraph.empty(), np.zeros(0)
+    for increment in stream.increments:
+        new = increment.observed
+        for events in (new.arrived, new.folded):
+            seen = seen.extend(events, new.num_users, new.num_items)
+        popularity = np.pad(popularity, (0, new.num_items - len(popularity))) + sum(
+            np.bincount(events.item, minlength=new.num_items) for events in (new.arrived, new.folded)
+        )
+        result.append(World(new.index, new.num_users, new.num_items, seen, popularity, _recent(new)))
+    return result
+
+
+def _recent(new: Observed) -> NDArray[np.bool_]:
+    recent = np.zeros(new.num_users, bool)
+    for events in (new.train, new.arrived, new.folded):
+        recent[events.user] = True
+    return recent

@@ -1,0 +1,3 @@
+"""The growing graph and message passing over it."""
+
+from gnnrec.graph.bipartite import BipartiteGraph as BipartiteGraph

@@ -1,0 +1,259 @@
+"""The learner: an encoder and an objective with the graph they live on, how to fit them, and what it has cost."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnrec.data.types import Interactions, Keys, Observed
+from gnnrec.evaluation.choose import choose_weights
+from gnnrec.evaluation.evaluate import Row, Settings, evaluate
+from gnnrec.evaluation.select import selector
+from gnnrec.evaluation.world import World
+from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.graph.views import Accumulated, View
+from gnnrec.models.blend import BlendScorer, Grid, Weights
+from gnnrec.models.embeddings import Embeddings, Table, random_rows
+from gnnrec.models.encoders import Encoder
+from gnnrec.models.initial import Initial, TwoHopMean
+from gnnrec.models.objectives import Batch, Objective
+from gnnrec.models.scorers import ModelScorer
+from gnnrec.models.statistics import Statistics
+from gnnrec.seeds import derive
+from gnnrec.training.fit import FitLog, OnEpoch, run_fit
+from gnnrec.training.module import Moments, Penalty, RecommendationModule
+from gnnrec.training.sampling import EpochBatches
+from gnnrec.training.settings import FitSettings
+
+
+@dataclass(slots=True)
+class Cost:
+    """What the learner has done since the counter was last cleared.
+
+    Attributes:
+        steps: optimiser steps.
+        triplets: events seen in training, repeats counted.
+        edges: directed edges × layers × (forward + backward).
+    """
+
+    steps: int = 0
+    triplets: int = 0
+    edges: int = 0
+
+
+def no_penalty(z: Embeddings, batch: Batch) -> float:
+    """Add nothing to the loss."""
+    return 0.0
+
+
+class Learner:
+    """A model that grows.
+
+    Args:
+        encoder, objective: without rows; copies are kept for cold restarts.
+        fit: how to fit an increment.
+        base_fit: how to fit the base; as an increment where None.
+        view: which edges carry messages.
+        initial: rows of new nodes.
+        grid: settings the blend chooses from.
+        measure: how valid is scored.
+        trainer: arguments of Lightning's Trainer.
+        seed: of initial rows, order and negatives.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        objective: Objective,
+        fit: FitSettings | None = None,
+        base_fit: FitSettings | None = None,
+        view: View | None = None,
+        initial: Initial | None = None,
+        grid: Grid | None = None,
+        measure: Settings | None = None,
+        trainer: dict[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._pristine = copy.deepcopy((encoder, objective))
+        self.encoder, self.objective = encoder, objective
+        self.fit_settings, self.base_fit = fit or FitSettings(), base_fit or fit or FitSettings()
+        self.view, self.initial = view or Accumulated(), initial or TwoHopMean()
+        self.grid, self.measure = grid or Grid(), measure or Settings()
+        self.trainer, self.seed = trainer or {"accelerator": "cpu"}, seed
+        self.graph = self.seen = BipartiteGraph.empty()
+        self.statistics = Statistics(self.grid.half_life)
+        self.user_key: Keys = np.empty(0, np.uint64)
+        self.item_key: Keys = np.empty(0, np.uint64)
+        self.weights, self.moments = Weights(), Moments()
+        self.index, self.cost, self.log = -1, Cost(), FitLog()
+        self.valid_rows: dict[str, list[Row]] = {}
+        self.on_epoch: OnEpoch | None = None
+        self._valid = Interactions.empty()
+        self._z: Embeddings | None = None
+
+    # Growing ------------------------------------------------------------------------------------------------------
+
+    def extend(self, new: Observed) -> None:
+        """Let the increment's training edges into the graph and give its nodes rows; `new.valid` stays outside."""
+        self._open(new)
+        self._grow(new.arrived)
+
+    def absorb(self, new: Observed) -> None:
+        """Select the blend on valid, then let the held-back events into graph, tables and counters."""
+        self.objective.calibrate(self.embed(), new.valid)
+        self._choose_blend(new.valid)
+        self._score_valid(new.valid)
+        self._let_in(new.folded, new.num_users, new.num_items)
+        self._grow(new.folded)
+
+    def follow(self, past: Sequence[Observed]) -> None:
+        """Take in past increments' edges and counts without rows or fits, before `load_state_dict`."""
+        for new in past:
+            self._open(new)
+            self._let_in(new.folded, new.num_users, new.num_items)
+
+    def _open(self, new: Observed) -> None:
+        self.index, self._valid = new.index, new.valid
+        self.user_key, self.item_key = new.user_key, new.item_key
+        self.graph = self.view.begin(self.graph)
+        users = max(self.seen.num_users, int(new.arrived.user.max(initial=-1)) + 1)
+        items = max(self.seen.num_items, int(new.arrived.item.max(initial=-1)) + 1)
+        self._let_in(new.arrived, users, items)
+
+    def _let_in(self, events: Interactions, num_users: int, num_items: int) -> None:
+        same = self.graph is self.seen
+        self.seen = self.seen.extend(events, num_users, num_items)
+        self.graph = self.seen if same else self.graph.extend(events, num_users, num_items)
+        self.statistics.absorb(events, num_users, num_items)
+        self._z = None
+
+    def _grow(self, events: Interactions) -> None:
+        """Append rows of nodes that have none: the policy's where neighbours allow it, else seeded random ones."""
+        old = self.encoder.user.weight.detach(), self.encoder.item.weight.detach()
+        random = self._random_rows(len(old[0]), len(old[1]))
+        self.encoder.grow(*self.initial.rows(random, old, self.seen))
+        self.objective.grow(events, self.seen.num_users, self.seen.num_items)
+
+    def _random_rows(self, users: int, items: int) -> tuple[Tensor, Tensor]:
+        """Return rows of users and items numbered from these on."""
+        width, scale = self.encoder.width, self.encoder.scale
+        user = self.user_key[users : self.seen.num_users], derive(self.seed, "user")
+        item = self.item_key[items : self.seen.num_items], derive(self.seed, "item")
+        return random_rows(*user[:1], width, user[1], scale), random_rows(*item[:1], width, item[1], scale)
+
+    def reset(self, history: Interactions) -> None:
+        """Forget every weight: random rows for all nodes, biases from `history`."""
+        self.encoder, self.objective = copy.deepcopy(self._pristine)
+        self.encoder.grow(*self._random_rows(0, 0))
+        self.objective.grow(history, self.seen.num_users, self.seen.num_items)
+        self.moments, self._z = {}, None
+
+    # Fitting ------------------------------------------------------------------------------------------------------
+
+    def fit(self, events: Interactions, penalty: Penalty = no_penalty, epochs: int | None = None) -> FitLog:
+        """Fit on `events`, stopping early on the increment's valid events; no events, no change.
+
+        Args:
+            events: what to fit on.
+            penalty: added to the loss.
+            epochs: most passes; as set in the fit settings where None.
+        """
+        settings = self.base_fit if self.index == 0 else self.fit_settings
+        settings = settings if epochs is None else replace(settings, max_epochs=epochs)
+        self.objective.refit(events)
+        select = selector(self.objective, self._valid, self.seen, self.measure)
+        carried = self.moments if settings.optimiser_state == "carry" else {}
+        module = RecommendationModule(
+            self.encoder, self.objective, self.graph, settings.lr, penalty, select, carried
+        )
+        seed = derive(self.seed, self.index, "fit")
+        batches = EpochBatches(events, self.seen, settings.batch_size, self.measure.positive_from, seed)
+        self.log = run_fit(module, batches, settings, self.trainer, seed, self.on_epoch)
+        self.moments = module.moments if settings.optimiser_state == "carry" else {}
+        self._count(self.log, select is not None)
+        self._z = None
+        return self.log
+
+    def _count(self, log: FitLog, selects: bool) -> None:
+        hop = 2 * self.graph.num_edges * self.encoder.layers
+        self.cost.steps += log.steps
+        self.cost.triplets += log.triplets
+        self.cost.edges += hop * (2 * log.steps + (len(log.epochs) if selects else 0))
+
+    def _choose_blend(self, valid: Interactions) -> None:
+        chosen = choose_weights(self.scorer(), self.statistics, valid, self._world(), self.measure, self.grid)
+        # Without a valid event there is nothing to choose by; the last choice stands.
+        self.weights = chosen or self.weights
+
+    def _score_valid(self, valid: Interactions) -> None:
+        """Keep the selected model's metrics on valid; tuning compares settings by them."""
+        for name, scorer in (("model", self.scorer()), ("blend", self.blend_scorer())):
+            self.valid_rows[name] = evaluate(scorer, valid, self._world(), self.measure, segments=False).rows
+
+    def _world(self) -> World:
+        users, items = self.seen.num_users, self.seen.num_items
+        return World(self.index, users, items, self.seen, self.statistics.popularity.total, np.zeros(users, bool))
+
+    # Serving ------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def embed(self) -> Embeddings:
+        """Return embeddings of the present graph, propagated once and kept until something changes."""
+        if self._z is None:
+            self.encoder.eval()
+            self._z = self.encoder(self.graph)
+            self.encoder.train()
+            self.cost.edges += 2 * self.graph.num_edges * self.encoder.layers
+        return self._z
+
+    def scorer(self) -> ModelScorer:
+        """Return the model alone as a row of the table."""
+        return ModelScorer(self.embed(), self.objective, self.statistics, self.seen.degree_user.numpy() > 0)
+
+    def blend_scorer(self) -> BlendScorer:
+        """Return the model under the blend head as a row of the table."""
+        return BlendScorer(self.scorer(), self.statistics, self.weights)
+
+    # State --------------------------------------------------------------------------------------------------------
+
+    def fork(self) -> Learner:
+        """Return a learner with copied weights that shares this one's graph."""
+        twin = copy.copy(self)
+        twin.encoder, twin.objective = copy.deepcopy((self.encoder, self.objective))
+        twin.statistics, twin.cost = copy.deepcopy(self.statistics), Cost()
+        return twin
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return every tensor that the next update needs beside the graph."""
+        parts = {"encoder": self.encoder, "objective": self.objective}
+        state = {f"{part}.{name}": x for part, module in parts.items() for name, x in module.state_dict().items()}
+        moments = {f"moments.{n}.{k}": v for n, m in self.moments.items() for k, v in m.items()}
+        return {name: x.detach().clone().contiguous() for name, x in {**state, **moments}.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Become the learner whose `state_dict` this is; tables take the sizes they had."""
+        for part, module in (("encoder", self.encoder), ("objective", self.objective)):
+            own = {n.removeprefix(f"{part}."): x for n, x in state.items() if n.startswith(f"{part}.")}
+            for name, table in module.named_modules():
+                if isinstance(table, Table):
+                    table.replace(own[f"{name}.weight"])
+            module.load_state_dict(own)
+        self.moments = {}
+        for name, x in state.items():
+            if name.startswith("moments."):
+                parameter, key = name.removeprefix("moments.").rsplit(".", 1)
+                self.moments.setdefault(parameter, {})[key] = x.clone()
+        self._z = None
+
+    @property
+    def bytes_kept(self) -> int:
+        """Bytes that must be stored for the next update: weights, moments, edges, counters."""
+        tensors = sum(x.nbytes for x in self.state_dict().values())
+        views = {id(g): g.nbytes for g in (self.graph, self.seen)}
+        return tensors + sum(views.values()) + self.statistics.nbytes

@@ -1,0 +1,34 @@
+"""What every encoder has: two growing tables, and a read-out that needs the graph."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.models.embeddings import Embeddings, Table
+
+
+class Encoder(nn.Module):
+    """Turns a graph into embeddings of its users and items.
+
+    Args:
+        width: d, columns of the tables and of the read-out.
+        scale: standard deviation of random initial rows.
+    """
+
+    layers = 0
+    """Hops of message passing in one forward pass; counts the edges touched."""
+
+    def __init__(self, width: int = 64, scale: float = 0.1) -> None:
+        super().__init__()
+        self.width, self.scale = width, scale
+        self.user, self.item = Table(width), Table(width)
+
+    def grow(self, user_rows: Tensor, item_rows: Tensor) -> None:
+        """Append rows for new users [m, d] and new items [n, d]; old rows stay bit for bit."""
+        self.user.append(user_rows)
+        self.item.append(item_rows)
+
+    def forward(self, graph: BipartiteGraph) -> Embeddings:
+        """Return the embeddings of every node of `graph`."""
+        raise NotImplementedError

@@ -1,0 +1,90 @@
+"""Initial rows of new nodes: the orthogonal axis `init=two_hop_mean|random|zero|neighbour_mean`.
+
+Each policy maps (random fall-back rows, old tables, extended graph) to rows of the nodes numbered since the tables were
+last grown. "Old" nodes are those with a row; a new node without a usable neighbour gets its random row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gnnrec.data.types import Ints
+from gnnrec.graph.bipartite import BipartiteGraph
+
+Rows = tuple[Tensor, Tensor]
+
+
+class Random:
+    """N(0, scale²) rows, a function of (seed, external id)."""
+
+    def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
+        """Return the fall-back rows themselves."""
+        return random
+
+
+class Zero:
+    """Rows of zeros: after one propagation a node with edges still gets its neighbours' message."""
+
+    def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
+        """Return zeros."""
+        return torch.zeros_like(random[0]), torch.zeros_like(random[1])
+
+
+class NeighbourMean:
+    """Mean of the old neighbours' rows: a new user's is the mean of its items', and the reverse."""
+
+    def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
+        """Return one-hop means."""
+        user, _ = _neighbour_mean(_new_nodes(old[0], random[0]), old[1], graph, of_users=True)
+        item, _ = _neighbour_mean(_new_nodes(old[1], random[1]), old[0], graph, of_users=False)
+        return _filled(user, random[0]), _filled(item, random[1])
+
+
+class TwoHopMean:
+    """Mean over neighbours of the mean of their old neighbours' rows, which are nodes of the same kind.
+
+    The "2hop_mean" of the GraphSANE code line; departs from it in the fall-back, which is the node's own random row
+    rather than a mean of random nodes.
+    """
+
+    def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
+        """Return two-hop means."""
+        user = _two_hop_mean(old[0], random[0], graph, of_users=True)
+        return user, _two_hop_mean(old[1], random[1], graph, of_users=False)
+
+
+def _two_hop_mean(old: Tensor, random: Tensor, graph: BipartiteGraph, of_users: bool) -> Tensor:
+    position, neighbour = graph.neighbours(_new_nodes(old, random), of_users)
+    middle, back = np.unique(neighbour, return_inverse=True)
+    mean, known = _neighbour_mean(middle, old, graph, not of_users)
+    keep = known[back]
+    return _filled(_mean(position[keep], mean[torch.from_numpy(back[keep])], len(random)), random)
+
+
+def _neighbour_mean(node: Ints, rows: Tensor, graph: BipartiteGraph, of_users: bool) -> tuple[Tensor, NDArray[np.bool_]]:
+    """Return the mean row of each node's neighbours that have one, [n, d], and which nodes have such a neighbour, [n]."""
+    position, neighbour = graph.neighbours(node, of_users)
+    keep = neighbour < len(rows)
+    mean = _mean(position[keep], rows[torch.from_numpy(neighbour[keep]).to(rows.device)], len(node))
+    return mean, np.bincount(position[keep], minlength=len(node)) > 0
+
+
+def _mean(position: Ints, rows: Tensor, size: int) -> Tensor:
+    """Return the mean of `rows` by position, [size, d]; NaN where there is none."""
+    at = torch.from_numpy(position).to(rows.device)
+    total = rows.new_zeros(size, rows.shape[1]).index_add_(0, at, rows)
+    return total / torch.bincount(at, minlength=size).unsqueeze(1)
+
+
+def _filled(rows: Tensor, fallback: Tensor) -> Tensor:
+    return torch.where(rows.isnan(), fallback.to(rows), rows)
+
+
+def _new_nodes(old: Tensor, new: Tensor) -> Ints:
+    return np.arange(len(old), len(old) + len(new))
+
+
+Initial = Random | Zero | NeighbourMean | TwoHopMean

@@ -1,0 +1,207 @@
+"""Objectives turn embeddings into a loss, ranking scores and expected values: `bpr`, `rating`, `joint`.
+
+Letters: n events of a batch, u users, i items, d width.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gnnrec.data.types import Interactions, Ints
+from gnnrec.models.bias import BiasTerms
+from gnnrec.models.embeddings import Embeddings
+
+
+class Batch(NamedTuple):
+    """Events of one step, columns [n]: value is the rating, `positive` whether it counts as relevant, `negative` an item."""
+
+    user: Tensor
+    item: Tensor
+    value: Tensor
+    positive: Tensor
+    negative: Tensor
+
+
+class Objective(nn.Module):
+    """What every objective has.
+
+    Attributes:
+        predicts_values: False: MSE is n/a, never a wrong number.
+        selects_by: the valid metric that decides early stopping, "ndcg" or "mse".
+        l2: weight of the squared norm of the batch's input rows (layer 0), summed over rows, halved, divided by n.
+    """
+
+    predicts_values = False
+    selects_by = "ndcg"
+
+    def __init__(self, l2: float = 1e-4) -> None:
+        super().__init__()
+        self.l2 = l2
+
+    def grow(self, events: Interactions, num_users: int, num_items: int) -> None:
+        """Make room for new nodes whose events are among `events`."""
+
+    def refit(self, events: Interactions) -> None:
+        """Solve, at the start of a fit, what has a closed form."""
+
+    def calibrate(self, z: Embeddings, events: Interactions) -> None:
+        """Choose on valid, at the end of a fit, what is chosen there."""
+
+    def forward(self, z: Embeddings, batch: Batch) -> Tensor:
+        """Return the loss, a scalar."""
+        raise NotImplementedError
+
+    def predict(self, z: Embeddings, user: Tensor, item: Tensor) -> Tensor:
+        """Return the expected value of each pair, [n]."""
+        raise NotImplementedError
+
+    def prior(self, user: Ints, item: Ints) -> Tensor:
+        """Return what biases alone expect of each pair, numbers without a row allowed, [n]."""
+        raise NotImplementedError
+
+    def scores(self, z: Embeddings, user: Tensor) -> Tensor:
+        """Return the ranking score of every item for each user, [n, i]."""
+        return z.user[user] @ z.item.T
+
+
+class BPR(Objective):
+    """−mean log σ(<e_u, e_i> − <e_u, e_j>) over positives (Rendle et al., UAI 2009), with L2 on the batch's input rows."""
+
+    def forward(self, z: Embeddings, batch: Batch) -> Tensor:
+        """Return the loss, a scalar."""
+        return pairwise_loss(z, batch) + self.l2 * input_norm(z, batch, negatives=True)
+
+
+class _ValueHead(Objective):
+    """Expected value μ + b_u + b_i + γ · interaction(u, i), γ in [0, 1] chosen on valid.
+
+    Biases are solved, not trained (`BiasTerms`); the interaction is trained on what they leave. γ is the least-squares
+    weight on the valid events, so that an interaction that has learnt noise is turned down rather than believed.
+    """
+
+    predicts_values = True
+    trust: Tensor
+
+    def __init__(self, l2: float, shrinkage: float) -> None:
+        super().__init__(l2)
+        self.bias = BiasTerms(shrinkage)
+        self.register_buffer("trust", torch.ones(()))
+
+    def grow(self, events: Interactions, num_users: int, num_items: int) -> None:
+        """Give new nodes the shrunk mean residual of their events as bias."""
+        self.bias.grow(events, num_users, num_items)
+
+    def refit(self, events: Interactions) -> None:
+        """Re-solve the biases of the events' nodes and give the interaction its full weight."""
+        self.bias.refit(events)
+        self.trust.fill_(1.0)
+
+    @torch.no_grad()
+    def calibrate(self, z: Embeddings, events: Interactions) -> None:
+        """Set γ = Σ residual · interaction / Σ interaction², cut to [0, 1], over events on known nodes."""
+        known = (events.user < len(z.user)) & (events.item < len(z.item))
+        user, item = (torch.from_numpy(c[known]).to(z.user.device) for c in (events.user, events.item))
+        x = self.interaction(z, user, item).double()
+        residual = torch.from_numpy(events.value[known]).to(x) - self.bias(user, item).double()
+        if float(x.square().sum()) > 0:
+            self.trust.fill_(float(((residual * x).sum() / x.square().sum()).clamp(0, 1)))
+
+    def interaction(self, z: Embeddings, user: Tensor, item: Tensor) -> Tensor:
+        """Return what the embeddings add to the biases for each pair, [n]."""
+        raise NotImplementedError
+
+    def predict(self, z: Embeddings, user: Tensor, item: Tensor) -> Tensor:
+        """Return the expected value of each pair, [n]."""
+        return self.bias(user, item) + self.trust * self.interaction(z, user, item)
+
+    def prior(self, user: Ints, item: Ints) -> Tensor:
+        """Return μ plus the biases there are, [n]."""
+        return self.bias.partial(user, item)
+
+
+class Rating(_ValueHead):
+    """Mean squared error of μ + b_u + b_i + <e_u, e_i>; items are ranked by that expectation.
+
+    Args:
+        l2: weight of the input rows' norm.
+        shrinkage: of the biases, in events.
+    """
+
+    selects_by = "mse"
+
+    def __init__(self, l2: float = 1e-2, shrinkage: float = 5.0) -> None:
+        super().__init__(l2, shrinkage)
+
+    def forward(self, z: Embeddings, batch: Batch) -> Tensor:
+        """Return the loss, a scalar."""
+        error = self.predict(z, batch.user, batch.item) - batch.value
+        return error.square().mean() + self.l2 * input_norm(z, batch, negatives=False)
+
+    def interaction(self, z: Embeddings, user: Tensor, item: Tensor) -> Tensor:
+        """Return <e_u, e_i>, [n]."""
+        return (pick(z.user, user) * pick(z.item, item)).sum(1)
+
+    def scores(self, z: Embeddings, user: Tensor) -> Tensor:
+        """Return the expected value of every item for each user, [n, i]."""
+        return self.bias.all_items(user) + self.trust * (z.user[user] @ z.item.T)
+
+
+class Joint(_ValueHead):
+    """BPR and rating heads on the same embeddings, so that recall and MSE come from one model.
+
+    Ranking score <e_u, e_i>; expected value μ + b_u + b_i + <w ⊙ e_u, e_i> with a learnt w [d], 0 at the start, because
+    how much somebody likes an item and how likely they are to rate it are different products of the same tastes.
+
+    Args:
+        l2: weight of the input rows' norm.
+        rating_weight: weight of the squared error beside the BPR loss.
+        shrinkage: of the biases, in events.
+        width: d.
+    """
+
+    def __init__(
+        self, l2: float = 1e-4, rating_weight: float = 0.1, shrinkage: float = 5.0, width: int = 64
+    ) -> None:
+        super().__init__(l2, shrinkage)
+        self.rating_weight = rating_weight
+        self.taste = nn.Parameter(torch.zeros(width))
+
+    def forward(self, z: Embeddings, batch: Batch) -> Tensor:
+        """Return the loss, a scalar."""
+        error = self.predict(z, batch.user, batch.item) - batch.value
+        ranking = pairwise_loss(z, batch) + self.l2 * input_norm(z, batch, negatives=True)
+        return ranking + self.rating_weight * error.square().mean()
+
+    def interaction(self, z: Embeddings, user: Tensor, item: Tensor) -> Tensor:
+        """Return <w ⊙ e_u, e_i>, [n]."""
+        return (pick(z.user, user) * self.taste * pick(z.item, item)).sum(1)
+
+
+def for_feedback(feedback: str, width: int = 64) -> Objective:
+    """Return the default objective: `joint` for explicit feedback, `bpr` for implicit."""
+    return Joint(width=width) if feedback == "explicit" else BPR()
+
+
+def pick(table: Tensor, row: Tensor) -> Tensor:
+    """Return table[row], [n, d]; unlike indexing, its backward is a fast scatter on the CPU."""
+    return F.embedding(row, table)
+
+
+def pairwise_loss(z: Embeddings, batch: Batch) -> Tensor:
+    """Return −mean log σ(s_ui − s_uj) over the batch's positives; 0 without one."""
+    user = pick(z.user, batch.user)
+    margin = (user * (pick(z.item, batch.item) - pick(z.item, batch.negative))).sum(1)
+    weight = batch.positive.to(margin.dtype)
+    return (F.softplus(-margin) * weight).sum() / weight.sum().clamp(min=1)
+
+
+def input_norm(z: Embeddings, batch: Batch, negatives: bool) -> Tensor:
+    """Return ½ Σ ||x||² / n over the batch's input rows (He et al. 2020 regularise layer 0 only)."""
+    rows = [pick(z.input_user, batch.user), pick(z.input_item, batch.item)]
+    if negatives:
+        rows.append(pick(z.input_item, batch.negative))
+    return 0.5 * torch.stack([r.square().sum() for r in rows]).sum() / max(len(batch.user), 1)

@@ -1,0 +1,43 @@
+"""Popularity, all-time and decayed, kept exactly as events are absorbed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gnnrec.data.types import Floats, Interactions
+
+
+class Popularity:
+    """Counts of absorbed events per item, plain and decayed by age.
+
+    decayed_h(i) = Σ_{events e on i} 2^(−age(e) / h), age in absorbed events, 0 for the newest. Absorbing n events
+    multiplies what is there by 2^(−n/h), so an update costs the items and the new events, never the history.
+
+    Args:
+        half_lives: the h to keep, in absorbed events.
+    """
+
+    def __init__(self, half_lives: Sequence[float]) -> None:
+        self.total: Floats = np.zeros(0)
+        self.decayed: dict[float, Floats] = {float(h): np.zeros(0) for h in half_lives}
+
+    def absorb(self, events: Interactions, num_items: int) -> None:
+        """Add `events`, oldest first, and room for `num_items` items."""
+        self.total = _padded(self.total, num_items) + np.bincount(events.item, minlength=num_items)
+        age = np.arange(len(events) - 1, -1, -1)
+        for h, old in self.decayed.items():
+            fresh = np.bincount(events.item, np.exp2(-age / h), minlength=num_items)
+            self.decayed[h] = _padded(old, num_items) * np.exp2(-len(events) / h) + fresh
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that must be kept for the next update."""
+        return int(self.total.nbytes + sum(x.nbytes for x in self.decayed.values()))
+
+
+def _padded(values: Floats, size: int) -> Floats:
+    grown = np.zeros(size)
+    grown[: len(values)] = values
+    return grown

@@ -1,0 +1,91 @@
+"""All figures of a comparison, written as PNG; a figure without data is skipped and named in the notes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from gnnrec.errors import GnnrecError
+from gnnrec.reporting import curves, panels, style
+
+SETTING = "The mean over seeds; the band is ± one deviation. Grey dashes are reference rows, computed once."
+CAPTIONS = {
+    "next_recall_all": f"Recall of the next increment, all users, by the model that had not seen it. {SETTING}",
+    "next_recall_known": f"Recall of the next increment, users known by then only. {SETTING}",
+    "next_ndcg": f"NDCG of the next increment, all users. {SETTING}",
+    "next_mse": f"Squared error of the next increment's ratings (events whose user and item were known). {SETTING}",
+    "r_matrix": "R[t, k]: recall on the test slice of increment k by the model trained up to t. Down a column: what is "
+    "learnt (above the diagonal to it) and forgotten (below it). White: not measured.",
+    "cost_quality": "Recall against the seconds an update takes (log scale), ± deviation over seeds. On the line "
+    "nothing is both cheaper and better.",
+    "predictions": "Predicted against true values of unseen events before the first update and after the last (each "
+    "model on the increment that came next): quartiles, 5th and 95th percentile. The line is a perfect prediction.",
+    "staleness": "How recall falls with the number of increments since the last update, over the same increments for "
+    "every δ.",
+}
+
+
+def caption(path: Path) -> str:
+    """Return the caption of a figure by its file name."""
+    return next((text for name, text in CAPTIONS.items() if path.stem.startswith(name)), path.stem)
+
+
+def write_all(
+    results: pl.DataFrame,
+    summary: pl.DataFrame,
+    predictions: pl.DataFrame | None,
+    folder: Path,
+    *,
+    k: int = 20,
+    first: int = 1,
+) -> tuple[list[Path], list[str]]:
+    """Write every figure the data allow into `folder`; return their paths, and a note for each that was skipped.
+
+    Args:
+        results: the table of results.
+        summary: its summary.
+        predictions: columns strategy, when ("before" or "after" the updates), true, predicted, or as recorded by a run
+            (`trained_to` and `scorer` in place of `when`); None: no such figure.
+        folder: made if missing.
+        k: cut-off of the ranking metrics.
+        first: first increment that counts (3 after a sweep); earlier ones are drawn, not averaged.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GnnrecError(f"cannot write figures to {folder}: {error.strerror}") from error
+    paths, notes = [], []
+    for name, draw in _figures(results, summary, predictions, k, first).items():
+        with style.styled():
+            figure = draw()
+            if figure is None:
+                notes.append(f"figure {name} skipped: there are no data for it")
+            else:
+                paths.append(style.save(figure, folder / f"{name}.png"))
+    return paths, notes
+
+
+def _figures(
+    results: pl.DataFrame, summary: pl.DataFrame, predictions: pl.DataFrame | None, k: int, first: int
+) -> dict[str, Callable[[], Figure | None]]:
+    if predictions is not None and "when" not in predictions.columns:
+        predictions = panels.before_and_after(predictions)
+    look, recall = style.Look.of(results), f"recall@{k}"
+    line = partial(curves.metric_by_increment, results, look=look)
+    drawn: dict[str, Callable[[], Figure | None]] = {
+        "next_recall_all": partial(line, recall, "all", f"{recall}, all users"),
+        "next_recall_known": partial(line, recall, "known_user", f"{recall}, known users"),
+        "next_ndcg": partial(line, f"ndcg@{k}", "all", f"ndcg@{k}, all users"),
+        "next_mse": partial(line, "mse", "all", "MSE"),
+        "cost_quality": partial(panels.cost_against_quality, summary, look, k),
+    }
+    for scorer in curves.scorers_of(results):
+        safe = "".join(c if c.isalnum() else "_" for c in scorer)
+        drawn[f"r_matrix_{safe}"] = partial(panels.heat_maps, results, scorer, recall)
+    drawn["staleness"] = partial(curves.staleness, results, recall, look, first)
+    drawn["predictions"] = lambda: None if predictions is None else panels.predicted_against_true(predictions, look)
+    return drawn

@@ -1,0 +1,112 @@
+"""How every figure looks: one colour per strategy throughout a report, safe for the colour-blind, no global state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+from gnnrec.errors import one_line
+from gnnrec.evaluation.results import REFERENCE
+
+DPI = 150
+INK, MUTED, GRID = "#222222", "#6b6b6b", "#e6e6e6"
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FBF", "#8C6D1F", "#5B8C00", "#A03050")
+"""Okabe & Ito (2008) without black and yellow, then four of like lightness."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+DASHES = ((0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (3, 3)), (0, (8, 2)), (0, (2, 1, 1, 1)))
+RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "text.parse_math": False,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which colour, marker and dash a name has; the same in every figure of a report."""
+
+    strategies: tuple[str, ...]
+    references: tuple[str, ...]
+
+    @staticmethod
+    def of(results: pl.DataFrame) -> Look:
+        """Return the look of the rows of `results`, in order of appearance."""
+        names = results.select("strategy", "scorer").unique(maintain_order=True)
+        reference = pl.col("scorer") == REFERENCE
+        trained = names.filter(~reference)["strategy"].unique(maintain_order=True).to_list()
+        return Look(tuple(trained), tuple(names.filter(reference)["strategy"].to_list()))
+
+    def colour(self, strategy: str) -> str:
+        """Return the colour of a strategy; grey for reference rows."""
+        return PALETTE[self.strategies.index(strategy) % len(PALETTE)] if strategy in self.strategies else MUTED
+
+    def marker(self, strategy: str) -> str:
+        """Return the marker of a strategy, so that colour is never the only sign."""
+        return MARKERS[self.strategies.index(strategy) % len(MARKERS)] if strategy in self.strategies else ""
+
+    def line(self, strategy: str) -> dict[str, Any]:
+        """Return the line style of a row: solid with markers for strategies, grey dashes for references."""
+        if strategy in self.strategies:
+            return {"color": self.colour(strategy), "lw": 1.8, "marker": self.marker(strategy), "ms": 4}
+        dash = DASHES[self.references.index(strategy) % len(DASHES)]
+        return {"color": MUTED, "lw": 1.1, "ls": dash}
+
+
+def canvas(rows: int, columns: int, width: float, height: float, *, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `rows` × `columns` panels of so many inches each, and its axes row by row."""
+    figure = Figure(figsize=(width * columns, height * rows), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
+    return figure, list(axes.flat)
+
+
+def legend(figure: Figure, names: Iterable[str], look: Look) -> None:
+    """Put one legend outside, right of all panels."""
+    names = list(names)
+    handles = [Line2D([], [], label=label(name), **look.line(name)) for name in names]
+    if handles:
+        figure.legend(handles=handles, loc="outside right center", handlelength=2.8, labelspacing=0.7)
+
+
+def label(name: str, longest: int = 28) -> str:
+    """Return a name fit for a figure: one line, not endless."""
+    text = one_line(name)
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write `figure` as PNG."""
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    return path
+
+
+def styled() -> AbstractContextManager[None]:
+    """Return the context in which figures are drawn; the user's own settings are neither read nor changed."""
+    return rc_context(RC)

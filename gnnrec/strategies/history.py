@@ -1,0 +1,20 @@
+"""Stored events as the state of a strategy."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import torch
+
+from gnnrec.data.types import Interactions
+from gnnrec.strategies.base import State
+
+
+def to_state(events: Interactions) -> State:
+    """Return the columns as tensors."""
+    return {f.name: torch.from_numpy(getattr(events, f.name).copy()) for f in fields(Interactions)}
+
+
+def from_state(state: State) -> Interactions:
+    """Return the events whose columns these are."""
+    return Interactions(*(state[f.name].numpy() for f in fields(Interactions)))

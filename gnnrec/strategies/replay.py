@@ -1,0 +1,97 @@
+"""Replay: the increment's events together with a sample of stored older ones."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from gnnrec.data.types import Interactions, Observed
+from gnnrec.errors import GnnrecError
+from gnnrec.learner import Learner
+from gnnrec.seeds import generator
+from gnnrec.strategies.base import State, Strategy
+from gnnrec.strategies.history import from_state, to_state
+
+
+class Store(Protocol):
+    """Which of the events seen so far are stored."""
+
+    def add(self, stored: Interactions, events: Interactions, seen: int, rng: np.random.Generator) -> Interactions:
+        """Return the store after `events`, of which `seen` others came before."""
+        ...
+
+
+class Everything:
+    """Keep every event; the sample is uniform over all history."""
+
+    def add(self, stored: Interactions, events: Interactions, seen: int, rng: np.random.Generator) -> Interactions:
+        """Return the store with the events behind it."""
+        return Interactions.concat([stored, events])
+
+
+class Reservoir:
+    """Keep a uniform sample of at most `size` events (Vitter 1985, algorithm R: the n-th is kept with probability M/n).
+
+    Args:
+        size: M, stored events.
+    """
+
+    def __init__(self, size: int = 20_000) -> None:
+        if size < 1:
+            raise GnnrecError(f"strategy.store.size must be at least 1 event, got {size}")
+        self.size = size
+
+    def add(self, stored: Interactions, events: Interactions, seen: int, rng: np.random.Generator) -> Interactions:
+        """Return the reservoir after `events`."""
+        pool = Interactions.concat([stored, events])
+        slot = np.arange(len(stored))
+        room = min(self.size - len(stored), len(events))
+        slot = np.concatenate([slot, len(stored) + np.arange(room)])
+        for n in range(room, len(events)):
+            at = int(rng.integers(0, seen + n + 1))
+            if at < self.size:
+                slot[at] = len(stored) + n
+        return pool.take(slot)
+
+
+class Replay(Strategy):
+    """Fine-tune on the increment's events and `budget` stored ones, drawn uniformly without replacement.
+
+    Every new event is kept ("sample then union"); replayed events weigh as much as new ones. With budget 0 this is
+    fine-tuning, with everything stored and replayed it is warm retraining.
+
+    Args:
+        budget: events replayed per update.
+        store: which events are stored: `Everything` or `Reservoir`.
+        seed: of store and sample.
+    """
+
+    def __init__(self, budget: int = 5000, store: Store | None = None, seed: int = 0) -> None:
+        super().__init__(seed)
+        if budget < 0:
+            raise GnnrecError(f"strategy.budget must be 0 or more events, got {budget}")
+        self.budget, self.store = budget, store or Everything()
+        self.stored, self.seen = Interactions.empty(), 0
+
+    def data(self, events: Interactions, new: Observed) -> Interactions:
+        """Return the sample, oldest first, with the increment's events behind it."""
+        rng = generator(self.seed, new.index, "replay")
+        size = min(self.budget, len(self.stored))
+        chosen = np.sort(rng.choice(len(self.stored), size, replace=False)) if size else np.empty(0, np.int64)
+        return Interactions.concat([self.stored.take(chosen), events])
+
+    def consolidate(self, learner: Learner, new: Observed) -> None:
+        """Offer the increment's events to the store."""
+        rng = generator(self.seed, new.index, "store")
+        self.stored = self.store.add(self.stored, new.train, self.seen, rng)
+        self.seen += len(new.train)
+
+    def state_dict(self) -> State:
+        """Return the stored events and how many have been seen."""
+        return {**to_state(self.stored), "seen": torch.tensor(self.seen)}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take up the store."""
+        self.stored, self.seen = from_state(state), int(state["seen"])

@@ -1,0 +1,46 @@
+"""How to fit: the settings every strategy shares, so that a table compares strategies and not budgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gnnrec.errors import GnnrecError, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """Settings of one fit.
+
+    Attributes:
+        lr: Adam's learning rate.
+        batch_size: events per step.
+        max_epochs: most passes over the events.
+        patience: epochs without a better valid metric before stopping.
+        epochs_without_valid: passes when valid holds no event to select on.
+        budget: "converge" stops early on valid; "equal" takes exactly `steps` optimiser steps.
+        steps: optimiser steps under "equal".
+        optimiser_state: "reset" starts Adam afresh every increment, "carry" keeps its moments (new rows start at 0).
+    """
+
+    lr: float = 5e-3
+    batch_size: int = 4096
+    max_epochs: int = 100
+    patience: int = 5
+    epochs_without_valid: int = 5
+    budget: str = "converge"
+    steps: int = 0
+    optimiser_state: str = "reset"
+
+    def __post_init__(self) -> None:
+        _one_of("fit.budget", self.budget, ("converge", "equal"))
+        _one_of("fit.optimiser_state", self.optimiser_state, ("reset", "carry"))
+        for name in ("lr", "batch_size", "max_epochs", "patience"):
+            if not getattr(self, name) > 0:
+                raise GnnrecError(f"fit.{name} must be greater than 0, got {getattr(self, name)}")
+        if self.budget == "equal" and self.steps <= 0:
+            raise GnnrecError(f"fit.budget=equal needs fit.steps greater than 0, got {self.steps}")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise GnnrecError(f"{name}={value} is not known{nearest(str(value), allowed)}")

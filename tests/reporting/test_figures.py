@@ -1,0 +1,97 @@
+"""Figures are written, opened again and not blank; one without data is skipped and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.image import imread
+
+from gnnrec.errors import GnnrecError
+from gnnrec.evaluation.results import summary
+from gnnrec.reporting import figures, panels, style
+
+Make = Callable[..., pl.DataFrame]
+
+NAMES = {
+    "next_recall_all",
+    "next_recall_known",
+    "next_ndcg",
+    "next_mse",
+    "cost_quality",
+    "r_matrix_model",
+    "r_matrix_blend",
+    "staleness",
+    "predictions",
+}
+
+
+def test_every_figure_is_written_and_not_blank(
+    results: pl.DataFrame, overview: pl.DataFrame, predictions: pl.DataFrame, tmp_path: Path
+) -> None:
+    paths, notes = figures.write_all(results, overview, predictions, tmp_path / "new" / "figures")
+    assert {p.stem for p in paths} == NAMES
+    assert notes == []
+    for path in paths:
+        pixels = imread(path)
+        assert min(pixels.shape[:2]) > 300, path.stem
+        assert len(np.unique(pixels.reshape(-1, pixels.shape[2])[::97], axis=0)) > 10, path.stem
+        assert figures.caption(path) != path.stem
+
+
+def test_what_has_no_data_is_skipped_and_named(pretend: Make, tmp_path: Path) -> None:
+    bare = pretend(2, 1, test=False).filter(pl.col("split") != "cost", pl.col("metric") != "mse")
+    paths, notes = figures.write_all(bare, summary(bare), None, tmp_path)
+    assert {p.stem for p in paths} == {"next_recall_all", "next_recall_known", "next_ndcg"}
+    assert len(notes) == len(NAMES) - 3
+    assert "figure predictions skipped: there are no data for it" in notes
+
+
+def test_small_tables_hostile_names_and_a_single_row(pretend: Make, tmp_path: Path) -> None:
+    tiny = pretend(1, 1, {"$x_{$ <b>\n" + "long" * 30: (0.1, 0.0, 0.0)}).filter(pl.col("scorer") != "blend")
+    paths, _ = figures.write_all(tiny, summary(tiny), None, tmp_path)
+    assert {p.stem for p in paths} >= {"next_recall_all", "r_matrix_model"}
+    empty, notes = figures.write_all(tiny.clear(), summary(tiny.clear()), None, tmp_path)
+    assert empty == []
+    assert notes
+
+
+def test_many_levels_are_binned_and_only_before_is_enough() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.uniform(-10, 10, 500)
+    frame = pl.DataFrame({"strategy": "a", "when": "before", "true": true, "predicted": true + rng.normal(size=500)})
+    binned, centres = panels._binned(frame)
+    assert len(centres) == 8
+    assert binned["at"].n_unique() == 8
+    with style.styled():
+        assert panels.predicted_against_true(frame, style.Look(("a",), ())) is not None
+        assert panels.predicted_against_true(frame.clear(), style.Look((), ())) is None
+
+
+def test_a_strategy_has_one_colour_in_every_figure(results: pl.DataFrame) -> None:
+    look = style.Look.of(results)
+    colours = [look.colour(name) for name in look.strategies]
+    assert len(set(colours)) == 6
+    assert look.colour("popularity") == style.MUTED
+    assert look.strategies[0] == "stale"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(
+    results: pl.DataFrame, overview: pl.DataFrame, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GnnrecError, match="cannot write figures"):
+        figures.write_all(results, overview, None, tmp_path / "file" / "x")
+
+
+def test_recorded_predictions_become_before_and_after() -> None:
+    rows = [("a", "model", t, 1.0 * t, 2.0) for t in (0, 1, 2)] + [
+        ("a", "blend", 0, 9.0, 9.0),
+        ("bias", "reference", 0, 9.0, 9.0),
+    ]
+    frame = pl.DataFrame(rows, schema=["strategy", "scorer", "trained_to", "true", "predicted"], orient="row")
+    assert panels.before_and_after(frame).rows() == [("a", "before", 0.0, 2.0), ("a", "after", 2.0, 2.0)]
+    assert panels.before_and_after(frame.clear()).height == 0
