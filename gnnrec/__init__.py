@@ -1,1 +1,3 @@
+"""gnnrec compares ways to update a graph recommender as its data grows."""
 
+__version__ = "0.1.0"

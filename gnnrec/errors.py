@@ -13,8 +13,9 @@ class GnnrecError(ValueError):
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the allowed word closest to `word`, or the whole list when none is close."""
     words = sorted(set(allowed))
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; allowed: {', '.join(words) or 'nothing'}"
+    folded = {w.casefold(): w for w in reversed(words)}
+    close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
+    return f"; did you mean '{folded[close[0]]}'?" if close else f"; allowed: {', '.join(words) or 'nothing'}"
 
 
 def one_line(text: str) -> str:

@@ -79,6 +79,8 @@ def run(
     learner.follow(past[: at.meta["absorbed"] + 1])
     learner.load_state_dict(at.weights)
     learner.weights = Weights(**at.meta["blend"])
+    # The loaded model serves already: propagating it is no cost of the next update, resumed or not.
+    learner.embed()
     record = Record.of(name, at.tables)
     if at.index == 0:
         strategy.begin(learner, past[0])

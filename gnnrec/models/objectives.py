@@ -38,7 +38,7 @@ class Objective(nn.Module):
     predicts_values = False
     selects_by = "ndcg"
 
-    def __init__(self, l2: float = 1e-4) -> None:
+    def __init__(self, l2: float = 1e-2) -> None:
         super().__init__()
         self.l2 = l2
 
@@ -164,7 +164,7 @@ class Joint(_ValueHead):
     """
 
     def __init__(
-        self, l2: float = 1e-4, rating_weight: float = 0.1, shrinkage: float = 5.0, width: int = 64
+        self, l2: float = 1e-2, rating_weight: float = 0.1, shrinkage: float = 5.0, width: int = 64
     ) -> None:
         super().__init__(l2, shrinkage)
         self.rating_weight = rating_weight

@@ -22,10 +22,10 @@ class FitSettings:
         optimiser_state: "reset" starts Adam afresh every increment, "carry" keeps its moments (new rows start at 0).
     """
 
-    lr: float = 5e-3
-    batch_size: int = 4096
-    max_epochs: int = 100
-    patience: int = 5
+    lr: float = 1e-2
+    batch_size: int = 2048
+    max_epochs: int = 60
+    patience: int = 10
     epochs_without_valid: int = 5
     budget: str = "converge"
     steps: int = 0

@@ -1,0 +1,7 @@
+"""`python -m gnnrec`."""
+
+import sys
+
+from gnnrec.cli import main
+
+sys.exit(main())

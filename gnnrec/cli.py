@@ -1,0 +1,327 @@
+"""The command line: a thin layer over Hydra's compose. Torch is imported only by commands that need it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gnnrec import config as conf
+from gnnrec.errors import GnnrecError, nearest, one_line
+
+if TYPE_CHECKING:
+    from gnnrec.runs import Job
+
+HELP = """Compare ways to update a graph recommender as its data grows: quality and cost under one protocol.
+
+commands:
+  gnnrec compare experiment=quickstart            run every strategy of an experiment, print the table, write the report
+  gnnrec run strategy=replay strategy.budget=2000 one run; -m sweeps a grid: strategy=fine_tune,replay seed=0,1
+  gnnrec sweep strategy=replay sweep=replay       search hyper-parameters on increments 1 and 2, score the rest
+  gnnrec report DIR...                            table and report again, from finished runs
+  gnnrec recommend DIR --user ID -k 10            the list a run's newest model gives a user
+  gnnrec data summary data=file data.path=FILE    what a log holds: counts, growth per increment, dirt
+
+your own log:
+  gnnrec compare data=file data.path=log.csv data.columns.user=CustomerID data.columns.item=StockCode
+
+Every command takes KEY=VALUE; `gnnrec run --help` lists the groups, `gnnrec run --cfg job` prints the configuration.
+"""
+
+Config = dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 well, 1 a run failed, 2 bad input, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(arguments)
+    except GnnrecError as error:
+        if os.environ.get("GNNREC_DEBUG"):
+            raise
+        print(f"gnnrec: {one_line(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("gnnrec: interrupted; resume=true goes on from the newest state", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _main(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP)
+        return 0
+    if arguments[0] == "--version":
+        from gnnrec import __version__
+
+        print(f"gnnrec {__version__}")
+        return 0
+    name, *rest = arguments
+    commands = {
+        "run": _run,
+        "compare": _compare,
+        "sweep": _sweep,
+        "report": _report,
+        "recommend": _recommend,
+        "data": _data,
+    }
+    if name not in commands:
+        raise GnnrecError(f"there is no command '{name}'{nearest(name, commands)}")
+    return commands[name](rest)
+
+
+# Commands -------------------------------------------------------------------------------------------------------------
+
+
+def _run(rest: list[str]) -> int:
+    given = _parse("run", rest, "one run, or with -m a grid of them")
+    if given is None:
+        return 0
+    grids = _expand(given.overrides) if given.multirun else [given.overrides]
+    failed = 0
+    for overrides in grids:
+        try:
+            _run_one(overrides, given.config_dir, _typed("run", overrides))
+        except GnnrecError as error:
+            if len(grids) == 1:
+                raise
+            failed += 1
+            print(f"gnnrec: {' '.join(overrides)}: {one_line(str(error))}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _run_one(overrides: list[str], extra: Path | None, command: str) -> None:
+    from gnnrec.build import scene
+    from gnnrec.compare import compare
+    from gnnrec.progress import Progress
+    from gnnrec.runs import Job
+
+    config = compose(overrides, extra)
+    _prepare(config)
+    row = next((o.partition("=")[2] for o in overrides if o.startswith("strategy=")), "fine_tune")
+    done = compare([Job(row, config)], scene(config), command, Progress())
+    print(done.text)
+
+
+def _compare(rest: list[str]) -> int:
+    from gnnrec.compare import compare
+    from gnnrec.progress import Progress
+
+    given = _parse("compare", rest, "every strategy and seed of an experiment")
+    if given is None:
+        return 0
+    config = compose(given.overrides, given.config_dir)
+    _prepare(config)
+    from gnnrec.build import scene
+
+    jobs = _jobs(config, given.overrides, given.config_dir)
+    done = compare(jobs, scene(config), _typed("compare", given.overrides), Progress())
+    print(done.text)
+    print(f"\nreport: {done.path}")
+    return 0
+
+
+def _sweep(rest: list[str]) -> int:
+    given = _parse("sweep", rest, "search hyper-parameters of one strategy")
+    if given is None:
+        return 0
+    from gnnrec.build import scene
+    from gnnrec.progress import Progress
+    from gnnrec.sweep import sweep
+
+    config = compose(given.overrides, given.config_dir)
+    _prepare(config)
+    row = next((o.partition("=")[2] for o in given.overrides if o.startswith("strategy=")), "fine_tune")
+
+    def composed(more: list[str]) -> Config:
+        return compose([*given.overrides, *more], given.config_dir)
+
+    print(sweep(row, config, composed, scene(config), _typed("sweep", given.overrides), Progress()))
+    return 0
+
+
+def _report(rest: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="gnnrec report", description="Table, figures and report from finished runs.")
+    parser.add_argument("folders", nargs="+", metavar="DIR", type=Path, help="output folders, or folders of runs")
+    given = parser.parse_args(rest)
+    from gnnrec.progress import Progress
+    from gnnrec.rebuild import rebuild
+
+    done = rebuild(given.folders, _typed("report", rest), Progress())
+    print(done.text)
+    print(f"\nreport: {done.path}")
+    return 0
+
+
+def _recommend(rest: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="gnnrec recommend", description="The list a run's newest model gives a user.")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a run")
+    parser.add_argument("--user", required=True, help="external id")
+    parser.add_argument("-k", type=int, default=10, help="length of the list (default 10)")
+    parser.add_argument("--scorer", default="blend", choices=("model", "blend"))
+    given = parser.parse_args(rest)
+    from gnnrec.recommend import recommend
+
+    print(recommend(given.folder, given.user, given.k, given.scorer))
+    return 0
+
+
+def _data(rest: list[str]) -> int:
+    actions = ("summary",)
+    if not rest or rest[0] not in actions:
+        raise GnnrecError(f"gnnrec data needs an action{nearest(rest[0] if rest else '', actions)}")
+    given = _parse("data summary", rest[1:], "what a log holds")
+    if given is None:
+        return 0
+    from gnnrec.data.summary import summarise
+    from gnnrec.instantiate import instantiate
+
+    config = compose(given.overrides, given.config_dir)
+    splitter = instantiate(config["stream"])
+    dataset = instantiate(config["data"]).load(keep=splitter.columns)
+    print(summarise(dataset, splitter.build(dataset)))
+    return 0
+
+
+# Configuration --------------------------------------------------------------------------------------------------------
+
+
+def compose(overrides: Sequence[str], extra: Path | None = None) -> Config:
+    """Return the resolved configuration that `overrides` make, a plain dictionary.
+
+    Raises:
+        GnnrecError: a key, group or value is not known; the nearest one is named.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    path = [f"hydra.searchpath=[file://{extra.resolve()}]"] if extra else []
+    with initialize_config_dir(config_dir=str(conf.folder()), version_base="1.3"):
+        try:
+            found = hydra_compose("config", overrides=[*path, *overrides])
+            return dict(OmegaConf.to_container(found, resolve=True))  # type: ignore[arg-type]
+        except (HydraException, OmegaConfBaseException) as error:
+            chosen = [o for o in overrides if o.partition("=")[0] in conf.groups(extra)]
+            known = conf.keys(_plain(hydra_compose, [*path, *chosen]))
+            raise conf.explain(list(overrides), known, extra, str(error)) from error
+
+
+def _plain(hydra_compose: Any, groups: list[str]) -> Mapping[str, Any]:
+    """Return the configuration of the chosen groups alone, or of none where they are what is wrong."""
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    for overrides in (groups, []):
+        try:
+            return dict(OmegaConf.to_container(hydra_compose("config", overrides=overrides)))  # type: ignore[arg-type]
+        except HydraException:
+            continue
+    return {}
+
+
+def _expand(overrides: list[str]) -> list[list[str]]:
+    """Return the grid of overrides in Hydra's sweep syntax: a,b  range(…)  choice(…)."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise GnnrecError(one_line(str(error).splitlines()[0])) from error
+    choices = [
+        [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()] if o.is_sweep_override() else [text]
+        for o, text in zip(parsed, overrides, strict=True)
+    ]
+    return [list(job) for job in product(*choices)]
+
+
+def _jobs(config: Config, overrides: list[str], extra: Path | None) -> list[Job]:
+    """Return the jobs of a comparison, one per listed strategy and seed."""
+    from gnnrec.runs import Job
+
+    chosen = [_strategy(entry, conf.groups(extra)["strategy"]) for entry in config["strategies"]]
+    names = [name for name, _ in chosen]
+    plain = [o for o in overrides if not o.startswith(("strategy=", "seed="))]
+    jobs = []
+    for name, parameters in chosen:
+        settings = [f"strategy.{key}={value}" for key, value in parameters.items()]
+        several = names.count(name) > 1 and parameters
+        row = f"{name}[{','.join(f'{k}={v}' for k, v in parameters.items())}]" if several else name
+        for seed in config["seeds"]:
+            jobs.append(Job(row, compose([*plain, f"strategy={name}", *settings, f"seed={seed}"], extra)))
+    return jobs
+
+
+def _strategy(entry: Any, known: list[str]) -> tuple[str, Mapping[str, Any]]:
+    """Return (name, parameters) of an entry of `strategies`: a name, or {name: {parameter: value}}."""
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        ((name, parameters),) = entry.items()
+    else:
+        name, parameters = entry, {}
+    if name not in known:
+        raise GnnrecError(f"there is no strategy '{one_line(str(name))}'{nearest(str(name), known)}")
+    return str(name), parameters or {}
+
+
+def _parse(command: str, rest: list[str], what: str) -> argparse.Namespace | None:
+    """Return flags and overrides; None where help or the configuration was printed."""
+    parser = argparse.ArgumentParser(prog=f"gnnrec {command}", add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-cd", "--config-dir", type=Path)
+    parser.add_argument("--cfg", choices=("job",))
+    given = parser.parse_intermixed_args(rest)
+    if given.config_dir and not given.config_dir.is_dir():
+        raise GnnrecError(f"--config-dir {given.config_dir} is not a folder")
+    if given.help:
+        print(_help(command, what, given.config_dir))
+        return None
+    if given.cfg:
+        import yaml
+
+        print(yaml.safe_dump(compose(given.overrides, given.config_dir), sort_keys=False, allow_unicode=True))
+        return None
+    return given
+
+
+def _help(command: str, what: str, extra: Path | None) -> str:
+    lines = [f"gnnrec {command} [KEY=VALUE ...]  {what}", "", "groups (GROUP=OPTION):"]
+    lines += [f"  {group:<12} {', '.join(options)}" for group, options in conf.groups(extra).items()]
+    lines += [
+        "",
+        "keys: name, seed, seeds, strategies, output, resume, threads, state.keep, plugins.allow and those of the groups",
+        "  -m, --multirun     a grid: strategy=fine_tune,replay seed=range(0,3)",
+        "  -cd, --config-dir  a folder of your own with the same groups",
+        "  --cfg job          print the configuration and stop",
+    ]
+    return "\n".join(lines)
+
+
+def _prepare(config: Config) -> None:
+    """Set what belongs to the process."""
+    import torch
+
+    from gnnrec import memory
+
+    memory.retain_large_blocks()
+    if config["threads"]:
+        torch.set_num_threads(int(config["threads"]))
+
+
+def _typed(command: str, rest: Sequence[str]) -> str:
+    return shlex.join(["gnnrec", command, *rest])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

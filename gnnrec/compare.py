@@ -1,0 +1,115 @@
+"""A comparison: run what is missing, then table, figures and report from what is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import polars as pl
+import yaml
+
+from gnnrec.build import Config, Scene
+from gnnrec.data.summary import summarise
+from gnnrec.errors import GnnrecError
+from gnnrec.evaluation import results as table
+from gnnrec.evaluation.significance import compare_each
+from gnnrec.files import write_atomic
+from gnnrec.progress import Progress
+from gnnrec.reporting import figures, html, tables
+from gnnrec.reporting.answer import answer
+from gnnrec.runs import TABLES, Frames, Job, references, run_job, write_frames
+from gnnrec.training.loggers import Tracker
+
+PROTOCOL = """next: every event of increment t+1 is scored by the model that absorbed increments 0..t, before it sees any of \
+them. Means run over t ≥ 1, unweighted, then over seeds; the deviation is over seeds. All candidates are ranked, none \
+sampled; absorbed items of a user are masked; ties are broken by a seeded random order. Users without an absorbed event \
+count, with the popularity of what the row's model absorbed. Valid events select (early stopping, blend) and are absorbed \
+only then; test events are never absorbed. Seconds per update run from the increment's arrival until the model could \
+serve: extension, fit, selection, blend, one propagation. docs/protocol.md has the formulas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a comparison has written: the table as text, and where the report is."""
+
+    text: str
+    path: Path
+    summary: pl.DataFrame
+
+
+def compare(jobs: Sequence[Job], scene: Scene, command: str, progress: Progress, first: int = 1) -> Report:
+    """Run every job that is not finished and write the report of all of them.
+
+    Args:
+        jobs: strategies × seeds of one experiment.
+        scene: its data and stream.
+        command: what was typed, for the record.
+        progress: where to show it.
+        first: smallest t in means; 3 after a sweep.
+    """
+    if not jobs:
+        raise GnnrecError("nothing to compare: strategies= and seeds= must each name at least one")
+    config = jobs[0].config
+    parts = [run_job(job, scene, progress) for job in jobs]
+    parts.append(references(config, scene, progress))
+    frames = {t: pl.concat([p[t] for p in parts]) for t in TABLES}
+    return report(frames, config, scene, command, progress, first)
+
+
+def report(frames: Frames, config: Config, scene: Scene, command: str, progress: Progress, first: int = 1) -> Report:
+    """Write results, summary, figures and report.html under the configuration's output, and return the table."""
+    output = Path(config["output"])
+    results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
+    summary = table.summary(results, first=first, budget=budget)
+    write_frames(output, {**frames, "results": results})
+    write_atomic(output / "summary.csv", summary.write_csv())
+    record = run_record(command)
+    write_atomic(output / "run.json", json.dumps(record, indent=1))
+    pictures, missing = figures.write_all(results, summary, frames["predictions"], output / "figures", first=first)
+    tests = compare_each(frames["per_user"], ("fine_tune", "full_retrain"), "recall@20", first=first)
+    html.write(
+        output / "report.html",
+        title=f"{config['name']}: how the model absorbs each increment",
+        answer=answer(summary, tests),
+        summary=summary,
+        figures=pictures,
+        data_text=summarise(scene.dataset, scene.setting.stream),
+        config_text=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+        notes=[*scene.setting.stream.notes, *table.incomplete(results), *missing, *_lines(record)],
+        protocol_text=PROTOCOL,
+        significance=tests,
+        details=html.increments_and_segments(results, first=first),
+    )
+    with Tracker.open(config, "compare", output) as tracker:
+        tracker.report(pictures, summary)
+    return Report(tables.comparison(summary), output / "report.html", summary)
+
+
+def run_record(command: str) -> dict[str, str]:
+    """Return command, machine size and versions, for the record."""
+    packages = ("gnnrec", "torch", "torch-geometric", "pytorch-lightning", "hydra-core", "polars", "numpy", "scipy")
+    return {
+        "command": command,
+        "cores": str(os.cpu_count()),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
+        "processor": platform.machine(),
+        "python": sys.version.split()[0],
+        **{name: _version(name) for name in packages},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _lines(record: dict[str, str]) -> list[str]:
+    return [f"{key}: {value}" for key, value in record.items()]

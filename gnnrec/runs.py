@@ -1,0 +1,154 @@
+"""Run folders: what is finished is not run again, what was cut off can go on.
+
+    output/base-seed0-<hash>/state/000000/            trained once per seed
+    output/<row>-seed0-<hash>/{config.yaml,status.json,results.parquet,…,state/}
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import filelock
+import polars as pl
+import yaml
+
+from gnnrec import build, experiment, state
+from gnnrec.build import Config, Scene
+from gnnrec.errors import GnnrecError
+from gnnrec.evaluation.record import Name, Record
+from gnnrec.evaluation.reference import reference_rows
+from gnnrec.files import write_atomic
+from gnnrec.instantiate import instantiate
+from gnnrec.progress import Progress
+from gnnrec.training.loggers import Tracker
+
+TABLES = ("results", "per_user", "predictions")
+Frames = dict[str, pl.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row of a comparison and its configuration: a strategy under one seed."""
+
+    row: str
+    config: Config
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.config["seed"])
+
+    def folder(self, fingerprint: str) -> Path:
+        """Where the run lives; another setting is another folder."""
+        digest = build.run_digest(self.config, fingerprint)
+        return Path(self.config["output"]) / f"{safe(self.row)}-seed{self.seed}-{digest}"
+
+
+def safe(name: str) -> str:
+    """Return `name` with everything but letters, digits and a few signs replaced, for use in a path."""
+    return "".join(c if c.isalnum() or c in "-_=,.[]" else "_" for c in name).lstrip(".") or "_"
+
+
+def finished(folder: Path) -> bool:
+    """Return whether the run in `folder` ended well."""
+    path = folder / "status.json"
+    return path.is_file() and json.loads(path.read_text()).get("status") == "done"
+
+
+def run_job(job: Job, scene: Scene, progress: Progress) -> Frames:
+    """Return the frames of a run, from its folder where it is finished."""
+    folder = job.folder(scene.setting.stream.fingerprint)
+    with locked(folder):
+        if not finished(folder):
+            _run(job, scene, folder, progress)
+        return read_frames(folder)
+
+
+def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
+    if not job.config["resume"] and (folder / "state").exists():
+        progress.say(f"{folder.name}: begun earlier and not finished; starting it again (resume=true goes on instead)")
+        shutil.rmtree(folder / "state")
+    write_atomic(folder / "config.yaml", yaml.safe_dump(dict(job.config), sort_keys=False, allow_unicode=True))
+    _status(folder, "running", scene)
+    base = base_state(job, scene, progress)
+    learner, strategy = build.learner(job.config, scene.setting), build.strategy(job.config)
+    name = Name(job.config["name"], job.row, job.seed)
+    with progress.job(job.row, job.seed, len(scene.setting.stream.increments) - 1, learner) as bar, Tracker.open(
+        job.config, job.row, folder
+    ) as tracker:
+
+        def told(t: int, record: Record) -> None:
+            bar.increment(t)
+            tracker.increment(t, record, learner.log)
+
+        record = experiment.run(learner, strategy, scene.setting, name, base, folder / "state", told)
+    write_frames(folder, record.frames())
+    _status(folder, "done", scene)
+
+
+def base_state(job: Job, scene: Scene, progress: Progress) -> state.State:
+    """Return the base model's state, trained at most once per data, configuration and seed."""
+    digest = build.base_digest(job.config, scene.setting.stream.fingerprint)
+    folder = Path(job.config["output"]) / f"base-seed{job.seed}-{digest}"
+    with locked(folder):
+        found = state.load_newest(folder / "state")
+        if found is None:
+            learner = build.learner(job.config, scene.setting)
+            name = Name(job.config["name"], "base", job.seed)
+            with progress.job("base", job.seed, 1, learner) as bar:
+                found = experiment.train_base(learner, replace_keep(scene), name, folder / "state")
+                bar.increment(0)
+        return found
+
+
+def replace_keep(scene: Scene) -> experiment.Setting:
+    """Return the setting with every state kept: the base has one, and it stays."""
+    return replace(scene.setting, keep=0)
+
+
+def references(config: Config, scene: Scene, progress: Progress) -> Frames:
+    """Return the reference rows, computed once per data and evaluation."""
+    stream, measure = scene.setting.stream, scene.setting.measure
+    folder = Path(config["output"]) / f"references-{build.reference_digest(config, stream.fingerprint)}"
+    with locked(folder):
+        if not finished(folder):
+            progress.say("reference rows: popularity, decayed popularity, ItemKNN, their blend, predictors of values")
+            grid = instantiate(config["scorer"]["grid"])
+            write_frames(folder, reference_rows(config["name"], stream, scene.setting.worlds, measure, grid))
+            _status(folder, "done", scene)
+        return read_frames(folder)
+
+
+def locked(folder: Path) -> AbstractContextManager[object]:
+    """Return the lock of a run folder, held; a second process is refused rather than left waiting."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return filelock.FileLock(folder / ".lock", timeout=0).acquire()
+    except filelock.Timeout as error:
+        raise GnnrecError(f"{folder} is in use by another process; wait for it, or choose another output=") from error
+    except OSError as error:
+        raise GnnrecError(f"output={folder.parent} cannot be written: {error.strerror}; choose another output=") from error
+
+
+def write_frames(folder: Path, frames: Frames) -> None:
+    """Write the tables of a run or of a comparison."""
+    for table, frame in frames.items():
+        buffer = BytesIO()
+        frame.write_parquet(buffer)
+        write_atomic(folder / f"{table}.parquet", buffer.getvalue())
+
+
+def read_frames(folder: Path) -> Frames:
+    """Return the tables of a finished run."""
+    return {table: pl.read_parquet(folder / f"{table}.parquet") for table in TABLES}
+
+
+def _status(folder: Path, status: str, scene: Scene) -> None:
+    content: dict[str, Any] = {"status": status, "fingerprint": scene.setting.stream.fingerprint}
+    write_atomic(folder / "status.json", json.dumps(content, indent=1))

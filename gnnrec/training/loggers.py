@@ -1,0 +1,118 @@
+"""Where a run's curves go: Weights & Biases (offline by default), CSV, TensorBoard, or nowhere.
+
+`increment` is the step axis: each fit has a Trainer of its own, whose global step starts again at 0.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+from gnnrec.errors import GnnrecError, nearest
+from gnnrec.evaluation.record import Record
+from gnnrec.training.fit import FitLog
+
+log = logging.getLogger(__name__)
+NEXT = ("recall@20", "ndcg@20", "mse")
+Config = Mapping[str, Any]
+
+
+class Tracker:
+    """Sends one run's numbers to a Lightning logger; a logger that fails is warned of once and left alone.
+
+    Args:
+        logger: Lightning's, or None for nowhere.
+    """
+
+    def __init__(self, logger: Logger | None) -> None:
+        self.logger = logger
+
+    @staticmethod
+    @contextmanager
+    def open(config: Config, row: str, folder: Path) -> Iterator[Tracker]:
+        """Yield the tracker of a run and close it whatever happens, so that the next run gets one of its own."""
+        tracker = Tracker(None)
+        try:
+            tracker.logger = _make(config, row, folder)
+        except GnnrecError:
+            raise
+        except Exception as error:  # a logger must never cost a run
+            log.warning("the logger could not be started and is left out: %s", error)
+        try:
+            yield tracker
+        finally:
+            tracker.close()
+
+    def increment(self, t: int, record: Record, fit: FitLog) -> None:
+        """Log what was measured on increment t and how its fit went."""
+        results = pl.concat(record.results).filter(pl.col("trained_to") == t, pl.col("segment") == "all")
+        values = {
+            f"{split}/{scorer}/{metric}": value
+            for scorer, split, metric, value in results.select("scorer", "split", "metric", "value").rows()
+            if (split == "next" and metric in NEXT) or (split == "cost" and metric in ("seconds", "steps"))
+        }
+        if fit.epochs:
+            values |= {"fit/loss": fit.epochs[-1][0], "fit/epochs": float(len(fit.epochs))}
+        self.log(values, t)
+
+    def log(self, values: dict[str, float], t: int) -> None:
+        """Log values at increment t."""
+        if self.logger is None:
+            return
+        try:
+            self.logger.log_metrics({**values, "increment": float(t)}, step=t)
+        except Exception as error:  # a logger must never cost a run
+            log.warning("the logger failed and is left out: %s", error)
+            self.logger = None
+
+    def report(self, figures: list[Path], table: pl.DataFrame) -> None:
+        """Log a comparison's figures and table, where the logger has a place for them."""
+        if isinstance(self.logger, WandbLogger):
+            wandb_table = [[str(v) for v in row] for row in table.rows()]
+            self.logger.log_table("summary", columns=table.columns, data=wandb_table)
+            self.logger.log_image("figures", [str(f) for f in figures])
+
+    def close(self) -> None:
+        """End the run at the logger's."""
+        if self.logger is None:
+            return
+        self.logger.finalize("success")
+        if isinstance(self.logger, WandbLogger):
+            self.logger.experiment.finish(quiet=True)
+        self.logger = None
+
+
+def _make(config: Config, row: str, folder: Path) -> Logger | None:
+    options = dict(config["logger"])
+    kind = str(options.pop("kind"))
+    makers = {"none": lambda: None, "csv": lambda: CSVLogger(str(folder), name="", version="csv"), "tensorboard": lambda: (
+        TensorBoardLogger(str(folder), name="", version="tensorboard")
+    ), "wandb": lambda: _wandb(config, row, folder, options)}
+    if kind not in makers:
+        raise GnnrecError(f"logger.kind={kind} is not known{nearest(kind, makers)}")
+    return makers[kind]()
+
+
+def _wandb(config: Config, row: str, folder: Path, options: dict[str, Any]) -> WandbLogger:
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_CONSOLE", "off")
+    tags = [str(config["name"]), row, *options.pop("tags", [])]
+    logger = WandbLogger(
+        name=f"{row}-seed{config['seed']}",
+        save_dir=str(folder),
+        group=str(config["name"]),
+        job_type=row,
+        tags=tags,
+        config=dict(config),
+        reinit="finish_previous",
+        **options,
+    )
+    logger.experiment.define_metric("*", step_metric="increment")
+    return logger

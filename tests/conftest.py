@@ -1,0 +1,31 @@
+"""What every suite shares: one thread where bytes are compared, and how to renew the golden run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+# ranx compiles for 25 s; numba reads this once, when the first of its users (PyG is one) is imported.
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
+pytest.register_assert_rewrite("contracts")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", r"ignore:.*isinstance\(treespec, LeafSpec\).*")
+    config.addinivalue_line("filterwarnings", "ignore:.*torch.jit.script.*")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden run's numbers instead of comparing")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums of floats depend on how they are split among threads, so bytes are compared on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
