@@ -1,0 +1,70 @@
+"""What a run folder holds, read back: configuration, state, tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from gnnrec import build, state
+from gnnrec.build import Config, Scene
+from gnnrec.errors import GnnrecError
+from gnnrec.learner import Learner
+from gnnrec.models.blend import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A run folder with its configuration and the hash of the data it ran on."""
+
+    folder: Path
+    config: Config
+    fingerprint: str
+    done: bool
+
+
+def find(folder: Path) -> list[Saved]:
+    """Return the runs in `folder`, itself or those below it, by name.
+
+    Raises:
+        GnnrecError: there is none.
+    """
+    places = [folder, *sorted(p for p in folder.glob("*") if p.is_dir())] if folder.is_dir() else []
+    found = [_read(p) for p in places if (p / "config.yaml").is_file() and (p / "status.json").is_file()]
+    if not found:
+        raise GnnrecError(f"{folder} holds no run: name a folder written by `gnnrec run` or `gnnrec compare`")
+    return found
+
+
+def _read(folder: Path) -> Saved:
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        status = json.loads((folder / "status.json").read_text())
+        return Saved(folder, config, str(status["fingerprint"]), status["status"] == "done")
+    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+        raise GnnrecError(f"{folder} is damaged: {error}; run it again") from error
+
+
+def scene_of(saved: Saved) -> Scene:
+    """Load the data of a run again, and refuse it where it is not what the run saw."""
+    scene = build.scene(saved.config)
+    if (now := scene.setting.stream.fingerprint) != saved.fingerprint:
+        raise GnnrecError(
+            f"the data have changed since {saved.folder} ran: fingerprint {saved.fingerprint[:12]} then, {now[:12]} now; "
+            "restore the file or run it again"
+        )
+    return scene
+
+
+def newest_learner(saved: Saved, scene: Scene) -> Learner:
+    """Return the learner as the run's newest state left it."""
+    found = state.load_newest(saved.folder / "state")
+    if found is None:
+        raise GnnrecError(f"{saved.folder} holds no state: it has not finished its first increment")
+    learner = build.learner(saved.config, scene.setting)
+    learner.follow([i.observed for i in scene.setting.stream.increments[: found.meta["absorbed"] + 1]])
+    learner.load_state_dict(found.weights)
+    learner.weights = Weights(**found.meta["blend"])
+    return learner
