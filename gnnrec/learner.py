@@ -169,9 +169,7 @@ class Learner:
         self.objective.refit(events)
         select = selector(self.objective, self._valid, self.seen, self.measure)
         carried = self.moments if settings.optimiser_state == "carry" else {}
-        module = RecommendationModule(
-            self.encoder, self.objective, self.graph, settings.lr, penalty, select, carried
-        )
+        module = RecommendationModule(self.encoder, self.objective, self.graph, settings.lr, penalty, select, carried)
         seed = derive(self.seed, self.index, "fit")
         batches = EpochBatches(events, self.seen, settings.batch_size, self.measure.positive_from, seed)
         self.log = run_fit(module, batches, settings, self.trainer, seed, self.on_epoch)

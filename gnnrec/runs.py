@@ -1,7 +1,7 @@
 """Run folders: what is finished is not run again, what was cut off can go on.
 
-    output/base-seed0-<hash>/state/000000/            trained once per seed
-    output/<row>-seed0-<hash>/{config.yaml,status.json,results.parquet,…,state/}
+output/base-seed0-<hash>/state/000000/            trained once per seed
+output/<row>-seed0-<hash>/{config.yaml,status.json,results.parquet,…,state/}
 """
 
 from __future__ import annotations
@@ -79,9 +79,10 @@ def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
     base = base_state(job, scene, progress)
     learner, strategy = build.learner(job.config, scene.setting), build.strategy(job.config)
     name = Name(job.config["name"], job.row, job.seed)
-    with progress.job(job.row, job.seed, len(scene.setting.stream.increments) - 1, learner) as bar, Tracker.open(
-        job.config, job.row, folder
-    ) as tracker:
+    with (
+        progress.job(job.row, job.seed, len(scene.setting.stream.increments) - 1, learner) as bar,
+        Tracker.open(job.config, job.row, folder) as tracker,
+    ):
 
         def told(t: int, record: Record) -> None:
             bar.increment(t)
@@ -133,7 +134,9 @@ def locked(folder: Path) -> AbstractContextManager[object]:
     except filelock.Timeout as error:
         raise GnnrecError(f"{folder} is in use by another process; wait for it, or choose another output=") from error
     except OSError as error:
-        raise GnnrecError(f"output={folder.parent} cannot be written: {error.strerror}; choose another output=") from error
+        raise GnnrecError(
+            f"output={folder.parent} cannot be written: {error.strerror}; choose another output="
+        ) from error
 
 
 def write_frames(folder: Path, frames: Frames) -> None:

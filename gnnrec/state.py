@@ -1,6 +1,6 @@
 """State after every increment: safetensors, JSON and tables under checksums, written so that a kill leaves old or new.
 
-    state/000007/{weights,strategy}.safetensors  state.json  results.parquet  …  SHA256SUMS
+state/000007/{weights,strategy}.safetensors  state.json  results.parquet  …  SHA256SUMS
 """
 
 from __future__ import annotations

@@ -54,7 +54,9 @@ def sweep(row: str, config: Config, compose: Compose, scene: Scene, command: str
         trial = study.ask()
         chosen = {key: _suggest(trial, key, limits) for key, limits in space.items()}
         study.tell(trial, _score(row, compose(_overrides(chosen)), scene, short, metric, progress))
-        progress.say(f"trial {done + 1} of {trials}: {_text(chosen)}: valid {metric} {study.trials[trial.number].value:.5f}")
+        progress.say(
+            f"trial {done + 1} of {trials}: {_text(chosen)}: valid {metric} {study.trials[trial.number].value:.5f}"
+        )
     return _conclude(row, study, default, metric, config, compose, scene, command, progress)
 
 

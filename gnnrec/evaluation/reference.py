@@ -43,9 +43,7 @@ def reference_rows(
     return {table: pl.concat([f[table] for f in frames]) for table in ("results", "per_user", "predictions")}
 
 
-def _absorb(
-    statistics: Statistics, new: Observed, world: World, measure: Settings, grid: Grid
-) -> Weights | None:
+def _absorb(statistics: Statistics, new: Observed, world: World, measure: Settings, grid: Grid) -> Weights | None:
     """Absorb an increment as a learner does, and return the blend weights chosen on its valid events in between."""
     users = max(statistics.num_users, int(new.arrived.user.max(initial=-1)) + 1)
     items = max(statistics.num_items, int(new.arrived.item.max(initial=-1)) + 1)

@@ -41,9 +41,7 @@ def _ndcg(objective: Objective, valid: Interactions, seen: BipartiteGraph, setti
 
     def score(z: Embeddings) -> float:
         users = (torch.from_numpy(truth.user[s : s + settings.block]) for s in starts)
-        tops = [
-            top_items(objective.scores(z, u), CUTOFF, order, mask) for u, mask in zip(users, masks, strict=True)
-        ]
+        tops = [top_items(objective.scores(z, u), CUTOFF, order, mask) for u, mask in zip(users, masks, strict=True)]
         hit = hits(torch.cat(tops), truth.row, truth.item, len(truth.user))
         return float(metrics.ndcg(hit, relevant, CUTOFF).mean())
 

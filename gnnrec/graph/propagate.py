@@ -31,9 +31,7 @@ class Propagate(torch.autograd.Function):
         return user, item, None, None
 
 
-def polynomial(
-    graph: BipartiteGraph, user: Tensor, item: Tensor, weights: tuple[float, ...]
-) -> tuple[Tensor, Tensor]:
+def polynomial(graph: BipartiteGraph, user: Tensor, item: Tensor, weights: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     """Return Σ_l weights[l] · P^l (user, item) without recording gradients; [u, d], [i, d]."""
     # Half-precision CSR products do not exist on every device, so autocast stops here.
     user, item = (x if x.dtype == torch.float64 else x.float() for x in (user, item))

@@ -87,5 +87,10 @@ def _csr(degree: NDArray[np.int64], column: NDArray[np.int64], width: int, devic
         # torch calls its CSR layout beta once per process; products with it are tested here against dense ones.
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
-            torch.from_numpy(start), torch.from_numpy(column), torch.ones(len(column)), (len(degree), width), device=device, check_invariants=False
+            torch.from_numpy(start),
+            torch.from_numpy(column),
+            torch.ones(len(column)),
+            (len(degree), width),
+            device=device,
+            check_invariants=False,
         )

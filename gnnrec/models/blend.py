@@ -44,11 +44,7 @@ class Grid:
     def settings(self) -> list[Weights]:
         """Return every setting that scores by something; β = 0 needs no second half-life."""
         every = product(self.alpha, self.beta, self.kappa, self.half_life)
-        return [
-            Weights(a, b, c, h)
-            for a, b, c, h in every
-            if (a or b or c) and (b or h == self.half_life[0])
-        ]
+        return [Weights(a, b, c, h) for a, b, c, h in every if (a or b or c) and (b or h == self.half_life[0])]
 
     def without_model(self) -> Grid:
         """Return the grid with α = 0 only: popularity and co-occurrence alone."""
@@ -90,9 +86,7 @@ class Parts:
     shape: tuple[int, int]
 
     @staticmethod
-    def of(
-        model: Scorer, statistics: Statistics, user: Ints, num_items: int, settings: Sequence[Weights]
-    ) -> Parts:
+    def of(model: Scorer, statistics: Statistics, user: Ints, num_items: int, settings: Sequence[Weights]) -> Parts:
         """Compute the ingredients that any of `settings` uses."""
         ranked = itemknn = None
         if any(w.alpha for w in settings):

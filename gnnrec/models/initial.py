@@ -64,7 +64,9 @@ def _two_hop_mean(old: Tensor, random: Tensor, graph: BipartiteGraph, of_users: 
     return _filled(_mean(position[keep], mean[torch.from_numpy(back[keep])], len(random)), random)
 
 
-def _neighbour_mean(node: Ints, rows: Tensor, graph: BipartiteGraph, of_users: bool) -> tuple[Tensor, NDArray[np.bool_]]:
+def _neighbour_mean(
+    node: Ints, rows: Tensor, graph: BipartiteGraph, of_users: bool
+) -> tuple[Tensor, NDArray[np.bool_]]:
     """Return the mean row of each node's neighbours that have one, [n, d], and which nodes have such a neighbour, [n]."""
     position, neighbour = graph.neighbours(node, of_users)
     keep = neighbour < len(rows)

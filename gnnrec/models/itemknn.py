@@ -9,7 +9,6 @@ from scipy import sparse
 from gnnrec.data.types import Interactions, Ints
 
 
-
 class ItemKNN:
     """score(u, i) = Σ_{j in N(u), j ≠ i} cos(i, j), cos over the binary item columns, no shrinkage, all neighbours.
 

@@ -163,9 +163,7 @@ class Joint(_ValueHead):
         width: d.
     """
 
-    def __init__(
-        self, l2: float = 1e-2, rating_weight: float = 0.1, shrinkage: float = 5.0, width: int = 64
-    ) -> None:
+    def __init__(self, l2: float = 1e-2, rating_weight: float = 0.1, shrinkage: float = 5.0, width: int = 64) -> None:
         super().__init__(l2, shrinkage)
         self.rating_weight = rating_weight
         self.taste = nn.Parameter(torch.zeros(width))

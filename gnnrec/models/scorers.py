@@ -20,7 +20,6 @@ from gnnrec.models.objectives import Objective
 from gnnrec.models.statistics import Statistics
 
 
-
 class Scorer(Protocol):
     """A row of the table, ready to be scored."""
 

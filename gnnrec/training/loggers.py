@@ -92,9 +92,12 @@ class Tracker:
 def _make(config: Config, row: str, folder: Path) -> Logger | None:
     options = dict(config["logger"])
     kind = str(options.pop("kind"))
-    makers = {"none": lambda: None, "csv": lambda: CSVLogger(str(folder), name="", version="csv"), "tensorboard": lambda: (
-        TensorBoardLogger(str(folder), name="", version="tensorboard")
-    ), "wandb": lambda: _wandb(config, row, folder, options)}
+    makers = {
+        "none": lambda: None,
+        "csv": lambda: CSVLogger(str(folder), name="", version="csv"),
+        "tensorboard": lambda: TensorBoardLogger(str(folder), name="", version="tensorboard"),
+        "wandb": lambda: _wandb(config, row, folder, options),
+    }
     if kind not in makers:
         raise GnnrecError(f"logger.kind={kind} is not known{nearest(kind, makers)}")
     return makers[kind]()
