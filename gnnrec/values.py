@@ -29,14 +29,15 @@ def fitting(value: Any, kind: Any, key: str) -> Any:
     others = [k for k in kinds if k not in _NAMES]
     if others and not (all(_is_list(k) for k in others) and not isinstance(value, list | tuple)):
         return _elements(value, others, key)
-    wanted = [_NAMES[k] for k in plain] + [f"a list of {_kind(k)}" for k in others]
+    lists = [f"a list of {_kind(k)}" for k in others]
+    wanted = [_NAMES[k] for k in plain if k is not type(None)] + lists + ["null"] * (type(None) in plain)
     raise GnnrecError(f"{key}={one_line(str(value))} is not {' or '.join(wanted)}")
 
 
 def _as(value: Any, kind: type) -> Any:
     """Return the value as this plain kind, None where it is no such thing."""
-    if kind is bool or isinstance(value, bool):
-        return value if kind is bool and isinstance(value, bool) else None
+    if isinstance(value, bool):
+        return None
     if kind is int:
         return int(value) if isinstance(value, int | float) and value == value // 1 else None
     if kind is float:
@@ -62,4 +63,4 @@ def _is_list(kind: Any) -> bool:
 
 def _kind(kind: Any) -> str:
     inner = get_args(kind)
-    return {int: "whole numbers", float: "numbers", str: "texts"}.get(inner[0] if inner else None, "values")
+    return {int: "whole numbers", float: "numbers", str: "texts"}.get(inner[0], "values") if inner else "values"

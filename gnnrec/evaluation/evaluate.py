@@ -123,6 +123,7 @@ def rank(scorer: Scorer, user: Ints, world: World, settings: Settings) -> Tensor
     items = settings.universe if settings.candidates == "universe" else world.num_items
     order, k = tie_order(settings.seed, items), max(settings.topk)
     blocks = [torch.empty(0, k, dtype=torch.int64)]
+    assert scorer.scores is not None
     for start in range(0, len(user), settings.block):
         block = user[start : start + settings.block]
         seen = world.seen.neighbours(block, of_users=True)

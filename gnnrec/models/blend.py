@@ -89,7 +89,7 @@ class Parts:
     def of(model: Scorer, statistics: Statistics, user: Ints, num_items: int, settings: Sequence[Weights]) -> Parts:
         """Compute the ingredients that any of `settings` uses."""
         ranked = itemknn = None
-        if any(w.alpha for w in settings):
+        if any(w.alpha for w in settings) and model.scores is not None:
             ranked = standardised(model.scores(user, num_items))
         if any(w.kappa for w in settings):
             cosine = torch.from_numpy(statistics.itemknn.scores(user))

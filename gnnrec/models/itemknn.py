@@ -50,7 +50,8 @@ class ItemKNN:
         dense = np.asarray(scaled.toarray()) * root[None, :]
         seen = rows.nonzero()
         dense[seen] -= 1.0
-        return dense.astype(np.float32, copy=False)
+        result: NDArray[np.float32] = dense.astype(np.float32, copy=False)
+        return result
 
     @property
     def nbytes(self) -> int:

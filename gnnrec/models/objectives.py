@@ -116,7 +116,8 @@ class _ValueHead(Objective):
 
     def predict(self, z: Embeddings, user: Tensor, item: Tensor) -> Tensor:
         """Return the expected value of each pair, [n]."""
-        return self.bias(user, item) + self.trust * self.interaction(z, user, item)
+        base: Tensor = self.bias(user, item)
+        return base + self.trust * self.interaction(z, user, item)
 
     def prior(self, user: Ints, item: Ints) -> Tensor:
         """Return μ plus the biases there are, [n]."""

@@ -57,7 +57,7 @@ class PyG(Encoder):
         for depth, convolution in enumerate(self.convolutions):
             x = convolution(x.relu() if depth else x, index)
             total = total + x
-        user, item = (total / (self.layers + 1)).split([graph.num_users, graph.num_items])
+        user, item = (total / (self.layers + 1)).tensor_split([graph.num_users])
         return Embeddings(user, item, self.user.weight, self.item.weight)
 
     def _edge_index(self, graph: BipartiteGraph) -> Tensor:

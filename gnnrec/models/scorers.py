@@ -23,8 +23,10 @@ from gnnrec.models.statistics import Statistics
 class Scorer(Protocol):
     """A row of the table, ready to be scored."""
 
-    scores: Callable[[Ints, int], Tensor] | None
-    """(user [n], num_items) → finite ranking scores [n, num_items] of items [0, num_items); None: ranks nothing."""
+    @property
+    def scores(self) -> Callable[[Ints, int], Tensor] | None:
+        """(user [n], num_items) → finite ranking scores [n, num_items] of items [0, num_items); None: ranks nothing."""
+        ...
 
     def predict(self, user: Ints, item: Ints) -> Floats | None:
         """Return the expected value of each pair, [n], or None."""

@@ -100,7 +100,8 @@ def _make(config: Config, row: str, folder: Path) -> Logger | None:
     }
     if kind not in makers:
         raise GnnrecError(f"logger.kind={kind} is not known{nearest(kind, makers)}")
-    return makers[kind]()
+    made: Logger | None = makers[kind]()  # type: ignore[no-untyped-call]
+    return made
 
 
 def _wandb(config: Config, row: str, folder: Path, options: dict[str, Any]) -> WandbLogger:
