@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gnnrec import config as conf
 from gnnrec.errors import GnnrecError, nearest, one_line
@@ -46,12 +46,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"gnnrec: {one_line(str(error))}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        if os.environ.get("GNNREC_DEBUG"):
+            raise
+        print(f"gnnrec: {one_line(str(error))}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("gnnrec: interrupted; resume=true goes on from the newest state", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _main(arguments: list[str]) -> int:
@@ -84,92 +89,99 @@ def _run(rest: list[str]) -> int:
     given = _parse("run", rest, "one run, or with -m a grid of them")
     if given is None:
         return 0
-    grids = _expand(given.overrides) if given.multirun else [given.overrides]
+    _belongs_elsewhere(given.overrides, {"seeds": "seed=…", "strategies": "strategy=…"}, "run")
+    grid = _expand(given.overrides) if given.multirun else [given.overrides]
+    composed = [(compose(overrides, given.config_dir), overrides) for overrides in grid]
     failed = 0
-    for overrides in grids:
+    for config, overrides in composed:
         try:
-            _run_one(overrides, given.config_dir, _typed("run", overrides))
-        except GnnrecError as error:
-            if len(grids) == 1:
+            _run_one(config, chosen("strategy", overrides, given.config_dir))
+        except Exception as error:
+            if len(grid) == 1 or os.environ.get("GNNREC_DEBUG"):
                 raise
             failed += 1
-            print(f"gnnrec: {' '.join(overrides)}: {one_line(str(error))}", file=sys.stderr)
+            print(f"gnnrec: {' '.join(overrides)}: {one_line(str(error)) or repr(error)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _run_one(overrides: list[str], extra: Path | None, command: str) -> None:
+def _run_one(config: Config, row: str) -> None:
+    _prepare(config)
     from gnnrec.build import scene
-    from gnnrec.compare import compare
+    from gnnrec.compare import show
     from gnnrec.progress import Progress
     from gnnrec.runs import Job
 
-    config = compose(overrides, extra)
-    _prepare(config)
-    row = next((o.partition("=")[2] for o in overrides if o.startswith("strategy=")), "fine_tune")
-    done = compare([Job(row, config)], scene(config), command, Progress())
-    print(done.text)
+    print(show(Job(row, config), scene(config), Progress()))
 
 
 def _compare(rest: list[str]) -> int:
-    from gnnrec.compare import compare
-    from gnnrec.progress import Progress
-
     given = _parse("compare", rest, "every strategy and seed of an experiment")
     if given is None:
         return 0
+    instead = {
+        "seed": "seeds=[…]",
+        "strategy": "strategies=[…]",
+        "strategy.": "strategies=[{replay: {budget: 5000}}] for a strategy's parameters",
+    }
+    _belongs_elsewhere(given.overrides, instead, "compare")
     config = compose(given.overrides, given.config_dir)
+    jobs = _jobs(config, given.overrides, given.config_dir)
     _prepare(config)
     from gnnrec.build import scene
+    from gnnrec.compare import compare
+    from gnnrec.progress import Progress
 
-    jobs = _jobs(config, given.overrides, given.config_dir)
-    done = compare(jobs, scene(config), _typed("compare", given.overrides), Progress())
-    print(done.text)
-    print(f"\nreport: {done.path}")
-    return 0
+    done = compare(jobs, scene(config), _typed("compare", rest), Progress())
+    print(f"{done.text}\nreport: {done.path}")
+    for line in done.failed:
+        print(f"gnnrec: {line}", file=sys.stderr)
+    return 1 if done.failed else 0
 
 
 def _sweep(rest: list[str]) -> int:
     given = _parse("sweep", rest, "search hyper-parameters of one strategy")
     if given is None:
         return 0
+    _belongs_elsewhere(given.overrides, {"strategies": "strategy=…"}, "sweep")
+    config = compose(given.overrides, given.config_dir)
+    _prepare(config)
     from gnnrec.build import scene
     from gnnrec.progress import Progress
     from gnnrec.sweep import sweep
 
-    config = compose(given.overrides, given.config_dir)
-    _prepare(config)
-    row = next((o.partition("=")[2] for o in given.overrides if o.startswith("strategy=")), "fine_tune")
+    row = chosen("strategy", given.overrides, given.config_dir)
 
     def composed(more: list[str]) -> Config:
         return compose([*given.overrides, *more], given.config_dir)
 
-    print(sweep(row, config, composed, scene(config), _typed("sweep", given.overrides), Progress()))
+    print(sweep(row, config, composed, scene(config), _typed("sweep", rest), Progress()))
     return 0
 
 
 def _report(rest: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="gnnrec report", description="Table, figures and report from finished runs.")
+    parser = _Parser(prog="gnnrec report", description="Table, figures and report from finished runs.")
     parser.add_argument("folders", nargs="+", metavar="DIR", type=Path, help="output folders, or folders of runs")
+    parser.add_argument("--allow", action="append", default=[], metavar="PREFIX", help="plug-ins the runs may import")
     given = parser.parse_args(rest)
     from gnnrec.progress import Progress
     from gnnrec.rebuild import rebuild
 
-    done = rebuild(given.folders, _typed("report", rest), Progress())
-    print(done.text)
-    print(f"\nreport: {done.path}")
+    done = rebuild(given.folders, _typed("report", rest), Progress(), given.allow)
+    print(f"{done.text}\nreport: {done.path}")
     return 0
 
 
 def _recommend(rest: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="gnnrec recommend", description="The list a run's newest model gives a user.")
+    parser = _Parser(prog="gnnrec recommend", description="The list a run's newest model gives a user.")
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a run")
     parser.add_argument("--user", required=True, help="external id")
     parser.add_argument("-k", type=int, default=10, help="length of the list (default 10)")
     parser.add_argument("--scorer", default="blend", choices=("model", "blend"))
+    parser.add_argument("--allow", action="append", default=[], metavar="PREFIX", help="plug-ins the run may import")
     given = parser.parse_args(rest)
     from gnnrec.recommend import recommend
 
-    print(recommend(given.folder, given.user, given.k, given.scorer))
+    print(recommend(given.folder, given.user, given.k, given.scorer, given.allow))
     return 0
 
 
@@ -180,13 +192,11 @@ def _data(rest: list[str]) -> int:
     given = _parse("data summary", rest[1:], "what a log holds")
     if given is None:
         return 0
-    from gnnrec.data.summary import summarise
-    from gnnrec.instantiate import instantiate
-
     config = compose(given.overrides, given.config_dir)
-    splitter = instantiate(config["stream"])
-    dataset = instantiate(config["data"]).load(keep=splitter.columns)
-    print(summarise(dataset, splitter.build(dataset)))
+    from gnnrec.build import load
+    from gnnrec.data.summary import summarise
+
+    print(summarise(*load(config)))
     return 0
 
 
@@ -204,16 +214,30 @@ def compose(overrides: Sequence[str], extra: Path | None = None) -> Config:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     path = [f"hydra.searchpath=[file://{extra.resolve()}]"] if extra else []
     with initialize_config_dir(config_dir=str(conf.folder()), version_base="1.3"):
         try:
             found = hydra_compose("config", overrides=[*path, *overrides])
-            return dict(OmegaConf.to_container(found, resolve=True))  # type: ignore[arg-type]
-        except (HydraException, OmegaConfBaseException) as error:
-            chosen = [o for o in overrides if o.partition("=")[0] in conf.groups(extra)]
-            known = conf.keys(_plain(hydra_compose, [*path, *chosen]))
+            return conf.checked(dict(OmegaConf.to_container(found, resolve=True)))  # type: ignore[arg-type]
+        except GnnrecError:
+            raise
+        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+            groups = [o for o in overrides if o.partition("=")[0] in conf.groups(extra)]
+            known = conf.keys(_plain(hydra_compose, [*path, *groups]))
             raise conf.explain(list(overrides), known, extra, str(error)) from error
+
+
+def chosen(group: str, overrides: Sequence[str], extra: Path | None = None) -> str:
+    """Return the option of `group` that `overrides` make, whether typed or set by the experiment."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    path = [f"hydra.searchpath=[file://{extra.resolve()}]"] if extra else []
+    with initialize_config_dir(config_dir=str(conf.folder()), version_base="1.3"):
+        found = hydra_compose("config", overrides=[*path, *overrides], return_hydra_config=True)
+    return str(found.hydra.runtime.choices[group])
 
 
 def _plain(hydra_compose: Any, groups: list[str]) -> Mapping[str, Any]:
@@ -257,8 +281,8 @@ def _jobs(config: Config, overrides: list[str], extra: Path | None) -> list[Job]
         settings = [f"strategy.{key}={value}" for key, value in parameters.items()]
         several = names.count(name) > 1 and parameters
         row = f"{name}[{','.join(f'{k}={v}' for k, v in parameters.items())}]" if several else name
-        for seed in config["seeds"]:
-            jobs.append(Job(row, compose([*plain, f"strategy={name}", *settings, f"seed={seed}"], extra)))
+        own = [*plain, f"strategy={name}", *settings]
+        jobs += [Job(row, compose([*own, f"seed={seed}"], extra)) for seed in config["seeds"]]
     return jobs
 
 
@@ -268,20 +292,41 @@ def _strategy(entry: Any, known: list[str]) -> tuple[str, Mapping[str, Any]]:
         ((name, parameters),) = entry.items()
     else:
         name, parameters = entry, {}
+    if not isinstance(parameters or {}, Mapping):
+        raise GnnrecError(f"strategies: {name} needs {{parameter: value}}, got {one_line(str(parameters))}")
     if name not in known:
         raise GnnrecError(f"there is no strategy '{one_line(str(name))}'{nearest(str(name), known)}")
     return str(name), parameters or {}
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what the command line prints."""
+        raise GnnrecError(f"{self.prog.removeprefix('gnnrec ')}: {message}; see {self.prog} --help")
+
+
+def _belongs_elsewhere(overrides: Sequence[str], instead: Mapping[str, str], command: str) -> None:
+    """Refuse keys that this command would ignore."""
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        right = instead.get(key) or next((v for k, v in instead.items() if k.endswith(".") and key.startswith(k)), None)
+        if right:
+            raise GnnrecError(f"{key}= does nothing in `gnnrec {command}`; it takes {right}")
+
+
 def _parse(command: str, rest: list[str], what: str) -> argparse.Namespace | None:
     """Return flags and overrides; None where help or the configuration was printed."""
-    parser = argparse.ArgumentParser(prog=f"gnnrec {command}", add_help=False, allow_abbrev=False)
+    parser = _Parser(prog=f"gnnrec {command}", add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-cd", "--config-dir", type=Path)
     parser.add_argument("--cfg", choices=("job",))
     given = parser.parse_intermixed_args(rest)
+    if given.multirun and command != "run":
+        raise GnnrecError(f"-m belongs to `gnnrec run`; `gnnrec {command}` has no grid")
     if given.config_dir and not given.config_dir.is_dir():
         raise GnnrecError(f"--config-dir {given.config_dir} is not a folder")
     if given.help:
@@ -300,7 +345,7 @@ def _help(command: str, what: str, extra: Path | None) -> str:
     lines += [f"  {group:<12} {', '.join(options)}" for group, options in conf.groups(extra).items()]
     lines += [
         "",
-        "keys: name, seed, seeds, strategies, output, resume, threads, state.keep, plugins.allow and those of the groups",
+        "keys: name, seed, seeds, strategies, output, resume, threads, state.keep, plugins.allow, those of the groups",
         "  -m, --multirun     a grid: strategy=fine_tune,replay seed=range(0,3)",
         "  -cd, --config-dir  a folder of your own with the same groups",
         "  --cfg job          print the configuration and stop",

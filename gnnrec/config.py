@@ -6,7 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gnnrec.errors import GnnrecError, nearest, one_line
+from gnnrec import values
+from gnnrec.errors import GnnrecError, closest, nearest, one_line
+
+KINDS: dict[str, Any] = {
+    "name": str,
+    "seed": int,
+    "seeds": list[int],
+    "strategies": list[Any],
+    "output": str,
+    "resume": bool,
+    "state.keep": int,
+    "threads": int | None,
+    "plugins.allow": list[str],
+    "scorer.rows": list[str],
+    "evaluation.topk": list[int],
+    "sweep.trials": int,
+}
+"""What the keys hold that belong to no constructor."""
 
 
 def folder() -> Path:
@@ -31,10 +48,41 @@ def keys(config: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Return every dotted key of a configuration."""
     found = []
     for name, value in config.items():
+        if str(name).startswith("_"):
+            continue
         found.append(f"{prefix}{name}")
         if isinstance(value, Mapping):
             found += keys(value, f"{prefix}{name}.")
     return found
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return dotted key -> value of everything in a configuration that is no mapping."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        inner = leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
+        found |= inner
+    return found
+
+
+def checked(config: dict[str, Any]) -> dict[str, Any]:
+    """Return `config` if the keys of `KINDS` hold what they should.
+
+    Raises:
+        GnnrecError: names the key, what it holds and what it should hold.
+    """
+    for key, kind in KINDS.items():
+        *path, name = key.split(".")
+        node: Any = config
+        for part in path:
+            node = node.get(part) if isinstance(node, Mapping) else None
+        if not isinstance(node, dict) or name not in node:
+            raise GnnrecError(f"the configuration lacks '{key}'")
+        node[name] = values.fitting(node[name], kind, key)
+    for key, least in (("seed", 0), ("threads", 1)):
+        if config[key] is not None and config[key] < least:
+            raise GnnrecError(f"{key}={config[key]} must be {least} or more")
+    return config
 
 
 def explain(overrides: list[str], known: list[str], extra: Path | None, problem: str) -> GnnrecError:
@@ -52,8 +100,18 @@ def explain(overrides: list[str], known: list[str], extra: Path | None, problem:
         if not sign:
             return GnnrecError(f"'{one_line(override)}' is not understood; write KEY=VALUE")
         if key in options:
-            if value not in options[key] and value.isidentifier():
+            if value not in options[key] and not value.startswith(("[", "{", "null")):
                 return GnnrecError(f"there is no {key}={one_line(value)}{nearest(value, options[key])}")
         elif not override.startswith("+") and key not in known and not key.startswith("hydra."):
-            return GnnrecError(f"there is no key '{one_line(key)}'{nearest(key, [*known, *options])}")
-    return GnnrecError(one_line(problem.splitlines()[0] if problem else "the configuration cannot be composed"))
+            return GnnrecError(f"there is no key '{one_line(key)}'{_nearby(key, known)}")
+    lines = [line for line in problem.splitlines() if line.strip()]
+    return GnnrecError(one_line(" ".join(lines[:2]) or "the configuration cannot be composed"))
+
+
+def _nearby(key: str, known: list[str]) -> str:
+    """Name the closest key, or the keys beside it where none is close."""
+    parent = key.rpartition(".")[0]
+    while parent and parent not in known:
+        parent = parent.rpartition(".")[0]
+    beside = [k for k in known if k.rpartition(".")[0] == parent]
+    return nearest(key, known if closest(key, known) else beside)

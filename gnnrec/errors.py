@@ -13,9 +13,15 @@ class GnnrecError(ValueError):
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the allowed word closest to `word`, or the whole list when none is close."""
     words = sorted(set(allowed))
-    folded = {w.casefold(): w for w in reversed(words)}
-    close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
-    return f"; did you mean '{folded[close[0]]}'?" if close else f"; allowed: {', '.join(words) or 'nothing'}"
+    found = closest(word, words)
+    return f"; did you mean '{found}'?" if found else f"; allowed: {', '.join(words) or 'nothing'}"
+
+
+def closest(word: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed word that is likely meant, whatever its case; None where none is close."""
+    folded = {w.casefold(): w for w in sorted(allowed, reverse=True)}
+    found = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
+    return folded[found[0]] if found else None
 
 
 def one_line(text: str) -> str:

@@ -63,7 +63,7 @@ def run(
     folder: Path | None = None,
     on_increment: OnIncrement | None = None,
 ) -> Record:
-    """Run `strategy` over the stream from the trained base, or from the newest state in `folder`, and return its record.
+    """Run `strategy` over the stream from the trained base, or the newest state in `folder`, and return its record.
 
     Args:
         learner: without rows; it takes up the state.

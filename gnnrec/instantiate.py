@@ -1,7 +1,7 @@
 """Objects from configuration: `_target_` names a class, the other keys are its arguments.
 
-Smaller than Hydra's own on purpose: only targets below `gnnrec.` or an allowed prefix are imported, and a wrong argument
-is answered with the nearest right one, a value of the wrong kind with the kind that is wanted.
+Smaller than Hydra's own on purpose: only targets below `gnnrec.` or an allowed prefix are imported, and a wrong
+argument is answered with the nearest right one, a value of the wrong kind with the kind that is wanted.
 """
 
 from __future__ import annotations

@@ -225,6 +225,7 @@ class Learner:
         twin = copy.copy(self)
         twin.encoder, twin.objective = copy.deepcopy((self.encoder, self.objective))
         twin.statistics, twin.cost = copy.deepcopy(self.statistics), Cost()
+        twin.valid_rows = dict(self.valid_rows)
         return twin
 
     def state_dict(self) -> dict[str, Tensor]:

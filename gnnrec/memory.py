@@ -30,8 +30,8 @@ def peak() -> float | None:
 def retain_large_blocks(limit: int = 64 << 20) -> bool:
     """Let glibc serve blocks up to `limit` bytes from its heap and keep them when freed; False on other systems.
 
-    By default it maps every table-sized temporary anew and the kernel clears its pages each time: measured, that is half
-    the time of a training step on a graph of 80,000 edges. Called by the command line; call it yourself in a notebook.
+    By default it maps every table-sized temporary anew and the kernel clears its pages each time: measured, that is
+    half the time of a training step on a graph of 80,000 edges. Called by the command line; call it yourself in a notebook.
     """
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3
     try:

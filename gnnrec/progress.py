@@ -1,4 +1,4 @@
-"""Progress of runs: a bar with increment, epoch, loss and remaining time on a terminal, a line per increment elsewhere."""
+"""Progress of runs: a bar with increment, epoch, loss and time left on a terminal, a line per increment elsewhere."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from gnnrec.evaluation.ranking import tie_order, top_items
 from gnnrec.models.scorers import Scorer
 
 
-def recommend(folder: Path, user: str, k: int, scorer: str) -> str:
+def recommend(folder: Path, user: str, k: int, scorer: str, allow: Sequence[str] = ()) -> str:
     """Return the k best items for `user` as text: rank, id, title where there is one, score.
 
     A user without an absorbed event gets the list of a user nobody knows, and is told so.
@@ -23,6 +24,7 @@ def recommend(folder: Path, user: str, k: int, scorer: str) -> str:
         user: external id.
         k: length of the list.
         scorer: "model" or "blend".
+        allow: prefixes of plug-ins that the run may import.
     """
     if k < 1:
         raise GnnrecError(f"-k must be at least 1, got {k}")
@@ -30,7 +32,7 @@ def recommend(folder: Path, user: str, k: int, scorer: str) -> str:
     if len(runs) > 1:
         names = ", ".join(r.folder.name for r in runs)
         raise GnnrecError(f"{folder} holds {len(runs)} runs; name the folder of one: {names}")
-    scene = saved.scene_of(runs[0])
+    scene = saved.scene_of(runs[0], allow)
     learner, stream = saved.newest_learner(runs[0], scene), scene.setting.stream
     ranked: Scorer = learner.blend_scorer() if scorer == "blend" else learner.scorer()
     number, known = _number(stream, user, learner.seen.num_users)

@@ -20,6 +20,7 @@ import yaml
 
 from gnnrec import build, experiment, state
 from gnnrec.build import Config, Scene
+from gnnrec.data.types import Stream
 from gnnrec.errors import GnnrecError
 from gnnrec.evaluation.record import Name, Record
 from gnnrec.evaluation.reference import reference_rows
@@ -44,9 +45,14 @@ class Job:
         """The run's seed."""
         return int(self.config["seed"])
 
-    def folder(self, fingerprint: str) -> Path:
+    @property
+    def name(self) -> Name:
+        """What its rows are called."""
+        return Name(self.config["name"], self.row, self.seed)
+
+    def folder(self, stream: Stream) -> Path:
         """Where the run lives; another setting is another folder."""
-        digest = build.run_digest(self.config, fingerprint)
+        digest = build.run_digest(self.config, stream)
         return Path(self.config["output"]) / f"{safe(self.row)}-seed{self.seed}-{digest}"
 
 
@@ -63,11 +69,11 @@ def finished(folder: Path) -> bool:
 
 def run_job(job: Job, scene: Scene, progress: Progress) -> Frames:
     """Return the frames of a run, from its folder where it is finished."""
-    folder = job.folder(scene.setting.stream.fingerprint)
+    folder = job.folder(scene.setting.stream)
     with locked(folder):
         if not finished(folder):
             _run(job, scene, folder, progress)
-        return read_frames(folder)
+        return named(read_frames(folder), job.name)
 
 
 def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
@@ -78,7 +84,6 @@ def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
     _status(folder, "running", scene)
     base = base_state(job, scene, progress)
     learner, strategy = build.learner(job.config, scene.setting), build.strategy(job.config)
-    name = Name(job.config["name"], job.row, job.seed)
     with (
         progress.job(job.row, job.seed, len(scene.setting.stream.increments) - 1, learner) as bar,
         Tracker.open(job.config, job.row, folder) as tracker,
@@ -88,16 +93,16 @@ def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
             bar.increment(t)
             tracker.increment(t, record, learner.log)
 
-        record = experiment.run(learner, strategy, scene.setting, name, base, folder / "state", told)
+        record = experiment.run(learner, strategy, scene.setting, job.name, base, folder / "state", told)
     write_frames(folder, record.frames())
     _status(folder, "done", scene)
 
 
 def base_state(job: Job, scene: Scene, progress: Progress) -> state.State:
     """Return the base model's state, trained at most once per data, configuration and seed."""
-    digest = build.base_digest(job.config, scene.setting.stream.fingerprint)
+    digest = build.base_digest(job.config, scene.setting.stream)
     folder = Path(job.config["output"]) / f"base-seed{job.seed}-{digest}"
-    with locked(folder):
+    with locked(folder, wait=progress):
         found = state.load_newest(folder / "state")
         if found is None:
             learner = build.learner(job.config, scene.setting)
@@ -116,22 +121,37 @@ def replace_keep(scene: Scene) -> experiment.Setting:
 def references(config: Config, scene: Scene, progress: Progress) -> Frames:
     """Return the reference rows, computed once per data and evaluation."""
     stream, measure = scene.setting.stream, scene.setting.measure
-    folder = Path(config["output"]) / f"references-{build.reference_digest(config, stream.fingerprint)}"
-    with locked(folder):
+    folder = Path(config["output"]) / f"references-{build.reference_digest(config, stream)}"
+    with locked(folder, wait=progress):
         if not finished(folder):
             progress.say("reference rows: popularity, decayed popularity, ItemKNN, their blend, predictors of values")
-            grid = instantiate(config["scorer"]["grid"])
+            grid = instantiate(config["scorer"]["grid"], at="scorer.grid")
             write_frames(folder, reference_rows(config["name"], stream, scene.setting.worlds, measure, grid))
             _status(folder, "done", scene)
-        return read_frames(folder)
+        frames = read_frames(folder)
+        return {**frames, "results": frames["results"].with_columns(experiment=pl.lit(config["name"]))}
 
 
-def locked(folder: Path) -> AbstractContextManager[object]:
-    """Return the lock of a run folder, held; a second process is refused rather than left waiting."""
+def named(frames: Frames, name: Name) -> Frames:
+    """Return the frames of a run under this name, whatever it was called when it ran."""
+    return Record.of(name, frames).frames()
+
+
+def locked(folder: Path, wait: Progress | None = None) -> AbstractContextManager[object]:
+    """Return the lock of a folder, held.
+
+    Args:
+        folder: of one run: a second process is refused rather than left waiting. Of what runs share: see `wait`.
+        wait: where to say that another process has it, before waiting for that process.
+    """
+    lock = filelock.FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return filelock.FileLock(folder / ".lock", timeout=0).acquire()
+        return lock.acquire(timeout=0)
     except filelock.Timeout as error:
+        if wait is not None:
+            wait.say(f"{folder.name}: another process is at it; waiting")
+            return lock.acquire()
         raise GnnrecError(f"{folder} is in use by another process; wait for it, or choose another output=") from error
     except OSError as error:
         raise GnnrecError(

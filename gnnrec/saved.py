@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +48,21 @@ def _read(folder: Path) -> Saved:
         raise GnnrecError(f"{folder} is damaged: {error}; run it again") from error
 
 
-def scene_of(saved: Saved) -> Scene:
-    """Load the data of a run again, and refuse it where it is not what the run saw."""
+def scene_of(saved: Saved, allow: Sequence[str] = ()) -> Scene:
+    """Load the data of a run again, and refuse it where it is not what the run saw.
+
+    Args:
+        saved: the run.
+        allow: prefixes of plug-ins that may be imported; what a run folder allows itself does not count.
+    """
+    wanted = [str(p) for p in saved.config["plugins"]["allow"]]
+    if odd := [p for p in wanted if p not in allow]:
+        raise GnnrecError(f"{saved.folder} was run with plug-ins; if you trust it, add --allow {odd[0]}")
     scene = build.scene(saved.config)
     if (now := scene.setting.stream.fingerprint) != saved.fingerprint:
         raise GnnrecError(
-            f"the data have changed since {saved.folder} ran: fingerprint {saved.fingerprint[:12]} then, {now[:12]} now; "
-            "restore the file or run it again"
+            f"the data have changed since {saved.folder} ran: fingerprint {saved.fingerprint[:12]} then, {now[:12]} now"
+            "; restore the file or run it again"
         )
     return scene
 

@@ -10,8 +10,8 @@ import numpy as np
 def derive(seed: int, *names: str | int) -> int:
     """Return a 63-bit seed that depends on `seed` and every name, and on nothing else.
 
-    Two purposes (``derive(0, 3, "negatives")``, ``derive(0, 3, "order")``) get unrelated streams, and a resumed run gets
-    the same ones as a run that was never stopped.
+    Two purposes (``derive(0, 3, "negatives")``, ``derive(0, 3, "order")``) get unrelated streams, and a resumed run
+    gets the same ones as a run that was never stopped.
     """
     text = "/".join([str(seed), *map(str, names)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1

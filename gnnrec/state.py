@@ -65,7 +65,7 @@ def save(folder: Path, state: State, keep: int = 2) -> None:
 
 
 def load_newest(folder: Path) -> State | None:
-    """Return the newest state whose checksums hold, None where there is none; damaged ones are passed over, and said."""
+    """Return the newest state whose checksums hold, None where there is none; damaged ones are passed over, said."""
     if not folder.is_dir():
         return None
     for stray in folder.glob(".*.tmp"):

@@ -1,6 +1,6 @@
 """Search hyper-parameters with Optuna on increments 1 and 2, then score the best setting on the rest of the stream.
 
-The study lies in SQLite under the output folder and is continued when started again; trial 0 is the setting as configured.
+The study lies in SQLite under the output folder and is continued when started again; trial 0 is the configured setting.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ def _conclude(
     lines = [
         f"default: {_text(default)}: valid {metric} {first.value:.5f}",
         f"best of {_finished(study)} trials: {_text(best.params)}: valid {metric} {best.value:.5f} "
-        f"({_verdict(first.value, best.value, MAXIMISED[metric])} than the default on the valid events of increments 1-{LAST})",
+        f"({_verdict(first.value, best.value, MAXIMISED[metric])} than the default on the valid events "
+        f"of increments 1-{LAST})",
         f"written to {path}",
     ]
     jobs = [Job(f"{row}[default]", config)]

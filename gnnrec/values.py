@@ -36,8 +36,8 @@ def fitting(value: Any, kind: Any, key: str) -> Any:
 
 def _as(value: Any, kind: type) -> Any:
     """Return the value as this plain kind, None where it is no such thing."""
-    if isinstance(value, bool):
-        return None
+    if kind is bool or isinstance(value, bool):
+        return value if kind is bool and isinstance(value, bool) else None
     if kind is int:
         return int(value) if isinstance(value, int | float) and value == value // 1 else None
     if kind is float:

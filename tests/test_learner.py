@@ -79,7 +79,6 @@ def test_a_fork_trains_without_touching_the_original():
     assert "encoder.user.weight" in differing(before, fingerprint(twin))
 
 
-@pytest.mark.xfail(strict=True, reason="Learner.fork copies shallowly: both learners write into one valid_rows")
 def test_a_fork_leaves_the_original_s_valid_rows():
     learner = trained()
     rows = dict(learner.valid_rows)

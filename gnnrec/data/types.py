@@ -81,7 +81,7 @@ class Increment:
     Attributes:
         observed: the part a strategy sees.
         test: the held-out slice, scored for the R matrix (empty under ``stream.split=next_half``, where R is n/a).
-        upcoming: events the model that absorbed 0..t is scored on before it sees any of them (`next`); empty for the last.
+        upcoming: events the model that absorbed 0..t is scored on before it sees any (`next`); empty for the last.
     """
 
     observed: Observed

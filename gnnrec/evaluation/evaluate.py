@@ -122,6 +122,7 @@ def rank(scorer: Scorer, user: Ints, world: World, settings: Settings) -> Tensor
     """Return the best K candidates of each user, [u, K]."""
     items = settings.universe if settings.candidates == "universe" else world.num_items
     order, k = tie_order(settings.seed, items), max(settings.topk)
+    assert scorer.scores is not None
     blocks = [torch.empty(0, k, dtype=torch.int64)]
     assert scorer.scores is not None
     for start in range(0, len(user), settings.block):
@@ -153,7 +154,7 @@ def _user_segments(truth: Truth, world: World, known: Bools, every: bool) -> dic
 
 
 def _item_rows(truth: Truth, top: Tensor, world: World, settings: Settings) -> Iterator[Row]:
-    """Yield metrics on the relevant items of a segment alone; lists stay as they are, users without one are left out."""
+    """Yield metrics on the relevant items of a segment alone; lists stay as they are, users without are left out."""
     known = truth.item < world.num_items
     third = np.full(len(truth.item), -1)
     third[known] = world.thirds()[truth.item[known]]

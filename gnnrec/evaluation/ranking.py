@@ -1,4 +1,4 @@
-"""Full ranking: the best K candidates of each user, with fair ties and seen items masked. Letters: n users, i items, K."""
+"""Full ranking: the best K candidates of each user, fair ties, seen items masked. Letters: n users, i items, K."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def check_finite(scores: Tensor) -> None:
         return
     if bad := int((~torch.isfinite(scores)).sum()):
         raise GnnrecError(
-            f"{bad} of {scores.numel()} scores are NaN or infinite: the model has diverged; lower fit.lr or raise objective.l2"
+            f"{bad} of {scores.numel()} scores are NaN or infinite: the model has diverged; "
+            "lower fit.lr or raise objective.l2"
         )
 
 

@@ -79,7 +79,7 @@ class Record:
                 "user": stream.users[found.user].astype(str),
                 "known": found.known,
                 "relevant": found.relevant,
-                **{m: found.per_user[m] for m in ("recall@20", "ndcg@20")},
+                **{m: found.per_user.get(m) for m in ("recall@20", "ndcg@20")},
             }
             self.per_user.append(pl.DataFrame(users, schema=PER_USER))
         if len(found.predicted):

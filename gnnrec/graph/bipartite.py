@@ -1,4 +1,4 @@
-"""The growing bipartite graph: each user-item edge once, messages always both ways, `extend` leaves the old graph readable.
+"""The growing bipartite graph: each user-item edge once, messages both ways, `extend` leaves the old graph readable.
 
 Letters: e edges, u users, i items, d width.
 """
@@ -18,14 +18,14 @@ from gnnrec.graph.propagate import Propagate
 from gnnrec.graph.segment import Segment, edge_key
 
 MERGE_RATIO = 4
-"""A segment is merged into its predecessor when that is less than this many times larger, so there are O(log e) of them."""
+"""A segment is merged into its predecessor when that is less than this many times larger: O(log e) remain."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BipartiteGraph:
     """Users and items numbered apart, an undirected edge for every distinct pair.
 
-    The adjacency A [u, i] is the sum of the segments' matrices, A·x = Σ A_s·x, so an increment only builds its own small
+    The adjacency A [u, i] is the sum of the segments' matrices, A·x = Σ A_s·x, so an increment builds only its small
     segment. A graph is never changed: `extend` returns a new one that shares the old segments.
 
     Attributes:
@@ -57,7 +57,8 @@ class BipartiteGraph:
 
         Args:
             events: users in [0, num_users), items in [0, num_items).
-            num_users, num_items: numbered nodes afterwards; never fewer than now.
+            num_users: numbered users afterwards; never fewer than now.
+            num_items: numbered items afterwards; likewise.
 
         Raises:
             GnnrecError: the graph would shrink, or an event names a node without a number.
@@ -112,7 +113,8 @@ class BipartiteGraph:
         edges receives 0. Differentiable: the operator is symmetric, so its backward is itself.
 
         Args:
-            user, item: [u, d], [i, d].
+            user: [u, d].
+            item: [i, d].
             layers: number of passes.
 
         Returns:

@@ -1,7 +1,7 @@
 """Message passing: the symmetric-normalised product over a growing graph, and its own backward.
 
 P = [[0, Â], [Âᵀ, 0]] with Â = D_u^-1/2 · A · D_i^-1/2 is symmetric, and so is every polynomial of P: the gradient of
-Σ w_l P^l x is Σ w_l P^l g. No layer output is stored and no edge weight is kept: degrees are applied around the product.
+Σ w_l P^l x is Σ w_l P^l g. No layer output is stored, no edge weight is kept: degrees are applied around the product.
 """
 
 from __future__ import annotations

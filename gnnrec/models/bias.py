@@ -27,8 +27,8 @@ class Biases:
 def ridge(events: Interactions, prior: Biases, shrinkage: float) -> Biases:
     """Return argmin Σ (r − μ − b_u − b_i)² + λ Σ (b − prior)² over biases of the events' nodes; others keep the prior.
 
-    Koren, "Factor in the neighbors", TKDD 2010, section 2.1, solved by alternation, with one λ for both sides and with a
-    prior in the place of 0: each bias is (Σ residual + λ · prior) / (count + λ).
+    Koren, "Factor in the neighbors", TKDD 2010, section 2.1, solved by alternation, with one λ for both sides and with
+    a prior in the place of 0: each bias is (Σ residual + λ · prior) / (count + λ).
 
     Args:
         events: observed values.
@@ -55,8 +55,8 @@ def _solve(bias: Floats, index: Ints, residual: Floats, prior: Floats, shrinkage
 class BiasTerms(nn.Module):
     """The biases of a model; a fit re-solves those of its events' nodes, gradient descent leaves them alone.
 
-    Solved rather than trained because a user has a handful of ratings: descent needs a penalty per node and a rate of its
-    own to come near what one line gives exactly.
+    Solved rather than trained because a user has a handful of ratings: descent needs a penalty per node and a rate of
+    its own to come near what one line gives exactly.
 
     Args:
         shrinkage: λ of `ridge`.
@@ -84,7 +84,7 @@ class BiasTerms(nn.Module):
         return self.mean + _or_zero(self.user, user) + _or_zero(self.item, item)
 
     def grow(self, events: Interactions, num_users: int, num_items: int) -> None:
-        """Append biases of new nodes, solved from `events` with the old ones and μ held; μ is set by the first events."""
+        """Append biases of new nodes, solved from `events` with the old ones and μ held; the first events set μ."""
         old = self._biases(num_users, num_items)
         new = ridge(events, old, self.shrinkage)
         first = not len(self.user) and not len(self.item)

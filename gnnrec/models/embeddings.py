@@ -1,4 +1,4 @@
-"""Embedding tables that grow: old rows keep their values bit for bit, new rows depend on the node, not on arrival order."""
+"""Embedding tables that grow: old rows keep their values bit for bit, new rows depend on the node alone."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ class Table(nn.Module):
 def random_rows(keys: Keys, width: int, seed: int, scale: float) -> Tensor:
     """Return N(0, scale²) rows [n, width], each a function of (seed, key) alone.
 
-    A counter-based generator (SplitMix64 of key, seed and column, then Box-Muller) gives a node the same row whenever and
-    in whatever company it arrives, so a model that never saw a user can be compared bit for bit with one that forgot it.
+    A counter-based generator (SplitMix64 of key, seed and column, then Box-Muller) gives a node the same row whenever
+    and in whatever company it arrives, so a model that never saw a user can be compared bit for bit with one that
+    forgot it.
     """
     pairs = (width + 1) // 2
     column = np.arange(2 * pairs, dtype=np.uint64)[None, :]

@@ -67,7 +67,7 @@ def _two_hop_mean(old: Tensor, random: Tensor, graph: BipartiteGraph, of_users: 
 def _neighbour_mean(
     node: Ints, rows: Tensor, graph: BipartiteGraph, of_users: bool
 ) -> tuple[Tensor, NDArray[np.bool_]]:
-    """Return the mean row of each node's neighbours that have one, [n, d], and which nodes have such a neighbour, [n]."""
+    """Return the mean row of each node's neighbours that have one, [n, d], and which nodes have such, [n]."""
     position, neighbour = graph.neighbours(node, of_users)
     keep = neighbour < len(rows)
     mean = _mean(position[keep], rows[torch.from_numpy(neighbour[keep]).to(rows.device)], len(node))

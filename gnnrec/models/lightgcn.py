@@ -10,7 +10,7 @@ from gnnrec.models.encoders import Encoder
 
 
 class LightGCN(Encoder):
-    """He et al., "LightGCN", SIGIR 2020 (arXiv 2002.02126): e = 1/(L+1) · Σ_{l=0..L} P^l x, P as in `BipartiteGraph.propagate`.
+    """He et al., "LightGCN", SIGIR 2020 (arXiv 2002.02126): e = 1/(L+1) · Σ_{l=0..L} P^l x.
 
     Args:
         width: d.

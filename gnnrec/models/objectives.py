@@ -17,7 +17,7 @@ from gnnrec.models.embeddings import Embeddings
 
 
 class Batch(NamedTuple):
-    """Events of one step, columns [n]: value is the rating, `positive` whether it counts as relevant, `negative` an item."""
+    """Events of one step, columns [n]: value is the rating, `positive` whether it is relevant, `negative` an item."""
 
     user: Tensor
     item: Tensor
@@ -69,7 +69,7 @@ class Objective(nn.Module):
 
 
 class BPR(Objective):
-    """−mean log σ(<e_u, e_i> − <e_u, e_j>) over positives (Rendle et al., UAI 2009), with L2 on the batch's input rows."""
+    """−mean log σ(<e_u, e_i> − <e_u, e_j>) over positives (Rendle et al., UAI 2009), with L2 on the input rows."""
 
     def forward(self, z: Embeddings, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
@@ -96,9 +96,10 @@ class _ValueHead(Objective):
         self.bias.grow(events, num_users, num_items)
 
     def refit(self, events: Interactions) -> None:
-        """Re-solve the biases of the events' nodes and give the interaction its full weight."""
-        self.bias.refit(events)
-        self.trust.fill_(1.0)
+        """Re-solve the biases of the events' nodes and give the interaction its full weight; no events, no change."""
+        if len(events):
+            self.bias.refit(events)
+            self.trust.fill_(1.0)
 
     @torch.no_grad()
     def calibrate(self, z: Embeddings, events: Interactions) -> None:

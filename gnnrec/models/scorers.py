@@ -80,9 +80,15 @@ class ModelScorer:
 
 
 def to_width(scores: Tensor, num_items: int) -> Tensor:
-    """Cut to the candidates, or pad items without a score with the lowest score of the row."""
+    """Cut to the candidates, or pad items without a score so that they rank just below the lowest score of the row.
+
+    Just below: a head that standardises the row must not see its scale change.
+    """
     missing = num_items - scores.shape[1]
     if missing <= 0:
         return scores[:, :num_items]
-    low = scores.amin(1, keepdim=True) if scores.shape[1] else scores.new_zeros(len(scores), 1)
-    return torch.cat([scores, low.expand(-1, missing)], dim=1)
+    if not scores.shape[1]:
+        return scores.new_zeros(len(scores), num_items)
+    low = scores.amin(1, keepdim=True)
+    below = low - 1e-5 * low.abs().clamp(min=1)
+    return torch.cat([scores, below.expand(-1, missing)], dim=1)

@@ -13,6 +13,8 @@ from gnnrec.evaluation.results import REFERENCE
 NA = "n/a"
 GAP = "   "
 
+_AT = ("evaluated_on", "scorer", "metric", "segment", "value")
+
 Columns = tuple[tuple[str, str, int], ...]
 """(heading, column of the summary, decimals)."""
 
@@ -87,6 +89,18 @@ def _line(texts: Iterable[str], widths: Iterable[int]) -> str:
     """Names to the left, numbers to the right."""
     aligned = [t.ljust(w) if i < 2 else t.rjust(w) for i, (t, w) in enumerate(zip(texts, widths, strict=True))]
     return GAP.join(aligned).rstrip()
+
+
+def increments(results: pl.DataFrame, k: int = 20) -> str:
+    """Return what one run reached on each next increment, a line per increment and scorer."""
+    heads = ["increment", "scorer", "MSE", f"recall@{k} known", f"recall@{k} all", f"ndcg@{k}"]
+    wanted = (("mse", "all"), (f"recall@{k}", "known_user"), (f"recall@{k}", "all"), (f"ndcg@{k}", "all"))
+    scored = results.filter(pl.col("split") == "next")
+    value = {(t, s, m, g): v for t, s, m, g, v in scored.select(_AT).iter_rows()}
+    at = scored.select("evaluated_on", "scorer").unique(maintain_order=True).sort("evaluated_on", maintain_order=True)
+    rows = [[str(t), s, *(number(value.get((t, s, m, g)), 4) for m, g in wanted)] for t, s in at.iter_rows()]
+    widths = [max(len(text) for text in column) for column in zip(heads, *rows, strict=True)]
+    return "\n".join(_line(row, widths) for row in [heads, *rows]) + "\n"
 
 
 def to_markdown(summary: pl.DataFrame, k: int = 20) -> str:

@@ -6,17 +6,28 @@ import copy
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import EarlyStopping
 
+from gnnrec.errors import GnnrecError, one_line
 from gnnrec.training.module import RecommendationModule
 from gnnrec.training.sampling import EpochBatches
 from gnnrec.training.settings import FitSettings
+
+_BARE: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 10**9,
+}
 
 OnEpoch = Callable[[int, float, float | None], None]
 """Called after each epoch with (epoch, mean loss, valid metric or None)."""
@@ -110,15 +121,20 @@ def _trainer(
         )
     epochs = settings.max_epochs if selects else settings.epochs_without_valid
     limit = {"max_epochs": -1, "max_steps": settings.steps} if equal else {"max_epochs": epochs}
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        "log_every_n_steps": 10**9,
-    }
-    return pl.Trainer(**{**quiet, **options, **limit}, callbacks=callbacks)
+    return pl.Trainer(**{**_BARE, **options, **limit}, callbacks=callbacks)
+
+
+def check_trainer(options: Mapping[str, Any]) -> None:
+    """Build a Trainer of these options once, before anything is spent on a run.
+
+    Raises:
+        GnnrecError: Lightning does not take them, or this machine has no such device.
+    """
+    _quiet()
+    try:
+        pl.Trainer(**{**_BARE, **options, "max_epochs": 1})
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise GnnrecError(f"trainer: {one_line(str(error).removeprefix('Trainer.__init__() '))}") from error
 
 
 def _triplets(steps: int, batches: EpochBatches) -> int:
@@ -130,5 +146,6 @@ def _quiet() -> None:
     """Silence notices about devices and workers that would repeat at every increment."""
     for name in ("pytorch_lightning", "lightning.pytorch", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (".*does not have many workers.*", ".*GPU available but not used.*", ".*val_dataloader.*"):
+    notices = (".*does not have many workers.*", ".*GPU available but not used.*", ".*val_dataloader.*", ".*LeafSpec.*")
+    for message in notices:
         warnings.filterwarnings("ignore", message=message)

@@ -60,9 +60,6 @@ def test_items_without_a_row_rank_no_higher_than_any_with_one(model):
     assert (found[:, ITEMS:].amax(1) <= found[:, :ITEMS].amin(1)).all()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="to_width pads with the lowest score itself, so a new item ties with the worst one"
-)
 def test_items_without_a_row_rank_below_every_item_with_one(model):
     scorer, _ = model
     found = scorer.scores(np.array([0, USERS]), ITEMS + 3)

@@ -199,7 +199,6 @@ def test_impossible_budgets_are_refused(bad):
         bad()
 
 
-@pytest.mark.xfail(strict=True, reason="_ValueHead.refit sets the trust γ to 1 even without an event to fit on")
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("make", [FineTune, lambda: Replay(budget=0)])
 def test_training_on_an_empty_increment_changes_no_weight(make):
