@@ -248,7 +248,7 @@ def _plain(hydra_compose: Any, groups: list[str]) -> Mapping[str, Any]:
     for overrides in (groups, []):
         try:
             return dict(OmegaConf.to_container(hydra_compose("config", overrides=overrides)))  # type: ignore[arg-type]
-        except HydraException:
+        except (HydraException, ValueError):
             continue
     return {}
 
@@ -261,7 +261,9 @@ def _expand(overrides: list[str]) -> list[list[str]]:
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException as error:
-        raise GnnrecError(one_line(str(error).splitlines()[0])) from error
+        raise conf.explain(
+            overrides, [o.partition("=")[0].lstrip("+~") for o in overrides], None, str(error)
+        ) from error
     choices = [
         [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()] if o.is_sweep_override() else [text]
         for o, text in zip(parsed, overrides, strict=True)
@@ -278,9 +280,9 @@ def _jobs(config: Config, overrides: list[str], extra: Path | None) -> list[Job]
     plain = [o for o in overrides if not o.startswith(("strategy=", "seed="))]
     jobs = []
     for name, parameters in chosen:
-        settings = [f"strategy.{key}={value}" for key, value in parameters.items()]
+        settings = conf.overrides(parameters, "strategy.")
         several = names.count(name) > 1 and parameters
-        row = f"{name}[{','.join(f'{k}={v}' for k, v in parameters.items())}]" if several else name
+        row = f"{name}[{','.join(s.removeprefix('strategy.') for s in settings)}]" if several else name
         own = [*plain, f"strategy={name}", *settings]
         jobs += [Job(row, compose([*own, f"seed={seed}"], extra)) for seed in config["seeds"]]
     return jobs

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 import yaml
 
+from gnnrec import build
 from gnnrec.build import Config, Scene
 from gnnrec.data.summary import summarise
 from gnnrec.errors import GnnrecError, one_line
@@ -73,6 +74,9 @@ def compare(
 
 def _run_all(jobs: Sequence[Job], scene: Scene, progress: Progress) -> tuple[list[Frames], list[str]]:
     """Return the frames of the jobs that end well, and a sentence for each other one; if none does, its error."""
+    for job in jobs:  # a setting that is wrong is found before the first run is paid for
+        build.learner(job.config, scene.setting)
+        build.strategy(job.config)
     parts: list[Frames] = []
     errors: list[GnnrecError] = []
     failed: list[str] = []

@@ -60,9 +60,30 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return dotted key -> value of everything in a configuration that is no mapping."""
     found: dict[str, Any] = {}
     for name, value in config.items():
-        inner = leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
+        inner = (
+            leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
+        )
         found |= inner
     return found
+
+
+def overrides(parameters: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return parameters as overrides in Hydra's grammar: nested ones under their dotted keys, texts quoted."""
+    found = []
+    for key, value in parameters.items():
+        if isinstance(value, Mapping) and value:
+            found += overrides(value, f"{prefix}{key}.")
+        else:
+            found.append(f"{prefix}{key}={_literal(value)}")
+    return found
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, str):
+        return value if value.isidentifier() and value != "null" else "'" + value.replace("'", "\\'") + "'"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_literal, value))}]"
+    return "null" if value is None else str(value)
 
 
 def checked(config: dict[str, Any]) -> dict[str, Any]:
@@ -104,8 +125,26 @@ def explain(overrides: list[str], known: list[str], extra: Path | None, problem:
                 return GnnrecError(f"there is no {key}={one_line(value)}{nearest(value, options[key])}")
         elif not override.startswith("+") and key not in known and not key.startswith("hydra."):
             return GnnrecError(f"there is no key '{one_line(key)}'{_nearby(key, known)}")
+        elif reason := _misread(override):
+            return GnnrecError(
+                f"'{one_line(override)}' is not understood: {reason}; write KEY='\"VALUE\"' for any text"
+            )
+    if problem.startswith("Ambiguous value"):
+        return GnnrecError(f"{one_line(problem.splitlines()[0])}: a grid needs `gnnrec run -m`, a list needs [a,b]")
     lines = [line for line in problem.splitlines() if line.strip()]
     return GnnrecError(one_line(" ".join(lines[:2]) or "the configuration cannot be composed"))
+
+
+def _misread(override: str) -> str | None:
+    """Return what Hydra's grammar cannot read in an override, None where it can."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        return one_line(str(error).splitlines()[0])
+    return None
 
 
 def _nearby(key: str, known: list[str]) -> str:

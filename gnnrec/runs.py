@@ -82,8 +82,8 @@ def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
         shutil.rmtree(folder / "state")
     write_atomic(folder / "config.yaml", yaml.safe_dump(dict(job.config), sort_keys=False, allow_unicode=True))
     _status(folder, "running", scene)
-    base = base_state(job, scene, progress)
     learner, strategy = build.learner(job.config, scene.setting), build.strategy(job.config)
+    base = base_state(job, scene, progress)
     with (
         progress.job(job.row, job.seed, len(scene.setting.stream.increments) - 1, learner) as bar,
         Tracker.open(job.config, job.row, folder) as tracker,
@@ -169,7 +169,7 @@ def write_frames(folder: Path, frames: Frames) -> None:
 
 def read_frames(folder: Path) -> Frames:
     """Return the tables of a finished run."""
-    return {table: pl.read_parquet(folder / f"{table}.parquet") for table in TABLES}
+    return {table: pl.read_parquet(folder / f"{table}.parquet", glob=False) for table in TABLES}
 
 
 def _status(folder: Path, status: str, scene: Scene) -> None:

@@ -17,8 +17,9 @@ import yaml
 from gnnrec import build, experiment
 from gnnrec.build import Config, Scene
 from gnnrec.compare import compare
+from gnnrec.config import overrides
 from gnnrec.data.types import Stream
-from gnnrec.errors import GnnrecError, nearest
+from gnnrec.errors import GnnrecError, nearest, one_line
 from gnnrec.evaluation.record import Name
 from gnnrec.files import write_atomic
 from gnnrec.progress import Progress
@@ -28,6 +29,8 @@ from gnnrec.seeds import derive
 Compose = Callable[[list[str]], Config]
 LAST = 2
 """Tuning sees increments up to this one (PROTOCOL rule 15); means are taken from the one after on."""
+FAILED = "failed"
+"""Attribute of a trial that holds why its run failed."""
 MAXIMISED = {"ndcg@20": True, "mse": False}
 
 
@@ -43,48 +46,76 @@ def sweep(row: str, config: Config, compose: Compose, scene: Scene, command: str
         progress: where to show it.
     """
     space, metric, trials = config["sweep"]["space"], str(config["sweep"]["metric"]), int(config["sweep"]["trials"])
+    if trials < 1:
+        raise GnnrecError(f"sweep.trials={trials} must be 1 or more")
     if metric not in MAXIMISED:
         raise GnnrecError(f"sweep.metric={metric} is not known{nearest(metric, MAXIMISED)}")
     if len(scene.setting.stream.increments) <= LAST + 1:
         raise GnnrecError(f"a sweep needs increments behind {LAST}; the stream ends at {LAST} or before")
-    default = {key: _value(config, key) for key in space}
-    study = _study(row, config, metric, default, progress)
+    default = {key: _inside(key, _value(config, key), limits) for key, limits in space.items()}
+    study = _study(row, config, scene, default, progress)
     short = Scene(scene.dataset, _shortened(scene.setting))
-    while (done := _finished(study)) < trials:
+    while (done := len(_ended(study))) < trials:
+        # A sampler per trial: a study that was killed and continued asks for the same settings as one that was not.
+        study.sampler = optuna.samplers.TPESampler(seed=derive(int(config["seed"]), "sweep", done) % 2**32)
         trial = study.ask()
         chosen = {key: _suggest(trial, key, limits) for key, limits in space.items()}
-        study.tell(trial, _score(row, compose(_overrides(chosen)), scene, short, metric, progress))
-        progress.say(
-            f"trial {done + 1} of {trials}: {_text(chosen)}: valid {metric} {study.trials[trial.number].value:.5f}"
-        )
+        try:
+            value = _score(row, compose(_overrides(chosen)), scene, short, metric, progress)
+        except GnnrecError as error:
+            trial.set_user_attr(FAILED, one_line(str(error)))
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            progress.say(f"trial {done + 1} of {trials}: {_text(chosen)}: failed: {one_line(str(error))}")
+            continue
+        study.tell(trial, value)
+        progress.say(f"trial {done + 1} of {trials}: {_text(chosen)}: valid {metric} {value:.5f}")
     return _conclude(row, study, default, metric, config, compose, scene, command, progress)
 
 
-def _study(row: str, config: Config, metric: str, default: dict[str, Any], progress: Progress) -> optuna.Study:
-    """Return the study, new or continued; trials that a kill left running are put back in the queue."""
+def _study(row: str, config: Config, scene: Scene, default: dict[str, Any], progress: Progress) -> optuna.Study:
+    """Return the study, new or continued; trials that a kill left running are put back in the queue.
+
+    Another configuration, space or data is another study in the same file.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    output = Path(config["output"])
+    output, metric = Path(config["output"]), str(config["sweep"]["metric"])
     output.mkdir(parents=True, exist_ok=True)
+    searched = {k: v for k, v in config["sweep"].items() if k != "trials"}
+    whole = {**config, "strategy": [config["strategy"], searched]}
     study = optuna.create_study(
-        study_name=row,
+        study_name=f"{row}-{build.run_digest(whole, scene.setting.stream)}",
         storage=f"sqlite:///{output / f'sweep-{row}.db'}",
         direction="maximize" if MAXIMISED[metric] else "minimize",
         load_if_exists=True,
     )
-    count = len(study.trials)
-    study.sampler = optuna.samplers.TPESampler(seed=derive(int(config["seed"]), "sweep", count) % 2**32)
-    if not count:
-        study.enqueue_trial(default)
+    if study.trials:
+        progress.say(f"continuing a sweep with {len(_ended(study))} finished trials")
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        if trial.params:
+            study.enqueue_trial(trial.params)
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        study.enqueue_trial(trial.params or default)
-    if count:
-        progress.say(f"continuing a sweep with {_finished(study)} finished trials")
+    waiting = study.get_trials(states=(optuna.trial.TrialState.WAITING,))
+    if not waiting and not any(trial.params == default for trial in _ended(study)):
+        study.enqueue_trial(default)
     return study
 
 
-def _finished(study: optuna.Study) -> int:
-    return len(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)))
+def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials that need no other run: complete, or failed for a reason of their own."""
+    return [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE or FAILED in t.user_attrs]
+
+
+def _inside(key: str, default: Any, limits: Mapping[str, Any]) -> Any:
+    """Return the configured value if the space holds it; trial 0 is the configured setting."""
+    if "choices" in limits:
+        inside, shown = default in limits["choices"], str(list(limits["choices"]))
+    elif {"low", "high"} <= set(limits):
+        inside, shown = limits["low"] <= default <= limits["high"], f"[{limits['low']}, {limits['high']}]"
+    else:
+        raise GnnrecError(f"sweep.space: {key} needs choices, or low and high; got {', '.join(limits)}")
+    if not inside:
+        raise GnnrecError(f"sweep.space: {key}={default}, as configured, lies outside {shown}; widen it or set {key}")
+    return default
 
 
 def _suggest(trial: optuna.Trial, key: str, limits: Mapping[str, Any]) -> Any:
@@ -143,27 +174,47 @@ def _conclude(
     command: str,
     progress: Progress,
 ) -> str:
-    best, first = study.best_trial, study.trials[0]
-    output = Path(config["output"])
-    path = output / f"best-{row}.yaml"
-    write_atomic(path, "# @package _global_\n" + yaml.safe_dump(_nested(best.params), sort_keys=False))
-    lines = [
-        f"default: {_text(default)}: valid {metric} {first.value:.5f}",
-        f"best of {_finished(study)} trials: {_text(best.params)}: valid {metric} {best.value:.5f} "
-        f"({_verdict(first.value, best.value, MAXIMISED[metric])} than the default on the valid events "
-        f"of increments 1-{LAST})",
-        f"written to {path}",
-    ]
-    jobs = [Job(f"{row}[default]", config)]
+    complete = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    if not complete:
+        raise GnnrecError(f"every trial failed: {study.trials[0].user_attrs.get(FAILED, 'interrupted')}")
+    first = next((t for t in complete if t.params == default), None)
+    best = study.best_trial if first is None or study.best_value != first.value else first
+    output, before = Path(config["output"]), None if first is None else first.value
+    write_atomic(path := output / f"best-{row}.yaml", _best_yaml(row, best, metric, len(_ended(study))))
+    jobs = [Job(f"{row}[default]", config)] if first else []
     if best.params != default:
         jobs.append(Job(f"{row}[best]", compose(_overrides(best.params))))
-    done = compare(jobs, scene, command, progress, first=LAST + 1)
-    return "\n".join([*lines, "", f"on the increments behind, t ≥ {LAST + 1}:", done.text, f"report: {done.path}"])
+    done = compare(jobs, scene, command, progress, LAST + 1, output / f"sweep-{row}")
+    verdict = _verdict(before, best.value, MAXIMISED[metric])
+    lines = [
+        f"default: {_text(default)}: valid {metric} {'failed' if before is None else f'{before:.5f}'}",
+        f"best of {len(_ended(study))} trials: {_text(best.params)}: valid {metric} {best.value:.5f}",
+        f"on the valid events of increments 1 to {LAST} the best setting is {verdict} than the default",
+        f"on the increments behind, t ≥ {LAST + 1}, it is {_afterwards(done.summary, row, metric)}",
+        f"written to {path}; use it with {' '.join(_overrides(best.params))}",
+    ]
+    return "\n".join([*lines, "", done.text, f"report: {done.path}"])
+
+
+def _best_yaml(row: str, best: optuna.trial.FrozenTrial, metric: str, trials: int) -> str:
+    what = f"best of {trials} trials by valid {metric} on increments 1 to {LAST}"
+    head = f"# @package _global_\n# {row}: {what}, {best.value:.5f}\n"
+    return f"{head}{yaml.safe_dump(_nested(best.params), sort_keys=False)}"
+
+
+def _afterwards(summary: pl.DataFrame, row: str, metric: str) -> str:
+    """Return how the best setting does on next increments that tuning has not seen, by the model alone."""
+    rows = summary.filter(pl.col("scorer") == "model")
+    found = {r["strategy"]: r[metric] for r in rows.iter_rows(named=True)}
+    default, best = found.get(f"{row}[default]"), found.get(f"{row}[best]")
+    if default is None or best is None:
+        return "the default itself" if best is None else f"alone: {metric} {best:.5f}"
+    return f"{_verdict(default, best, MAXIMISED[metric])} by {metric} of next: {best:.5f} against {default:.5f}"
 
 
 def _verdict(default: float | None, best: float | None, maximised: bool) -> str:
-    assert default is not None
-    assert best is not None
+    if default is None or best is None:
+        return "better (the default failed)"
     if best == default:
         return "equal: no better"
     return "better" if (best > default) == maximised else "worse"
@@ -179,7 +230,7 @@ def _value(config: Config, key: str) -> Any:
 
 
 def _overrides(chosen: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={value}" for key, value in chosen.items()]
+    return overrides(chosen)
 
 
 def _nested(chosen: Mapping[str, Any]) -> dict[str, Any]:

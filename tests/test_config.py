@@ -93,7 +93,7 @@ def test_no_key_of_a_target_is_unknown_to_it(path):
         (["data=ml-1mm"], "did you mean 'ml-1m'"),
         (["stream=zzzzzz"], "allowed: by_column, by_count, by_time"),
         (["seed"], "KEY=VALUE"),
-        (["seed=[1"], "seed"),
+        (["seed=[1"], "'seed=[1' is not understood"),
         (["seed=abc"], "seed=abc is not a whole number"),
         (["resume=perhaps"], "resume=perhaps is not true or false"),
         (["seeds=3"], "seeds=3 is not a list"),

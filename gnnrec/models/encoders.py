@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from gnnrec.errors import GnnrecError
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.models.embeddings import Embeddings, Table
 
@@ -14,13 +15,15 @@ class Encoder(nn.Module):
     Args:
         width: d, columns of the tables and of the read-out.
         scale: standard deviation of random initial rows.
+        layers: hops of message passing in one forward pass; counts the edges touched.
     """
 
-    layers = 0
-    """Hops of message passing in one forward pass; counts the edges touched."""
-
-    def __init__(self, width: int = 64, scale: float = 0.1) -> None:
+    def __init__(self, width: int = 64, scale: float = 0.1, layers: int = 0) -> None:
         super().__init__()
+        for name, value, least in (("width", width, 1), ("layers", layers, 0)):
+            if value < least:
+                raise GnnrecError(f"encoder.{name}={value} must be {least} or more")
+        self.layers = layers
         self.width, self.scale = width, scale
         self.user, self.item = Table(width), Table(width)
 

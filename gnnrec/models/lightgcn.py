@@ -19,8 +19,7 @@ class LightGCN(Encoder):
     """
 
     def __init__(self, width: int = 64, layers: int = 3, scale: float = 0.1) -> None:
-        super().__init__(width, scale)
-        self.layers = layers
+        super().__init__(width, scale, layers)
 
     def forward(self, graph: BipartiteGraph) -> Embeddings:
         """Return [u, d] and [i, d] means over layers, and the input rows."""

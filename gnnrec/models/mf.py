@@ -10,6 +10,9 @@ from gnnrec.models.encoders import Encoder
 class MF(Encoder):
     """The tables themselves (Rendle et al., "BPR", UAI 2009, when trained with the `bpr` objective)."""
 
+    def __init__(self, width: int = 64, scale: float = 0.1) -> None:
+        super().__init__(width, scale)
+
     def forward(self, graph: BipartiteGraph) -> Embeddings:
         """Return the tables; `graph` is not read."""
         user, item = self.user.weight, self.item.weight

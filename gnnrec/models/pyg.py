@@ -41,8 +41,7 @@ class PyG(Encoder):
         seed: int = 0,
         options: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(width, scale)
-        self.layers = layers
+        super().__init__(width, scale, layers)
         kind = _convolution(conv)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "convolutions"))
