@@ -100,9 +100,15 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(node, dict) or name not in node:
             raise GnnrecError(f"the configuration lacks '{key}'")
         node[name] = values.fitting(node[name], kind, key)
-    for key, least in (("seed", 0), ("threads", 1)):
-        if config[key] is not None and config[key] < least:
-            raise GnnrecError(f"{key}={config[key]} must be {least} or more")
+    for key, value, least in (
+        ("seed", config["seed"], 0),
+        ("threads", config["threads"], 1),
+        ("state.keep", config["state"]["keep"], 0),
+    ):
+        if value is not None and value < least:
+            raise GnnrecError(f"{key}={value} must be {least} or more")
+    if not config["output"].strip():
+        raise GnnrecError("output= is empty; write output=FOLDER, or output=. for this one")
     return config
 
 
@@ -120,12 +126,15 @@ def explain(overrides: list[str], known: list[str], extra: Path | None, problem:
         key, sign, value = override.lstrip("+~").partition("=")
         if not sign:
             return GnnrecError(f"'{one_line(override)}' is not understood; write KEY=VALUE")
+        if key in options and value not in options[key] and not value.startswith(("[", "{", "null")):
+            return GnnrecError(f"there is no {key}={one_line(value)}{nearest(value, options[key])}")
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
         if key in options:
-            if value not in options[key] and not value.startswith(("[", "{", "null")):
-                return GnnrecError(f"there is no {key}={one_line(value)}{nearest(value, options[key])}")
-        elif not override.startswith("+") and key not in known and not key.startswith("hydra."):
+            continue
+        if not override.startswith("+") and key not in known and not key.startswith("hydra."):
             return GnnrecError(f"there is no key '{one_line(key)}'{_nearby(key, known)}")
-        elif reason := _misread(override):
+        if reason := _misread(override):
             return GnnrecError(
                 f"'{one_line(override)}' is not understood: {reason}; write KEY='\"VALUE\"' for any text"
             )

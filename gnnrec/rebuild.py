@@ -16,8 +16,11 @@ from gnnrec.progress import Progress
 from gnnrec.runs import Frames, named, read_frames, references
 from gnnrec.saved import Saved
 
-NOT_THE_MODEL = ("name", "seed", "seeds", "strategies", "output", "resume", "threads", "state", "logger", "sweep")
-"""Keys that make no other row of the table."""
+NOT_THE_MODEL = {
+    *("data", "name", "seed", "seeds", "strategies", "output"),
+    *("resume", "threads", "state", "logger", "sweep", "plugins"),
+}
+"""Keys that make no other row of the table; the data of all rows have one fingerprint."""
 MEASURED = ("evaluation.", "data.positive_from", "data.feedback")
 """Keys that must agree, or the rows are measured differently."""
 
@@ -94,4 +97,4 @@ def _names(runs: Sequence[Saved], frames: Sequence[Frames]) -> list[Name]:
 def _setting(config: Any) -> dict[str, Any]:
     """Return the leaves of a configuration that make a row what it is; seeds of parts follow the run's."""
     found = conf.leaves({k: v for k, v in config.items() if k not in NOT_THE_MODEL})
-    return {k: v for k, v in found.items() if k.split(".")[-1] != "seed"}
+    return {k: v for k, v in found.items() if not (k.split(".")[-1] == "seed" and v == config["seed"])}

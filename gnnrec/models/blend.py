@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gnnrec.data.types import Floats, Ints
+from gnnrec.errors import GnnrecError
 from gnnrec.models.scorers import Scorer, to_width
 from gnnrec.models.statistics import Statistics
 
@@ -40,6 +41,11 @@ class Grid:
     beta: Sequence[float] = (0.0, 0.25, 0.5, 1.0, 2.0)
     kappa: Sequence[float] = (0.0, 0.5, 1.0)
     half_life: Sequence[float] = (1000.0, 3000.0)
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "beta", "kappa", "half_life"):
+            if not len(getattr(self, name)):
+                raise GnnrecError(f"scorer.grid.{name} is empty; give at least one value")
 
     def settings(self) -> list[Weights]:
         """Return every setting that scores by something; β = 0 needs no second half-life."""

@@ -132,9 +132,13 @@ def check_trainer(options: Mapping[str, Any]) -> None:
     """
     _quiet()
     try:
-        pl.Trainer(**{**_BARE, **options, "max_epochs": 1})
+        devices = pl.Trainer(**{**_BARE, **options, "max_epochs": 1}).world_size
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise GnnrecError(f"trainer: {one_line(str(error).removeprefix('Trainer.__init__() '))}") from error
+    if devices > 1:  # Lightning would start this command again for each device
+        raise GnnrecError(
+            f"trainer.devices={devices} is more than one; a run trains on one device: set trainer.devices=1"
+        )
 
 
 def _triplets(steps: int, batches: EpochBatches) -> int:

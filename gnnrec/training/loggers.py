@@ -74,18 +74,25 @@ class Tracker:
 
     def report(self, figures: list[Path], table: pl.DataFrame) -> None:
         """Log a comparison's figures and table, where the logger has a place for them."""
-        if isinstance(self.logger, WandbLogger):
-            wandb_table = [[str(v) for v in row] for row in table.rows()]
-            self.logger.log_table("summary", columns=table.columns, data=wandb_table)
+        if not isinstance(self.logger, WandbLogger):
+            return
+        try:
+            cells = [[str(v) for v in row] for row in table.rows()]
+            self.logger.log_table("summary", columns=table.columns, data=cells)
             self.logger.log_image("figures", [str(f) for f in figures])
+        except Exception as error:  # a logger must never cost a run
+            log.warning("the logger failed and is left out: %s", error)
 
     def close(self) -> None:
         """End the run at the logger's."""
         if self.logger is None:
             return
-        self.logger.finalize("success")
-        if isinstance(self.logger, WandbLogger):
-            self.logger.experiment.finish(quiet=True)
+        try:
+            self.logger.finalize("success")
+            if isinstance(self.logger, WandbLogger):
+                self.logger.experiment.finish()
+        except Exception as error:  # a logger must never cost a run
+            log.warning("the logger could not be closed: %s", error)
         self.logger = None
 
 
@@ -118,5 +125,6 @@ def _wandb(config: Config, row: str, folder: Path, options: dict[str, Any]) -> W
         reinit="finish_previous",
         **options,
     )
+    logger._wandb_init.pop("anonymous", None)  # Lightning always passes it, and wandb warns of it on every run
     logger.experiment.define_metric("*", step_metric="increment")
     return logger
