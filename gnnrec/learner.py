@@ -94,7 +94,7 @@ class Learner:
         self.index, self.cost, self.log = -1, Cost(), FitLog()
         self.valid_rows: dict[str, list[Row]] = {}
         self.on_epoch: OnEpoch | None = None
-        self._valid = Interactions.empty()
+        self._valid = self._unsolved = Interactions.empty()
         self._z: Embeddings | None = None
 
     # Growing ------------------------------------------------------------------------------------------------------
@@ -103,6 +103,7 @@ class Learner:
         """Let the increment's training edges into the graph and give its nodes rows; `new.valid` stays outside."""
         self._open(new)
         self._grow(new.arrived)
+        self._unsolved = new.train
 
     def absorb(self, new: Observed) -> None:
         """Select the blend on valid, then let the held-back events into graph, tables and counters."""
@@ -152,7 +153,7 @@ class Learner:
         self.encoder, self.objective = copy.deepcopy(self._pristine)
         self.encoder.grow(*self._random_rows(0, 0))
         self.objective.grow(history, self.seen.num_users, self.seen.num_items)
-        self.moments, self._z = {}, None
+        self._unsolved, self.moments, self._z = history, {}, None
 
     # Fitting ------------------------------------------------------------------------------------------------------
 
@@ -166,7 +167,8 @@ class Learner:
         """
         settings = self.base_fit if self.index == 0 else self.fit_settings
         settings = settings if epochs is None else replace(settings, max_epochs=epochs)
-        self.objective.refit(events)
+        self.objective.refit(self._unsolved)
+        self._unsolved = Interactions.empty()
         select = selector(self.objective, self._valid, self.seen, self.measure)
         carried = self.moments if settings.optimiser_state == "carry" else {}
         module = RecommendationModule(self.encoder, self.objective, self.graph, settings.lr, penalty, select, carried)

@@ -23,8 +23,10 @@ def fitting(value: Any, kind: Any, key: str) -> Any:
     """
     kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     plain = [k for k in kinds if k in _NAMES]
+    if type(value) in plain:
+        return value
     for one in plain:
-        if (found := _as(value, one)) is not None or (one is type(None) and value is None):
+        if (found := _as(value, one)) is not None:
             return found
     others = [k for k in kinds if k not in _NAMES]
     if others and not (all(_is_list(k) for k in others) and not isinstance(value, list | tuple)):
@@ -36,8 +38,8 @@ def fitting(value: Any, kind: Any, key: str) -> Any:
 
 def _as(value: Any, kind: type) -> Any:
     """Return the value as this plain kind, None where it is no such thing."""
-    if kind is bool or isinstance(value, bool):
-        return value if kind is bool and isinstance(value, bool) else None
+    if isinstance(value, bool):
+        return None
     if kind is int:
         return int(value) if isinstance(value, int | float) and value == value // 1 else None
     if kind is float:

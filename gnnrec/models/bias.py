@@ -24,29 +24,38 @@ class Biases:
     item: Floats
 
 
-def ridge(events: Interactions, prior: Biases, shrinkage: float) -> Biases:
+def ridge(
+    events: Interactions,
+    prior: Biases,
+    shrinkage: float,
+    held: tuple[int, int] = (0, 0),
+    mean: float | None = None,
+) -> Biases:
     """Return argmin Σ (r − μ − b_u − b_i)² + λ Σ (b − prior)² over biases of the events' nodes; others keep the prior.
 
-    Koren, "Factor in the neighbors", TKDD 2010, section 2.1, solved by alternation, with one λ for both sides and with
-    a prior in the place of 0: each bias is (Σ residual + λ · prior) / (count + λ).
+    Koren, "Factor in the neighbors", TKDD 2010, section 2.1, solved by alternation, with one λ for both sides and with a
+    prior in the place of 0: each bias is (Σ residual + λ · prior) / (count + λ).
 
     Args:
-        events: observed values.
-        prior: where biases are pulled; its μ is used without events, else μ is the events' mean.
+        events: observed values; without any, the prior is returned.
+        prior: where biases are pulled.
         shrinkage: λ, in events.
+        held: users and items numbered below these keep the prior whatever the events say.
+        mean: μ; the events' mean where None.
     """
     if not len(events):
         return prior
-    mean = float(events.value.mean())
+    mean = float(events.value.mean()) if mean is None else mean
     user, item = prior.user.copy(), prior.item.copy()
     for _ in range(PASSES):
-        _solve(item, events.item, events.value - mean - user[events.user], prior.item, shrinkage)
-        _solve(user, events.user, events.value - mean - item[events.item], prior.user, shrinkage)
+        _solve(item, events.item, events.value - mean - user[events.user], prior.item, shrinkage, held[1])
+        _solve(user, events.user, events.value - mean - item[events.item], prior.user, shrinkage, held[0])
     return Biases(mean, user, item)
 
 
-def _solve(bias: Floats, index: Ints, residual: Floats, prior: Floats, shrinkage: float) -> None:
+def _solve(bias: Floats, index: Ints, residual: Floats, prior: Floats, shrinkage: float, held: int) -> None:
     count = np.bincount(index, minlength=len(bias))
+    count[:held] = 0
     at = np.flatnonzero(count)
     total = np.bincount(index, residual, minlength=len(bias))[at]
     bias[at] = (total + shrinkage * prior[at]) / (count[at] + shrinkage)
@@ -69,6 +78,7 @@ class BiasTerms(nn.Module):
         self.shrinkage = shrinkage
         self.register_buffer("mean", torch.zeros(()))
         self.user, self.item = Table(1, trained=False), Table(1, trained=False)
+        self._fresh = (0, 0)
 
     def forward(self, user: Tensor, item: Tensor) -> Tensor:
         """Return μ + b_u + b_i of each pair, [n]."""
@@ -85,20 +95,21 @@ class BiasTerms(nn.Module):
 
     def grow(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Append biases of new nodes, solved from `events` with the old ones and μ held; the first events set μ."""
-        old = self._biases(num_users, num_items)
-        new = ridge(events, old, self.shrinkage)
-        first = not len(self.user) and not len(self.item)
-        shift = 0.0 if first else new.mean - old.mean
-        users, items = len(self.user), len(self.item)
-        # What the new mean explains belongs to the new nodes while μ stays.
-        self.user.append(torch.from_numpy(new.user[users:, None] + shift))
-        self.item.append(torch.from_numpy(new.item[items:, None]))
-        if first:
-            self.mean = torch.tensor(new.mean, dtype=self.mean.dtype)
+        held, old = (len(self.user), len(self.item)), self._biases(num_users, num_items)
+        new = ridge(events, old, self.shrinkage, held, None if held == (0, 0) else old.mean)
+        self.user.append(torch.from_numpy(new.user[held[0] :, None]))
+        self.item.append(torch.from_numpy(new.item[held[1] :, None]))
+        self.mean = torch.tensor(new.mean, dtype=self.mean.dtype)
+        self._fresh = held
 
     def refit(self, events: Interactions) -> None:
-        """Re-solve μ and the biases of the events' nodes, pulled towards what they were."""
-        new = ridge(events, self._biases(len(self.user), len(self.item)), self.shrinkage)
+        """Solve μ and the biases of the events' nodes, pulled towards what they were; new nodes' towards 0.
+
+        Every event is to be solved for once: what grew from these events is their own solution and no prior for them.
+        """
+        prior = self._biases(len(self.user), len(self.item))
+        prior.user[self._fresh[0] :], prior.item[self._fresh[1] :] = 0, 0
+        new = ridge(events, prior, self.shrinkage)
         self.mean = torch.tensor(new.mean, dtype=self.mean.dtype)
         self.user.replace(torch.from_numpy(new.user[:, None]).float())
         self.item.replace(torch.from_numpy(new.item[:, None]).float())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -101,13 +102,25 @@ def run_fit(
     runner = _trainer(module, settings, trainer, keep)
     with torch.random.fork_rng(), warnings.catch_warnings():
         torch.manual_seed(seed)
-        runner.fit(module, train_dataloaders=batches)
+        _fit(runner, module, batches)
     module.moments = module.adam_moments()
     if settings.budget == "converge":
         keep.restore(module)
     module.cpu()
     steps = runner.global_step
     return FitLog(steps, _triplets(steps, batches), keep.epochs, keep.best, time.perf_counter() - begin)
+
+
+def _fit(runner: pl.Trainer, module: RecommendationModule, batches: EpochBatches) -> None:
+    """Fit; an interruption stays one (Lightning would end the process with code 1 and ignore further ones)."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        runner.fit(module, train_dataloaders=batches)
+    except SystemExit as end:
+        if runner.interrupted:
+            signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt from end
+        raise
 
 
 def _trainer(

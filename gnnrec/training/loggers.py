@@ -79,7 +79,8 @@ class Tracker:
         try:
             cells = [[str(v) for v in row] for row in table.rows()]
             self.logger.log_table("summary", columns=table.columns, data=cells)
-            self.logger.log_image("figures", [str(f) for f in figures])
+            for figure in figures:
+                self.logger.log_image(f"figures/{figure.stem}", [str(figure)])
         except Exception as error:  # a logger must never cost a run
             log.warning("the logger failed and is left out: %s", error)
 
