@@ -95,6 +95,7 @@ class Learner:
         self.valid_rows: dict[str, list[Row]] = {}
         self.on_epoch: OnEpoch | None = None
         self._valid = self._unsolved = Interactions.empty()
+        self._fitted = False
         self._z: Embeddings | None = None
 
     # Growing ------------------------------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ class Learner:
         """Let the increment's training edges into the graph and give its nodes rows; `new.valid` stays outside."""
         self._open(new)
         self._grow(new.arrived)
-        self._unsolved = new.train
+        self._unsolved, self._fitted = new.arrived, False
 
     def absorb(self, new: Observed) -> None:
         """Select the blend on valid, then let the held-back events into graph, tables and counters."""
@@ -112,6 +113,9 @@ class Learner:
         self._score_valid(new.valid)
         self._let_in(new.folded, new.num_users, new.num_items)
         self._grow(new.folded)
+        # Where weights are kept, as in a frozen model, so are the biases of known nodes.
+        if self._fitted:
+            self.objective.absorb(new.folded)
 
     def follow(self, past: Sequence[Observed]) -> None:
         """Take in past increments' edges and counts without rows or fits, before `load_state_dict`."""
@@ -149,7 +153,7 @@ class Learner:
         return random_rows(*user[:1], width, user[1], scale), random_rows(*item[:1], width, item[1], scale)
 
     def reset(self, history: Interactions) -> None:
-        """Forget every weight: random rows for all nodes, biases from `history`."""
+        """Forget every weight: random rows for all nodes, biases from `history`, all that has been absorbed."""
         self.encoder, self.objective = copy.deepcopy(self._pristine)
         self.encoder.grow(*self._random_rows(0, 0))
         self.objective.grow(history, self.seen.num_users, self.seen.num_items)
@@ -168,7 +172,7 @@ class Learner:
         settings = self.base_fit if self.index == 0 else self.fit_settings
         settings = settings if epochs is None else replace(settings, max_epochs=epochs)
         self.objective.refit(self._unsolved)
-        self._unsolved = Interactions.empty()
+        self._unsolved, self._fitted = Interactions.empty(), True
         select = selector(self.objective, self._valid, self.seen, self.measure)
         carried = self.moments if settings.optimiser_state == "carry" else {}
         module = RecommendationModule(self.encoder, self.objective, self.graph, settings.lr, penalty, select, carried)
@@ -250,6 +254,7 @@ class Learner:
             if name.startswith("moments."):
                 parameter, key = name.removeprefix("moments.").rsplit(".", 1)
                 self.moments.setdefault(parameter, {})[key] = x.clone()
+        self._unsolved, self._fitted = Interactions.empty(), True
         self._z = None
 
     @property

@@ -46,7 +46,10 @@ class Objective(nn.Module):
         """Make room for new nodes whose events are among `events`."""
 
     def refit(self, events: Interactions) -> None:
-        """Solve, at the start of a fit, what has a closed form."""
+        """Solve, at the start of a fit, what has a closed form, from the increment's events."""
+
+    def absorb(self, events: Interactions) -> None:
+        """Take in, after selection, the events held back until then, where that has a closed form."""
 
     def calibrate(self, z: Embeddings, events: Interactions) -> None:
         """Choose on valid, at the end of a fit, what is chosen there."""
@@ -79,7 +82,7 @@ class BPR(Objective):
 class _ValueHead(Objective):
     """Expected value μ + b_u + b_i + γ · interaction(u, i), γ in [0, 1] chosen on valid.
 
-    Biases are solved, not trained (`BiasTerms`); the interaction is trained on what they leave. γ is the least-squares
+    Biases are counters, not trained (`BiasTerms`); the interaction is trained on what they leave. γ is the least-squares
     weight on the valid events, so that an interaction that has learnt noise is turned down rather than believed.
     """
 
@@ -96,10 +99,15 @@ class _ValueHead(Objective):
         self.bias.grow(events, num_users, num_items)
 
     def refit(self, events: Interactions) -> None:
-        """Re-solve the biases of the events' nodes and give the interaction its full weight; no events, no change."""
+        """Solve the biases of the events' nodes and give the interaction its full weight; no events, no change."""
         if len(events):
-            self.bias.refit(events)
+            self.bias.absorb(events)
             self.trust.fill_(1.0)
+
+    def absorb(self, events: Interactions) -> None:
+        """Let the held-back events into the biases, μ and the interaction as they are."""
+        if len(events):
+            self.bias.absorb(events, float(self.bias.mean))
 
     @torch.no_grad()
     def calibrate(self, z: Embeddings, events: Interactions) -> None:
@@ -135,7 +143,7 @@ class Rating(_ValueHead):
 
     selects_by = "mse"
 
-    def __init__(self, l2: float = 1e-2, shrinkage: float = 5.0) -> None:
+    def __init__(self, l2: float = 1e-2, shrinkage: float = 3.0) -> None:
         super().__init__(l2, shrinkage)
 
     def forward(self, z: Embeddings, batch: Batch) -> Tensor:
@@ -165,7 +173,7 @@ class Joint(_ValueHead):
         width: d.
     """
 
-    def __init__(self, l2: float = 1e-2, rating_weight: float = 0.1, shrinkage: float = 5.0, width: int = 64) -> None:
+    def __init__(self, l2: float = 1e-2, rating_weight: float = 0.1, shrinkage: float = 3.0, width: int = 64) -> None:
         super().__init__(l2, shrinkage)
         self.rating_weight = rating_weight
         self.taste = nn.Parameter(torch.zeros(width))

@@ -66,7 +66,7 @@ class BiasPredictor:
 
     scores = None
 
-    def __init__(self, absorbed: Interactions, num_users: int, num_items: int, shrinkage: float = 5.0) -> None:
+    def __init__(self, absorbed: Interactions, num_users: int, num_items: int, shrinkage: float = 3.0) -> None:
         nothing = Biases(0.0, np.zeros(num_users), np.zeros(num_items))
         self.biases = ridge(absorbed, nothing, shrinkage)
 

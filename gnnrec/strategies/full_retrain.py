@@ -33,8 +33,30 @@ class WarmRetrain(Strategy):
 
 
 class FullRetrain(WarmRetrain):
-    """Start again from random rows on the whole history's training events: what the others are compared with."""
+    """Start again from random rows on the whole history's training events: what the others are compared with.
+
+    The biases, which are counters, start again too, from everything absorbed: valid events of earlier increments with it.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self.absorbed = Interactions.empty()
 
     def prepare(self, learner: Learner, new: Observed) -> None:
         """Forget every weight."""
-        learner.reset(self.data(new.train, new))
+        learner.reset(Interactions.concat([self.absorbed, new.arrived]))
+
+    def consolidate(self, learner: Learner, new: Observed) -> None:
+        """Store the increment's events, and what was absorbed of it."""
+        super().consolidate(learner, new)
+        self.absorbed = Interactions.concat([self.absorbed, new.arrived, new.folded])
+
+    def state_dict(self) -> State:
+        """Return both histories."""
+        return {**super().state_dict(), **{f"absorbed.{n}": x for n, x in to_state(self.absorbed).items()}}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take up both histories."""
+        super().load_state_dict(state)
+        inner = {n.removeprefix("absorbed."): x for n, x in state.items() if n.startswith("absorbed.")}
+        self.absorbed = from_state(inner)

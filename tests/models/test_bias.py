@@ -96,3 +96,25 @@ def test_every_item_at_once_equals_pair_by_pair():
     user = torch.tensor([0, 7])
     pairs = [terms(user, torch.full((2,), i)) for i in range(10)]
     assert torch.allclose(terms.all_items(user), torch.stack(pairs, dim=1))
+
+
+def test_absorbing_for_the_first_time_is_the_ridge_on_all_events():
+    events, terms = random_events(100, 20, 10), BiasTerms(shrinkage=2.0)
+    terms.grow(events, 20, 10)
+    terms.absorb(events)
+    expected = ridge(events, Biases(0.0, np.zeros(20), np.zeros(10)), 2.0)
+    assert np.allclose(terms.user.weight[:, 0], expected.user, atol=1e-6)
+    assert np.allclose(terms.item.weight[:, 0], expected.item, atol=1e-6)
+    assert int(terms.user_count.weight.sum()) == 100
+
+
+def test_earlier_events_pull_with_their_number_up_to_the_memory():
+    terms = BiasTerms(shrinkage=1.0, memory=4.0)
+    terms.grow(interactions([(0, 0)] * 10, [4.0] * 10), 1, 1)
+    terms.absorb(interactions([(0, 0)] * 10, [4.0] * 10))
+    terms.user.replace(torch.tensor([[1.0]]))
+    events = interactions([(0, 0)], [2.0])
+    terms.absorb(events, mean=4.0)
+    expected = ridge(events, Biases(4.0, np.ones(1), np.zeros(1)), 1.0 + 4.0, mean=4.0)
+    assert terms.user.weight.item() == pytest.approx(expected.user[0], abs=1e-6)
+    assert terms.mean.item() == 4.0
