@@ -13,6 +13,7 @@ from gnnrec.reporting.tables import cell, number, ratio
 Row = dict[str, Any]
 
 FULL = "full_retrain"
+LEVEL = "level with"
 
 
 def answer(summary: pl.DataFrame, significance: pl.DataFrame | None = None, k: int = 20) -> str:
@@ -52,11 +53,11 @@ def _rivals(rows: list[Row], best: Row, metric: str, tests: pl.DataFrame | None)
 
 
 def _distance(row: Row, full: Row, metric: str, tests: pl.DataFrame | None) -> str:
-    gap = number(abs(row[metric] - full[metric]), 4)
-    side = "above" if row[metric] > full[metric] else "below"
+    side = _side(row[metric], full[metric])
+    gap = "" if side == LEVEL else f"{number(abs(row[metric] - full[metric]), 4)} "
     times = "" if row["vs_full"] is None else f", full retraining takes {ratio(row['vs_full'])} as long"
     verdict = _verdict(row, full, metric, tests)
-    return f"{_name(row)} is {gap} {side} full retraining ({verdict}); its update takes {_cost(row)}{times}."
+    return f"{_name(row)} is {gap}{side} full retraining ({verdict}); its update takes {_cost(row)}{times}."
 
 
 def _against_references(summary: pl.DataFrame, best: Row, metric: str, tests: pl.DataFrame | None) -> list[str]:
@@ -65,7 +66,7 @@ def _against_references(summary: pl.DataFrame, best: Row, metric: str, tests: pl
     top = _best(list(references.iter_rows(named=True)), metric, largest=True)
     if top is None:
         return []
-    word = "above" if top[metric] > best[metric] else "below"
+    word = _side(top[metric], best[metric])
     verdict = _verdict(best, top, metric, tests)
     return [f"The best reference row, {_name(top)}, is {word} it with {_value(top, metric)}: {verdict}."]
 
@@ -78,8 +79,13 @@ def _errors(summary: pl.DataFrame, rows: list[Row]) -> list[str]:
     bias = _best([r for r in summary.iter_rows(named=True) if r["strategy"] == "bias"], "mse", largest=False)
     if bias is None:
         return [text + "."]
-    word = "below" if best["mse"] < bias["mse"] else "above"
+    word = _side(best["mse"], bias["mse"])
     return [f"{text}, {word} the {_value(bias, 'mse')} of user and item biases: {_verdict(best, bias, 'mse', None)}."]
+
+
+def _side(a: float, b: float) -> str:
+    """Return where a stands to b, as far as the printed decimals tell."""
+    return LEVEL if number(a, 4) == number(b, 4) else "above" if a > b else "below"
 
 
 def _verdict(a: Row, b: Row, metric: str, tests: pl.DataFrame | None) -> str:
@@ -99,6 +105,8 @@ def _verdict(a: Row, b: Row, metric: str, tests: pl.DataFrame | None) -> str:
 
 
 def _tested(test: Row) -> str:
+    if test["low"] == test["high"] == 0:
+        return "every user gets the same"
     interval = f"95 % interval of the difference {number(test['low'], 4)} to {number(test['high'], 4)}"
     p = test["p"]
     sure = test["low"] > 0 or test["high"] < 0
