@@ -220,7 +220,8 @@ def compose(overrides: Sequence[str], extra: Path | None = None) -> Config:
     with initialize_config_dir(config_dir=str(conf.folder()), version_base="1.3"):
         try:
             found = hydra_compose("config", overrides=[*path, *overrides])
-            return conf.checked(dict(OmegaConf.to_container(found, resolve=True)))  # type: ignore[arg-type]
+            plain: Config = dict(OmegaConf.to_container(found, resolve=True))  # type: ignore[arg-type]
+            return conf.checked(plain, conf.groups(extra))
         except GnnrecError:
             raise
         except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:

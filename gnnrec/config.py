@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +86,19 @@ def _literal(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def checked(config: dict[str, Any]) -> dict[str, Any]:
-    """Return `config` if the keys of `KINDS` hold what they should.
+def checked(config: dict[str, Any], known: Iterable[str] = ()) -> dict[str, Any]:
+    """Return `config` if the keys of `KINDS` hold what they should and no other key stands beside them.
+
+    Args:
+        config: resolved.
+        known: the groups.
 
     Raises:
         GnnrecError: names the key, what it holds and what it should hold.
     """
+    tops = [*dict.fromkeys(k.split(".")[0] for k in KINDS), *(known or groups())]
+    if odd := [k for k in config if k not in tops]:
+        raise GnnrecError(f"there is no key '{one_line(str(odd[0]))}'{nearest(str(odd[0]), tops)}")
     for key, kind in KINDS.items():
         *path, name = key.split(".")
         node: Any = config

@@ -19,12 +19,13 @@ from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.views import Accumulated, View
 from gnnrec.models.blend import BlendScorer, Grid, Weights
-from gnnrec.models.embeddings import Embeddings, Table, random_rows
+from gnnrec.models.embeddings import Embedded, Embeddings, Table, random_rows
 from gnnrec.models.encoders import Encoder
 from gnnrec.models.initial import Initial, TwoHopMean
 from gnnrec.models.objectives import Batch, Objective
 from gnnrec.models.scorers import ModelScorer
 from gnnrec.models.statistics import Statistics
+from gnnrec.models.touched import Touched
 from gnnrec.seeds import derive
 from gnnrec.training.fit import FitLog, OnEpoch, run_fit
 from gnnrec.training.module import Moments, Penalty, RecommendationModule
@@ -47,7 +48,7 @@ class Cost:
     edges: int = 0
 
 
-def no_penalty(z: Embeddings, batch: Batch) -> float:
+def no_penalty(z: Embedded, batch: Batch) -> float:
     """Add nothing to the loss."""
     return 0.0
 
@@ -175,17 +176,26 @@ class Learner:
         self._unsolved, self._fitted = Interactions.empty(), True
         select = selector(self.objective, self._valid, self.seen, self.measure)
         carried = self.moments if settings.optimiser_state == "carry" else {}
-        module = RecommendationModule(self.encoder, self.objective, self.graph, settings.lr, penalty, select, carried)
+        touched = self._touched(events) if settings.rows == "touched" else None
+        trained = touched or self.encoder
+        module = RecommendationModule(trained, self.objective, self.graph, settings.lr, penalty, select, carried)
         seed = derive(self.seed, self.index, "fit")
         batches = EpochBatches(events, self.seen, settings.batch_size, self.measure.positive_from, seed)
         self.log = run_fit(module, batches, settings, self.trainer, seed, self.on_epoch)
         self.moments = module.moments if settings.optimiser_state == "carry" else {}
-        self._count(self.log, select is not None)
+        if touched is not None:
+            touched.write_to(self.encoder.user, self.encoder.item)
+        self._count(self.log, select is not None, (touched.within if touched is not None else self.graph).num_edges)
         self._z = None
         return self.log
 
-    def _count(self, log: FitLog, selects: bool) -> None:
-        hop = 2 * self.graph.num_edges * self.encoder.layers
+    def _touched(self, events: Interactions) -> Touched | None:
+        """Return what trains the rows of the events' nodes only; None where the encoder cannot."""
+        user, item = (torch.from_numpy(np.unique(column)) for column in (events.user, events.item))
+        return self.encoder.touched(self.graph, user, item)
+
+    def _count(self, log: FitLog, selects: bool, edges: int) -> None:
+        hop = 2 * edges * self.encoder.layers
         self.cost.steps += log.steps
         self.cost.triplets += log.triplets
         self.cost.edges += hop * (2 * log.steps + (len(log.epochs) if selects else 0))

@@ -39,7 +39,7 @@ def test_a_run_leaves_the_comparison_of_its_folder_alone(output, capsys):
     assert rows(output) == {"stale"}
 
 
-@pytest.mark.parametrize("more", ["data.positive_from=4.5", "data.feedback=implicit"])
+@pytest.mark.parametrize("more", ["data.positive_from=3.5", "data.feedback=implicit"])
 def test_how_events_are_read_is_part_of_what_a_run_is(more, tmp_path):
     (tmp_path / "log.csv").write_text(
         "user,item,rating,time\n" + "".join(f"{n},{n % 3},{n % 5},{n}\n" for n in range(40))
@@ -76,8 +76,8 @@ def test_runs_of_other_settings_are_rows_of_their_own(output, tmp_path):
 
 
 def test_rows_that_are_measured_differently_are_not_put_side_by_side(output, tmp_path, capsys):
-    assert main(["run", *SHORT, "data.positive_from=4.5", f"output={tmp_path}"]) == 0
-    assert "data.positive_from=None and 4.5" in refused(capsys, "report", str(output), str(tmp_path))
+    assert main(["run", *SHORT, "data.positive_from=3.5", f"output={tmp_path}"]) == 0
+    assert "data.positive_from=None and 3.5" in refused(capsys, "report", str(output), str(tmp_path))
 
 
 def test_rows_on_different_data_are_refused_with_the_difference(output, tmp_path, capsys):

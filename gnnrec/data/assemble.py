@@ -13,6 +13,7 @@ from gnnrec.data.cut import Cut
 from gnnrec.data.dataset import Dataset, Texts
 from gnnrec.data.numbering import Numbering, number
 from gnnrec.data.types import Floats, Increment, Interactions, Ints, Keys, Observed, Stream
+from gnnrec.errors import GnnrecError
 from gnnrec.seeds import node_key
 
 
@@ -69,6 +70,7 @@ def roles_next_half(edges: Sequence[int], middles: Sequence[int], fold_in: bool)
 def assemble(log: Log, roles: Sequence[Roles], notes: Sequence[str], has_test: bool) -> Stream:
     """Number the nodes and cut the log by `roles`."""
     data = log.dataset
+    _check_relevant(data)
     absorbed = [part for r in roles for part in (r.arrived, r.folded)]
     ends = [2 * (t + 1) for t in range(len(roles))]
     users = number(log.column(data.user_code).astype(np.int64), len(data.user_ids), absorbed, ends)
@@ -92,6 +94,15 @@ def assemble(log: Log, roles: Sequence[Roles], notes: Sequence[str], has_test: b
         (*data.notes, *notes),
         data.oracle,
     )
+
+
+def _check_relevant(data: Dataset) -> None:
+    """Refuse a threshold above every value: nothing would be trained on and every metric would be n/a."""
+    if data.positive_from is not None and len(data.value) and data.value.max() < data.positive_from:
+        raise GnnrecError(
+            f"data.positive_from={data.positive_from:g} is above every value (largest: {data.value.max():g}), so that no "
+            "event would be relevant; lower it, or leave it null"
+        )
 
 
 def _increments(

@@ -15,6 +15,10 @@ _TITLE = ("title", "movie_title", "name", "description", "label")
 
 def read_titles(path: Path, how: How | None = None) -> dict[str, str]:
     """Return item id -> title; the first title of an id counts, empty ones do not."""
+    if not path.is_file():
+        raise GnnrecError(
+            f"data.items={path}: there is no such file; give one with item ids and titles, or leave it null"
+        )
     table, _ = open_table(path, how)
     key, title = _columns(path, table)
     frame = table.rows([key, title]).frame

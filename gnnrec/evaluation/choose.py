@@ -7,9 +7,10 @@ import numpy as np
 from gnnrec.data.types import Interactions
 from gnnrec.evaluation import metrics
 from gnnrec.evaluation.evaluate import Settings, Truth
-from gnnrec.evaluation.ranking import hits, tie_order, top_items
+from gnnrec.evaluation.ranking import hits, tie_order
+from gnnrec.evaluation.shortlist import Shortlist
 from gnnrec.evaluation.world import World
-from gnnrec.models.blend import Grid, Parts, Weights, combine
+from gnnrec.models.blend import Grid, Parts, Weights
 from gnnrec.models.scorers import Scorer
 from gnnrec.models.statistics import Statistics
 
@@ -30,10 +31,11 @@ def choose_weights(
         user = truth.user[start : start + settings.block]
         parts = Parts.of(model, statistics, user, world.num_items, options)
         seen = world.seen.neighbours(user, of_users=True)
+        short = Shortlist.of(parts, seen, order)
         inside = (truth.row >= start) & (truth.row < start + len(user))
         row, item = truth.row[inside] - start, truth.item[inside]
         relevant = np.bincount(row, minlength=len(user))
         for n, weights in enumerate(options):
-            top = top_items(combine(parts, weights), CUTOFF, order, seen)
+            top = short.top(weights, CUTOFF)
             total[n] += metrics.ndcg(hits(top, row, item, len(user)), relevant, CUTOFF).sum()
     return options[int(total.argmax())]

@@ -5,50 +5,74 @@ Letters: e edges, u users, i items, d width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnrec.data.types import Interactions
+from gnnrec.data.types import Interactions, Ints
 from gnnrec.errors import GnnrecError
-from gnnrec.graph.propagate import Propagate
+from gnnrec.graph.operator import Operator, RowOperator
+from gnnrec.graph.propagate import Propagate, PropagateRows
 from gnnrec.graph.segment import Segment, edge_key
 
 MERGE_RATIO = 4
 """A segment is merged into its predecessor when that is less than this many times larger: O(log e) remain."""
+WORTHWHILE = 0.5
+"""Only the rows asked for are computed where they have at most this share of the edges."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class BipartiteGraph:
     """Users and items numbered apart, an undirected edge for every distinct pair.
 
     The adjacency A [u, i] is the sum of the segments' matrices, A·x = Σ A_s·x, so an increment builds only its small
-    segment. A graph is never changed: `extend` returns a new one that shares the old segments.
+    segment. A graph is never changed: `extend` returns a new one that shares the old segments. Degrees, which
+    cost the nodes, and normalised matrices, which cost the edges, are made when first asked for.
 
-    Attributes:
+    Args:
         num_users, num_items: numbered nodes, with or without edges.
-        degree_user, degree_item: [u], [i] number of edges.
         segments: disjoint sets of edges.
+        device: where products are taken.
     """
 
-    num_users: int
-    num_items: int
-    degree_user: Tensor
-    degree_item: Tensor
-    segments: tuple[Segment, ...] = ()
+    def __init__(
+        self, num_users: int, num_items: int, segments: tuple[Segment, ...] = (), device: torch.device | str = "cpu"
+    ) -> None:
+        self.num_users, self.num_items, self.segments = num_users, num_items, segments
+        self.device = torch.device(device)
+        self._degrees: tuple[Ints, Ints] | None = None
+        self._operators: dict[torch.dtype, Operator] = {}
 
     @staticmethod
     def empty(num_users: int = 0, num_items: int = 0) -> BipartiteGraph:
         """Return a graph without edges."""
-        return BipartiteGraph(num_users, num_items, torch.zeros(num_users), torch.zeros(num_items))
+        return BipartiteGraph(num_users, num_items)
 
     @property
     def num_edges(self) -> int:
         """Number of undirected edges; messages flow over twice as many."""
         return sum(s.num_edges for s in self.segments)
+
+    @property
+    def degrees(self) -> tuple[Ints, Ints]:
+        """Number of edges of every user [u] and item [i]."""
+        if self._degrees is None:
+            user, item = np.zeros(self.num_users, np.int64), np.zeros(self.num_items, np.int64)
+            for s in self.segments:
+                user[s.by_user.node] += s.by_user.degree
+                item[s.by_item.node] += s.by_item.degree
+            self._degrees = user, item
+        return self._degrees
+
+    @property
+    def degree_user(self) -> Tensor:
+        """Number of edges of every user, [u]."""
+        return torch.from_numpy(self.degrees[0])
+
+    @property
+    def degree_item(self) -> Tensor:
+        """Number of edges of every item, [i]."""
+        return torch.from_numpy(self.degrees[1])
 
     def extend(self, events: Interactions, num_users: int, num_items: int) -> BipartiteGraph:
         """Return this graph with the events' new pairs as edges and room for new nodes.
@@ -66,13 +90,8 @@ class BipartiteGraph:
         self._check(events, num_users, num_items)
         keys = np.unique(edge_key(events.user, events.item))
         keys = keys[~self._has_keys(keys)]
-        degree_user, degree_item = _padded(self.degree_user, num_users), _padded(self.degree_item, num_items)
-        if not len(keys):
-            return BipartiteGraph(num_users, num_items, degree_user, degree_item, self.segments)
-        new = Segment.build(keys, num_users, num_items, self.degree_user.device)
-        degree_user[: len(new.degree_user)] += new.degree_user
-        degree_item[: len(new.degree_item)] += new.degree_item
-        return BipartiteGraph(num_users, num_items, degree_user, degree_item, _merged((*self.segments, new)))
+        segments = _merged((*self.segments, Segment(keys))) if len(keys) else self.segments
+        return BipartiteGraph(num_users, num_items, segments, self.device)
 
     def _check(self, events: Interactions, num_users: int, num_items: int) -> None:
         if num_users < self.num_users or num_items < self.num_items:
@@ -99,9 +118,9 @@ class BipartiteGraph:
         keys = np.sort(np.concatenate([s.keys for s in self.segments] or [np.empty(0, np.int64)]))
         return keys >> 32, keys & 0xFFFFFFFF
 
-    def neighbours(self, node: NDArray[np.int64], of_users: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def neighbours(self, node: Ints, of_users: bool) -> tuple[Ints, Ints]:
         """Return (position, neighbour): every neighbour of node[position], of users where `of_users`, else of items."""
-        parts = [s.neighbours(node, of_users) for s in self.segments]
+        parts = [(s.by_user if of_users else s.by_item).neighbours(node) for s in self.segments]
         empty = np.empty(0, np.int64)
         position = np.concatenate([p for p, _ in parts] or [empty])
         return position, np.concatenate([n for _, n in parts] or [empty])
@@ -126,20 +145,50 @@ class BipartiteGraph:
 
     def polynomial(self, user: Tensor, item: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return Σ_l weights[l] · P^l (user, item), P being one pass of `propagate`; [u, d], [i, d]."""
-        result: tuple[Tensor, Tensor] = Propagate.apply(user, item, self, tuple(weights.tolist()))  # type: ignore[no-untyped-call]
+        user, item = _at_least_single(user), _at_least_single(item)
+        result: tuple[Tensor, Tensor] = Propagate.apply(  # type: ignore[no-untyped-call]
+            user, item, self._operator(user.dtype), _trimmed(weights)
+        )
         return result
 
-    def to(self, device: torch.device | str) -> BipartiteGraph:
-        """Return the graph on `device` (itself where it is there already)."""
-        if self.degree_user.device == torch.device(device):
-            return self
-        return BipartiteGraph(
-            self.num_users,
-            self.num_items,
-            self.degree_user.to(device),
-            self.degree_item.to(device),
-            tuple(s.to(device) for s in self.segments),
+    def polynomial_rows(
+        self, user: Tensor, item: Tensor, weights: Tensor, users: Tensor, items: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """Return the rows `users` [b] and `items` [b'] of `polynomial`'s result and of its input, in this order.
+
+        The outermost pass and its gradient touch only the edges of these rows. None where that saves nothing: too many
+        edges are theirs, no pass is taken, or the device would have to wait for the host.
+        """
+        trimmed = _trimmed(weights)
+        if len(trimmed) < 2 or self.device.type != "cpu" or not self.segments:
+            return None
+        degree_user, degree_item = self.degrees
+        at = users.numpy(), items.numpy()
+        if degree_user[at[0]].sum() + degree_item[at[1]].sum() > WORTHWHILE * 2 * self.num_edges:
+            return None
+        user, item = _at_least_single(user), _at_least_single(item)
+        operator = self._operator(user.dtype)
+        result: tuple[Tensor, Tensor, Tensor, Tensor] = PropagateRows.apply(  # type: ignore[no-untyped-call]
+            user, item, operator, operator.rows(*at), trimmed, users, items
         )
+        return result
+
+    def within(self, users: Tensor, items: Tensor) -> Subgraph:
+        """Return the edges between these users [t] and items [t'], ascending numbers, with the whole graph's degrees."""
+        at = users.cpu().numpy(), items.cpu().numpy()
+        return Subgraph(self._operator(torch.float32).within(*at) if self.segments else None, self.device)
+
+    def _operator(self, dtype: torch.dtype) -> Operator:
+        """Return the normalised matrices, made once per graph."""
+        if dtype not in self._operators:
+            self._operators[dtype] = Operator(self.segments, *self.degrees, dtype, self.device)
+        return self._operators[dtype]
+
+    def to(self, device: torch.device | str) -> BipartiteGraph:
+        """Return the graph with products on `device` (itself where it is there already)."""
+        if self.device == torch.device(device):
+            return self
+        return BipartiteGraph(self.num_users, self.num_items, self.segments, device)
 
     @property
     def nbytes(self) -> int:
@@ -147,10 +196,43 @@ class BipartiteGraph:
         return 8 * self.num_edges
 
 
-def _padded(degree: Tensor, size: int) -> Tensor:
-    grown = degree.new_zeros(size)
-    grown[: len(degree)] = degree
-    return grown
+class Subgraph:
+    """Edges among some nodes, numbered afresh, normalised by their degrees in the whole graph.
+
+    Args:
+        operator: its matrices; None: there is no edge.
+        device: where products are taken.
+    """
+
+    def __init__(self, operator: RowOperator | None, device: torch.device) -> None:
+        self._operator = operator
+
+    @property
+    def num_edges(self) -> int:
+        """Number of undirected edges."""
+        return 0 if self._operator is None else self._operator.num_edges
+
+    def polynomial(self, user: Tensor, item: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Σ_l weights[l] · P^l (user, item) over these edges, [t, d], [t', d]."""
+        if self._operator is None:
+            return float(weights[0]) * user, float(weights[0]) * item
+        result: tuple[Tensor, Tensor] = Propagate.apply(  # type: ignore[no-untyped-call]
+            user, item, self._operator, _trimmed(weights)
+        )
+        return result
+
+
+def _trimmed(weights: Tensor) -> tuple[float, ...]:
+    """Return the weights as numbers, up to the last that is not 0."""
+    values: list[float] = weights.tolist()
+    while len(values) > 1 and not values[-1]:
+        values.pop()
+    return tuple(values)
+
+
+def _at_least_single(x: Tensor) -> Tensor:
+    """Return x in float32 or float64: half-precision CSR products do not exist on every device."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def _merged(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:

@@ -18,7 +18,7 @@ def edge_index(graph: BipartiteGraph) -> Tensor:
     """
     user, item = graph.edges()
     both = np.stack([np.concatenate([user, item + graph.num_users]), np.concatenate([item + graph.num_users, user])])
-    return torch.from_numpy(both).to(graph.degree_user.device)
+    return torch.from_numpy(both).to(graph.device)
 
 
 def to_edge_index(graph: BipartiteGraph) -> EdgeIndex:

@@ -1,63 +1,95 @@
-"""Message passing: the symmetric-normalised product over a growing graph, and its own backward.
+"""Message passing: polynomials of the symmetric-normalised product, and their own backward.
 
-P = [[0, Â], [Âᵀ, 0]] with Â = D_u^-1/2 · A · D_i^-1/2 is symmetric, and so is every polynomial of P: the gradient of
-Σ w_l P^l x is Σ w_l P^l g. No layer output is stored, no edge weight is kept: degrees are applied around the product.
+P = [[0, Â], [Âᵀ, 0]] is symmetric, and so is every polynomial of it: the gradient of Σ w_l P^l x is Σ w_l P^l g. By Horner's
+rule Σ w_l P^l x = w_L (r_0 x + P(r_1 x + P(r_2 x + …))) with r_l = w_l / w_L: no layer's output is stored, equal weights cost
+no multiplication, and where only some rows are asked for, the outermost product, in the backward the innermost, is taken
+over their edges alone. Letters: u users, i items, d width, b rows, L passes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.graph.operator import Operator, RowOperator
+
+Pair = tuple[Tensor, Tensor]
+Weights = tuple[float, ...]
+
+
+def polynomial(operator: Operator | RowOperator, user: Tensor, item: Tensor, weights: Weights) -> Pair:
+    """Return Σ_l weights[l] · P^l (user, item) without recording gradients; [u, d], [i, d]."""
+    last = weights[-1]
+    y = _horner(operator, (user, item), (user, item), _relative(weights)[:-1])
+    return last * y[0], last * y[1]
+
+
+def _relative(weights: Weights) -> Weights:
+    """Return r_l = w_l / w_L; w_L is 0 only where L is 0, and then r is not asked for."""
+    return tuple(w / weights[-1] if weights[-1] else 0.0 for w in weights)
+
+
+def _horner(operator: Operator | RowOperator, x: Pair, y: Pair, weights: Weights) -> Pair:
+    """Return w_0 x + P(w_1 x + … + P(w_k x + P y)) for weights (w_0, …, w_k); y itself where there is none."""
+    for weight in reversed(weights):
+        y = operator.add_pass((_scaled(x[0], weight), _scaled(x[1], weight)), *y)
+    return y
+
+
+def _scaled(x: Tensor, weight: float) -> Tensor:
+    """Return weight · x in memory of its own."""
+    if weight == 1:
+        return x.clone()
+    return weight * x if weight else torch.zeros_like(x)
 
 
 class Propagate(torch.autograd.Function):
-    """Σ_l weights[l] · P^l over (user [u, d], item [i, d]), in float32 or float64 whatever autocast asks for."""
+    """Σ_l weights[l] · P^l over (user [u, d], item [i, d]); the last weight is not 0."""
 
     @staticmethod
-    def forward(
-        ctx: Any, user: Tensor, item: Tensor, graph: BipartiteGraph, weights: tuple[float, ...]
-    ) -> tuple[Tensor, Tensor]:
-        ctx.graph, ctx.weights = graph, weights
-        return polynomial(graph, user, item, weights)
+    def forward(ctx: Any, user: Tensor, item: Tensor, operator: Operator | RowOperator, weights: Weights) -> Pair:
+        ctx.operator, ctx.weights = operator, weights
+        return polynomial(operator, user, item, weights)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        user, item = polynomial(ctx.graph, grads[0], grads[1], ctx.weights)
-        return user, item, None, None
+        return *polynomial(ctx.operator, grads[0], grads[1], ctx.weights), None, None
 
 
-def polynomial(graph: BipartiteGraph, user: Tensor, item: Tensor, weights: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    """Return Σ_l weights[l] · P^l (user, item) without recording gradients; [u, d], [i, d]."""
-    # Half-precision CSR products do not exist on every device, so autocast stops here.
-    user, item = (x if x.dtype == torch.float64 else x.float() for x in (user, item))
-    scale_user, scale_item = (_inverse_root(d).to(user.dtype) for d in (graph.degree_user, graph.degree_item))
-    total_user, total_item = weights[0] * user, weights[0] * item
-    for weight in weights[1:]:
-        user, item = one_pass(graph, user, item, scale_user, scale_item)
-        if weight:
-            total_user.add_(user, alpha=weight), total_item.add_(item, alpha=weight)
-    return total_user, total_item
+class PropagateRows(torch.autograd.Function):
+    """The rows `users` [b] and `items` [b'], distinct, of `Propagate`'s result, and of its input beside them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        user: Tensor,
+        item: Tensor,
+        operator: Operator,
+        rows: RowOperator,
+        weights: Weights,
+        users: Tensor,
+        items: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        ctx.operator, ctx.rows, ctx.weights, ctx.at = operator, rows, weights, (users, items)
+        relative, last = _relative(weights), weights[-1]
+        y = _horner(operator, (user, item), (user, item), relative[1:-1])
+        own = user.index_select(0, users), item.index_select(0, items)
+        found = rows.add_pass((_scaled(own[0], relative[0]), _scaled(own[1], relative[0])), *y)
+        return found[0].mul_(last), found[1].mul_(last), *own
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        weights: Weights = ctx.weights
+        last = weights[-1]
+        spread = ctx.rows.spread(last * grads[0], last * grads[1])
+        user, item = _horner(ctx.operator, spread, spread, _relative(weights)[1:-1])
+        _add_rows(user, ctx.at[0], grads[2].add(grads[0], alpha=weights[0]))
+        _add_rows(item, ctx.at[1], grads[3].add(grads[1], alpha=weights[0]))
+        return user, item, None, None, None, None, None
 
 
-def one_pass(
-    graph: BipartiteGraph, user: Tensor, item: Tensor, scale_user: Tensor, scale_item: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return (Â · item, Âᵀ · user) for scales [u, 1], [i, 1] applied before and after the products."""
-    from_user, from_item = scale_user * user, scale_item * item
-    to_user, to_item = torch.zeros_like(user), torch.zeros_like(item)
-    for s in graph.segments:
-        users, items = len(s.degree_user), len(s.degree_item)
-        # In place: a product of its own and an addition would cost three more passes over the table.
-        to_user[:users].addmm_(s.by_user.to(user.dtype), from_item[:items])
-        to_item[:items].addmm_(s.by_item.to(item.dtype), from_user[:users])
-    return to_user.mul_(scale_user), to_item.mul_(scale_item)
-
-
-def _inverse_root(degree: Tensor) -> Tensor:
-    """Return degree^-1/2 as a column [n, 1], 0 for a node without edges."""
-    return torch.where(degree > 0, degree.clamp(min=1).rsqrt(), 0.0).unsqueeze(1)
+def _add_rows(table: Tensor, at: Tensor, rows: Tensor) -> None:
+    """Add `rows` at distinct places; `index_add_`, which allows repeats, takes several times as long."""
+    table.index_copy_(0, at, table.index_select(0, at).add_(rows))

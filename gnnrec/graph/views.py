@@ -21,7 +21,7 @@ class Block:
 
     def begin(self, graph: BipartiteGraph) -> BipartiteGraph:
         """Return the graph that the next increment extends."""
-        return BipartiteGraph.empty(graph.num_users, graph.num_items).to(graph.degree_user.device)
+        return BipartiteGraph.empty(graph.num_users, graph.num_items).to(graph.device)
 
 
 View = Accumulated | Block

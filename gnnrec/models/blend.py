@@ -6,7 +6,7 @@ Letters: n users, i candidates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 
@@ -105,6 +105,12 @@ class Parts:
         popularity = {h: standardised(to_width(d.log1p().float()[None], num_items)) for h, d in decayed.items()}
         return Parts(ranked, popularity, itemknn, (len(user), num_items))
 
+    def map(self, change: Callable[[Tensor], Tensor], shape: tuple[int, int]) -> Parts:
+        """Return the parts with `change` applied to model, co-occurrence and popularities, in this order."""
+        model = None if self.model is None else change(self.model)
+        itemknn = None if self.itemknn is None else change(self.itemknn)
+        return Parts(model, {h: change(p) for h, p in self.popularity.items()}, itemknn, shape)
+
 
 def combine(parts: Parts, weights: Weights) -> Tensor:
     """Return α·model + β·popularity + κ·ItemKNN, [n, i], fresh memory."""
@@ -120,13 +126,18 @@ def combine(parts: Parts, weights: Weights) -> Tensor:
 
 def standardised(scores: Tensor) -> Tensor:
     """Return z per row: minus the mean, over the deviation; 0 where all are equal."""
-    deviation, mean = torch.std_mean(scores, dim=1, keepdim=True, correction=0)
-    return (scores - mean) / _safe(deviation)
+    centred = scores - scores.mean(1, keepdim=True)
+    return centred.div_(_deviation(centred, scores))
 
 
 def _over_deviation(scores: Tensor) -> Tensor:
-    return scores / _safe(scores.std(dim=1, keepdim=True, correction=0))
+    return scores / _deviation(scores - scores.mean(1, keepdim=True), scores)
 
 
-def _safe(deviation: Tensor) -> Tensor:
-    return torch.where(deviation > 0, deviation, 1.0)
+def _deviation(centred: Tensor, scores: Tensor) -> Tensor:
+    """Return the deviation of each row, [n, 1], 1 where all scores are equal; `torch.std` takes eight times as long."""
+    if not scores.shape[1]:
+        return scores.new_ones(len(scores), 1)
+    low, high = torch.aminmax(scores, dim=1, keepdim=True)
+    deviation = torch.linalg.vector_norm(centred, dim=1, keepdim=True) / scores.shape[1] ** 0.5
+    return torch.where(high > low, deviation, 1.0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gnnrec.data.types import Keys
 from gnnrec.seeds import derive
@@ -20,6 +23,83 @@ class Embeddings(NamedTuple):
     item: Tensor
     input_user: Tensor
     input_item: Tensor
+
+    def users(self, at: Tensor) -> Tensor:
+        """Return the embeddings of the users numbered `at`, [n, d]."""
+        return pick(self.user, at)
+
+    def items(self, at: Tensor) -> Tensor:
+        """Return the embeddings of the items numbered `at`, [n, d]."""
+        return pick(self.item, at)
+
+    def input_users(self, at: Tensor) -> Tensor:
+        """Return the input rows of the users numbered `at`, [n, d]."""
+        return pick(self.input_user, at)
+
+    def input_items(self, at: Tensor) -> Tensor:
+        """Return the input rows of the items numbered `at`, [n, d]."""
+        return pick(self.input_item, at)
+
+
+class SomeEmbeddings:
+    """Embeddings of some nodes: what `Embeddings` has for them, and whole tables for who asks.
+
+    Args:
+        users, items: [b], [b'] ascending numbers of the nodes.
+        rows: their embeddings and input rows.
+        whole: computes the embeddings of every node.
+    """
+
+    def __init__(self, users: Tensor, items: Tensor, rows: Embeddings, whole: Callable[[], Embeddings]) -> None:
+        self._users, self._items, self._rows, self._compute = users, items, rows, whole
+
+    @cached_property
+    def _whole(self) -> Embeddings:
+        return self._compute()
+
+    @property
+    def user(self) -> Tensor:
+        """Embeddings of every user, [u, d]; costs a propagation over the whole graph."""
+        return self._whole.user
+
+    @property
+    def item(self) -> Tensor:
+        """Embeddings of every item, [i, d]; likewise."""
+        return self._whole.item
+
+    @property
+    def input_user(self) -> Tensor:
+        """Input rows of every user, [u, d]."""
+        return self._whole.input_user
+
+    @property
+    def input_item(self) -> Tensor:
+        """Input rows of every item, [i, d]."""
+        return self._whole.input_item
+
+    def users(self, at: Tensor) -> Tensor:
+        """Return the embeddings of the users numbered `at`, which must be among the nodes, [n, d]."""
+        return pick(self._rows.user, torch.searchsorted(self._users, at))
+
+    def items(self, at: Tensor) -> Tensor:
+        """Return the embeddings of the items numbered `at`, likewise."""
+        return pick(self._rows.item, torch.searchsorted(self._items, at))
+
+    def input_users(self, at: Tensor) -> Tensor:
+        """Return the input rows of the users numbered `at`, likewise."""
+        return pick(self._rows.input_user, torch.searchsorted(self._users, at))
+
+    def input_items(self, at: Tensor) -> Tensor:
+        """Return the input rows of the items numbered `at`, likewise."""
+        return pick(self._rows.input_item, torch.searchsorted(self._items, at))
+
+
+Embedded = Embeddings | SomeEmbeddings
+
+
+def pick(table: Tensor, row: Tensor) -> Tensor:
+    """Return table[row], [n, d]; unlike indexing, its backward is a fast scatter on the CPU."""
+    return F.embedding(row, table)
 
 
 class Table(nn.Module):

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from gnnrec.errors import GnnrecError
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.models.embeddings import Embeddings, Table
+from gnnrec.models.embeddings import Embedded, Embeddings, Table
+from gnnrec.models.touched import Touched
 
 
 class Encoder(nn.Module):
@@ -35,3 +36,11 @@ class Encoder(nn.Module):
     def forward(self, graph: BipartiteGraph) -> Embeddings:
         """Return the embeddings of every node of `graph`."""
         raise NotImplementedError
+
+    def touched(self, graph: BipartiteGraph, users: Tensor, items: Tensor) -> Touched | None:
+        """Return what trains these rows only, [t], [t'], in this encoder's place; None: it trains whole."""
+        return None
+
+    def rows(self, graph: BipartiteGraph, users: Tensor, items: Tensor) -> Embedded:
+        """Return the embeddings of at least these nodes, ascending numbers [b], [b'], at what they cost."""
+        return self(graph)  # type: ignore[no-any-return]

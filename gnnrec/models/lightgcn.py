@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
+from torch import Tensor
 
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.models.embeddings import Embeddings
+from gnnrec.models.embeddings import Embedded, Embeddings, SomeEmbeddings
 from gnnrec.models.encoders import Encoder
+from gnnrec.models.touched import Touched
 
 
 class LightGCN(Encoder):
@@ -21,8 +26,23 @@ class LightGCN(Encoder):
     def __init__(self, width: int = 64, layers: int = 3, scale: float = 0.1) -> None:
         super().__init__(width, scale, layers)
 
+    @property
+    def weights(self) -> Tensor:
+        """Weights of the layers, [L + 1]."""
+        return torch.full((self.layers + 1,), 1 / (self.layers + 1))
+
     def forward(self, graph: BipartiteGraph) -> Embeddings:
         """Return [u, d] and [i, d] means over layers, and the input rows."""
-        weights = torch.full((self.layers + 1,), 1 / (self.layers + 1))
-        user, item = graph.polynomial(self.user.weight, self.item.weight, weights)
+        user, item = graph.polynomial(self.user.weight, self.item.weight, self.weights)
         return Embeddings(user, item, self.user.weight, self.item.weight)
+
+    def touched(self, graph: BipartiteGraph, users: Tensor, items: Tensor) -> Touched:
+        """Return what trains these rows only."""
+        with torch.no_grad():
+            return Touched(self(graph), self.weights, graph, users, items)
+
+    def rows(self, graph: BipartiteGraph, users: Tensor, items: Tensor) -> Embedded:
+        """Return these nodes' rows of `forward`, the last layer taken over their edges alone where that is less."""
+        some = graph.polynomial_rows(self.user.weight, self.item.weight, self.weights, users, items)
+        whole: Callable[[], Embeddings] = partial(self, graph)
+        return whole() if some is None else SomeEmbeddings(users, items, Embeddings(*some), whole)

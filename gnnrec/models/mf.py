@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import torch
+from torch import Tensor
+
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.models.embeddings import Embeddings
+from gnnrec.models.embeddings import Embedded, Embeddings, SomeEmbeddings, pick
 from gnnrec.models.encoders import Encoder
+from gnnrec.models.touched import Touched
 
 
 class MF(Encoder):
@@ -17,3 +23,13 @@ class MF(Encoder):
         """Return the tables; `graph` is not read."""
         user, item = self.user.weight, self.item.weight
         return Embeddings(user, item, user, item)
+
+    def touched(self, graph: BipartiteGraph, users: Tensor, items: Tensor) -> Touched:
+        """Return what trains these rows only; exact, as rows do not depend on each other."""
+        with torch.no_grad():
+            return Touched(self(graph), torch.ones(1), BipartiteGraph.empty(), users, items)
+
+    def rows(self, graph: BipartiteGraph, users: Tensor, items: Tensor) -> Embedded:
+        """Return these nodes' rows."""
+        user, item = pick(self.user.weight, users), pick(self.item.weight, items)
+        return SomeEmbeddings(users, items, Embeddings(user, item, user, item), partial(self, graph))

@@ -56,11 +56,12 @@ class ModelScorer:
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items]."""
         known = self._known(user)
-        result = self._popularity.expand(len(user), -1).clone().to(self.z.item.device)
-        if known.any():
-            at = torch.from_numpy(known)
-            result[at] = self.objective.scores(self.z, torch.from_numpy(user[known])).float()
-        return to_width(result, num_items)
+        found = self.objective.scores(self.z, torch.from_numpy(user[known])).float()
+        if not known.all():
+            at, ranked = torch.from_numpy(known), found
+            found = self._popularity.to(ranked.device).expand(len(user), -1).clone()
+            found[at] = ranked
+        return to_width(found, num_items)
 
     @torch.no_grad()
     def predict(self, user: Ints, item: Ints) -> Floats | None:

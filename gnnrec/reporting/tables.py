@@ -52,9 +52,11 @@ def cell(mean: float | None, deviation: float | None, decimals: int) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """Return "12.3×", with more decimals below 1 and none from 100."""
+    """Return "12.3×", with more decimals below 1 and none from 100; beyond 10,000 (a row that does nothing) just that."""
     if value is None or not math.isfinite(value):
         return NA
+    if value > 1e4:
+        return ">10,000×"
     return f"{value:,.0f}×" if value >= 99.95 else f"{value:.{1 if value >= 0.95 else 2}f}×"
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gnnrec.data.types import Interactions, Observed
 from gnnrec.learner import Learner
-from gnnrec.models.embeddings import Embeddings
+from gnnrec.models.embeddings import Embedded
 from gnnrec.models.objectives import Batch
 from gnnrec.training.module import Penalty
 
@@ -44,7 +44,7 @@ class Strategy:
         """Return the events to fit on, given the increment's own."""
         return events
 
-    def penalty(self, learner: Learner, z: Embeddings, batch: Batch) -> Tensor | float:
+    def penalty(self, learner: Learner, z: Embedded, batch: Batch) -> Tensor | float:
         """Return what is added to the loss of a batch."""
         return 0.0
 

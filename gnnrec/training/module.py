@@ -12,11 +12,12 @@ from torch import Tensor
 
 from gnnrec.errors import GnnrecError
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.models.embeddings import Embeddings
+from gnnrec.models.embeddings import Embedded, Embeddings
 from gnnrec.models.encoders import Encoder
 from gnnrec.models.objectives import Batch, Objective
+from gnnrec.models.touched import Touched
 
-Penalty = Callable[[Embeddings, Batch], Tensor | float]
+Penalty = Callable[[Embedded, Batch], Tensor | float]
 Moments = dict[str, dict[str, Tensor]]
 
 
@@ -34,7 +35,7 @@ class RecommendationModule(pl.LightningModule):
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: Encoder | Touched,
         objective: Objective,
         graph: BipartiteGraph,
         lr: float,
@@ -52,8 +53,8 @@ class RecommendationModule(pl.LightningModule):
         self.graph = self.graph.to(self.device)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Return the loss of one batch, propagating over the whole graph."""
-        z = self.encoder(self.graph)
+        """Return the loss of one batch."""
+        z = self.encoder.rows(self.graph, *batch.nodes())
         loss: Tensor = self.objective(z, batch) + self.penalty(z, batch)
         self.losses.append(loss.detach())
         return loss

@@ -19,6 +19,8 @@ class FitSettings:
         epochs_without_valid: passes when valid holds no event to select on.
         budget: "converge" stops early on valid; "equal" takes exactly `steps` optimiser steps.
         steps: optimiser steps under "equal".
+        rows: "all" trains every row; "touched" those of the fitted events' nodes, against one propagation of the others,
+            where the encoder is linear in its rows (`Touched`); others train all.
         optimiser_state: "reset" starts Adam afresh every increment, "carry" keeps its moments (new rows start at 0).
     """
 
@@ -29,11 +31,15 @@ class FitSettings:
     epochs_without_valid: int = 5
     budget: str = "converge"
     steps: int = 0
+    rows: str = "all"
     optimiser_state: str = "reset"
 
     def __post_init__(self) -> None:
         _one_of("fit.budget", self.budget, ("converge", "equal"))
+        _one_of("fit.rows", self.rows, ("all", "touched"))
         _one_of("fit.optimiser_state", self.optimiser_state, ("reset", "carry"))
+        if (self.rows, self.optimiser_state) == ("touched", "carry"):
+            raise GnnrecError("fit.rows=touched trains other rows every time; it needs fit.optimiser_state=reset")
         for name in ("lr", "batch_size", "max_epochs", "patience"):
             if not getattr(self, name) > 0:
                 raise GnnrecError(f"fit.{name} must be greater than 0, got {getattr(self, name)}")

@@ -122,6 +122,18 @@ class EncoderContract:
         slope = (value(tiny) - value(-2 * tiny)).item() / (2 * tiny)
         assert along == pytest.approx(slope, rel=1e-5)
 
+    def test_rows_are_those_of_the_whole(self) -> None:
+        encoder, users, items = grown(self.make), torch.tensor([0, 7, 19]), torch.tensor([2, 3])
+        some, whole = encoder.rows(graph(), users, items), encoder(graph())
+        assert torch.allclose(some.users(users), whole.users(users), atol=1e-6)
+        assert torch.allclose(some.items(items), whole.items(items), atol=1e-6)
+        assert torch.equal(some.input_users(users), whole.input_users(users))
+        assert torch.equal(some.input_items(items), whole.input_items(items))
+        assert torch.allclose(some.user, whole.user, atol=1e-6)
+        assert torch.allclose(some.item, whole.item, atol=1e-6)
+        assert some.input_user.shape == whole.input_user.shape
+        assert some.input_item.shape == whole.input_item.shape
+
     def test_two_encoders_are_equal_to_the_byte(self) -> None:
         first, second = (grown(self.make)(graph()) for _ in range(2))
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

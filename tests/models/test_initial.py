@@ -10,7 +10,7 @@ from scipy import stats
 
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.models.embeddings import random_rows
-from gnnrec.models.initial import NeighbourMean, Random, TwoHopMean, Zero
+from gnnrec.models.initial import NeighbourMean, Random, Spectral, TwoHopMean, Zero
 from gnnrec.seeds import node_key
 
 USERS, ITEMS, OLD_USERS, OLD_ITEMS, WIDTH = 20, 14, 12, 9, 5
@@ -100,3 +100,31 @@ def test_random_rows_look_normal_and_independent():
 
 def test_random_rows_of_no_node_are_empty():
     assert random_rows(np.empty(0, np.uint64), 6, 0, 1.0).shape == (0, 6)
+
+
+def test_spectral_base_is_the_leading_singular_pairs_scaled():
+    _, _, graph, _ = setting()
+    a = np.zeros((USERS, ITEMS))
+    a[graph.edges()] = 1
+    du, di = a.sum(1, keepdims=True), a.sum(0, keepdims=True)
+    a = a / np.sqrt(np.where(du > 0, du, 1)) / np.sqrt(np.where(di > 0, di, 1))
+    left, sigma, right = np.linalg.svd(a, full_matrices=False)
+    chance = torch.Generator().manual_seed(1)
+    random = tuple(torch.randn(n, WIDTH, generator=chance) for n in (USERS, ITEMS))
+    nothing = torch.empty(0, WIDTH), torch.empty(0, WIDTH)
+    user, item = Spectral(passes=60).rows(random, nothing, graph)
+    best = left[:, :WIDTH] * sigma[:WIDTH] @ right[:WIDTH]
+    size = float(random[0].square().mean().sqrt()) ** 2 * np.sqrt(USERS * ITEMS)
+    assert np.allclose((user @ item.T).numpy(), size * best, atol=1e-3 * np.abs(size * best).max())
+
+
+def test_spectral_later_nodes_get_two_hop_means():
+    random, old, graph, _ = setting()
+    for found, expected in zip(Spectral().rows(random, old, graph), TwoHopMean().rows(random, old, graph), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_spectral_base_without_an_edge_is_random():
+    random = torch.randn(3, 2), torch.randn(2, 2)
+    found = Spectral().rows(random, (torch.empty(0, 2), torch.empty(0, 2)), BipartiteGraph.empty(3, 2))
+    assert all(torch.equal(a, b) for a, b in zip(found, random, strict=True))

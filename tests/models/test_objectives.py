@@ -9,7 +9,7 @@ from contracts.small import interactions, random_events, world_of
 
 from gnnrec.evaluation.evaluate import Settings, evaluate
 from gnnrec.models.embeddings import Embeddings
-from gnnrec.models.objectives import BPR, Batch, Joint, Rating, for_feedback
+from gnnrec.models.objectives import BPR, Batch, Joint, Rating, Softmax, for_feedback
 from gnnrec.models.scorers import ModelScorer
 from gnnrec.models.statistics import Statistics
 
@@ -138,3 +138,22 @@ def test_bpr_has_no_squared_error_and_joint_has_one(z):
 def test_default_objective_follows_the_feedback():
     assert isinstance(for_feedback("explicit", 16), Joint)
     assert isinstance(for_feedback("implicit"), BPR)
+
+
+def test_softmax_is_minus_the_mean_log_share_over_shared_samples(z, batch):
+    user, item = z.user.detach().numpy(), z.item.detach().numpy()
+    cos = lambda a, b: a @ b / np.linalg.norm(a) / np.linalg.norm(b)  # noqa: E731
+    loss, samples, tau = 0.0, batch.negative.tolist()[:4], 0.2
+    for u, i, positive in zip(*(c.tolist() for c in (batch.user, batch.item, batch.positive)), strict=True):
+        if positive:
+            own = np.exp(cos(user[u], item[i]) / tau)
+            others = sum(np.exp(cos(user[u], item[j]) / tau) for j in samples)
+            loss -= np.log(own / (own + others)) / int(batch.positive.sum())
+    found = Softmax(l2=0.3, temperature=tau, samples=4)(z, batch)
+    assert found.item() == pytest.approx(loss + 0.3 * norm(z, batch, negatives=False), rel=1e-9)
+
+
+def test_softmax_ranks_by_cosine(z):
+    found = Softmax().scores(z, torch.tensor([2]))[0]
+    expected = [torch.cosine_similarity(z.user[2], row, dim=0) for row in z.item]
+    assert found.argsort().tolist() == torch.stack(expected).argsort().tolist()

@@ -1,0 +1,99 @@
+"""The best items under many weighted sums of the same parts, exactly, from a short list of candidates per user.
+
+An item that is in no part's top D scores at most the weighted sum of the parts' D-th values (the threshold argument of Fagin,
+Lotem & Naor, "Optimal aggregation algorithms for middleware", PODS 2001; weights are not negative). Where the K-th listed
+item beats that bound, the list holds the answer; where it does not, or scores tie, every candidate is ranked after all.
+Letters: n users, i items, m listed items, K.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnrec.data.types import Ints
+from gnnrec.evaluation.ranking import top_items
+from gnnrec.models.blend import Parts, Weights, combine
+
+DEPTH = 128
+"""D: items listed per part. Deeper lists cost more per setting, shallower ones send more users to the full ranking."""
+MARGIN = 1e-5
+"""By how much, relative, the bound must be beaten: sums of the same numbers may round differently."""
+MASKED = -1e9
+"""Standardised score of a masked item: below every other, and finite."""
+
+Pairs = tuple[Ints, Ints]
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlist:
+    """Candidates of a block of users.
+
+    Attributes:
+        parts: ingredients over every candidate, seen pairs at `MASKED`.
+        seen: (row, item) pairs that are no candidates.
+        order: [i] of ties.
+        item: [n, m] listed items, ascending; None: so few items that every one is ranked each time.
+        allowed: [n, m] False for repeats in the list and for seen items.
+        listed: the ingredients of the listed items, [n, m].
+        bound: the ingredients' D-th values, [n, 1].
+    """
+
+    parts: Parts
+    seen: Pairs
+    order: Tensor
+    item: Tensor | None = None
+    allowed: Tensor | None = None
+    listed: Parts | None = None
+    bound: Parts | None = None
+
+    @staticmethod
+    def of(parts: Parts, seen: Pairs, order: Tensor, depth: int = DEPTH) -> Shortlist:
+        """List the `depth` best items of each part; takes the parts over and masks the seen pairs in them."""
+        users, items = parts.shape
+        at = torch.from_numpy(seen[0]), torch.from_numpy(seen[1])
+        per_user = [p for p in (parts.model, parts.itemknn) if p is not None]
+        for part in per_user:
+            part[at] = MASKED
+        lists = (len(per_user) + len(parts.popularity)) * depth
+        if not users or items <= 2 * lists:
+            return Shortlist(parts, seen, order)
+        tops = [p.topk(depth, dim=1) for p in (*per_user, *parts.popularity.values())]
+        item = torch.cat([t.indices.expand(users, -1) for t in tops], dim=1).sort(1).values
+        masked = torch.zeros(users, items, dtype=torch.bool, device=item.device)
+        masked[at] = True
+        allowed = ~masked.gather(1, item)
+        allowed[:, 1:] &= item[:, 1:] != item[:, :-1]
+        bounds = iter(t.values[:, -1:] for t in tops)
+        bound = parts.map(lambda _: next(bounds), (users, 1))
+        listed = parts.map(lambda p: _gathered(p, item), (users, lists))
+        return Shortlist(parts, seen, order, item, allowed, listed, bound)
+
+    def top(self, weights: Weights, k: int) -> Tensor:
+        """Return the k best items per user under `weights`, [n, k], as `top_items` does."""
+        if self.item is None or self.allowed is None or self.listed is None or self.bound is None:
+            return top_items(combine(self.parts, weights), k, self.order, self.seen)
+        scores = combine(self.listed, weights).masked_fill_(~self.allowed, -torch.inf)
+        value, position = scores.topk(k + 1, dim=1)
+        bound = combine(self.bound, weights)[:, 0]
+        sure = value[:, k - 1] > bound + MARGIN * (1 + bound.abs())
+        sure &= (value[:, 1:] < value[:, :-1]).all(1)
+        result = self.item.gather(1, position[:, :k]).cpu()
+        if len(rest := torch.nonzero(~sure).squeeze(1)):
+            result[rest.cpu()] = self._ranked(rest, weights, k)
+        return result
+
+    def _ranked(self, row: Tensor, weights: Weights, k: int) -> Tensor:
+        """Return the k best of every candidate for some of the users, [r, k]."""
+        place = np.full(self.parts.shape[0], -1)
+        place[row.cpu().numpy()] = np.arange(len(row))
+        inside = place[self.seen[0]] >= 0
+        parts = self.parts.map(lambda p: p[row] if len(p) > 1 else p, (len(row), self.parts.shape[1]))
+        return top_items(combine(parts, weights), k, self.order, (place[self.seen[0]][inside], self.seen[1][inside]))
+
+
+def _gathered(part: Tensor, item: Tensor) -> Tensor:
+    return part.expand(len(item), -1).gather(1, item)

@@ -1,0 +1,85 @@
+"""Train some rows of a linear encoder against a propagation of the others that is taken once.
+
+A linear encoder reads out z = M x, so with δ the change of the trained rows T since the fit began, z = M x_0 + M δ. The first
+term is propagated once per fit. Of the second, messages are followed along the edges within T: paths that leave T and come
+back are dropped, so a step costs the increment's nodes, not the history. With every node in T nothing is dropped, and
+this is training as usual. Serving propagates the whole graph. Letters: u users, i items, d width, T = (t, t') trained rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.models.embeddings import Embedded, Embeddings, SomeEmbeddings, Table, pick
+
+
+class Touched(nn.Module):
+    """Takes the encoder's place during a fit.
+
+    Args:
+        start: read-out and input rows of every node at the start.
+        weights: of the layers, [L + 1].
+        graph: whose edges carry messages.
+        users, items: [t], [t'] ascending numbers of the trained rows.
+    """
+
+    def __init__(self, start: Embeddings, weights: Tensor, graph: BipartiteGraph, users: Tensor, items: Tensor) -> None:
+        super().__init__()
+        self.layers, self.weights = len(weights) - 1, weights
+        self.within = graph.within(users, items)
+        self.user = nn.Parameter(start.input_user[users].clone())
+        self.item = nn.Parameter(start.input_item[items].clone())
+        for name, table in (("users", users), ("items", items), *start._asdict().items()):
+            self.register_buffer(f"_{name}", table.detach(), persistent=False)
+
+    _users: Tensor
+    _items: Tensor
+    _user: Tensor
+    _item: Tensor
+    _input_user: Tensor
+    _input_item: Tensor
+
+    def _moved(self) -> tuple[Tensor, Tensor]:
+        """Return the read-out of the trained rows, [t, d] and [t', d]."""
+        change = self.user - self._input_user[self._users], self.item - self._input_item[self._items]
+        user, item = self.within.polynomial(*change, self.weights)
+        return user + self._user[self._users], item + self._item[self._items]
+
+    def forward(self, graph: BipartiteGraph) -> Embeddings:
+        """Return the embeddings of every node, those outside T as they were."""
+        user, item = self._moved()
+        return Embeddings(
+            self._user.index_copy(0, self._users, user),
+            self._item.index_copy(0, self._items, item),
+            self._input_user.index_copy(0, self._users, self.user),
+            self._input_item.index_copy(0, self._items, self.item),
+        )
+
+    def rows(self, graph: BipartiteGraph, users: Tensor, items: Tensor) -> Embedded:
+        """Return the embeddings of these nodes, ascending numbers [b], [b']."""
+        user, item = self._moved()
+        rows = Embeddings(
+            _mixed(users, self._users, user, self._user),
+            _mixed(items, self._items, item, self._item),
+            _mixed(users, self._users, self.user, self._input_user),
+            _mixed(items, self._items, self.item, self._input_item),
+        )
+        whole: Callable[[], Embeddings] = lambda: self(graph)  # noqa: E731
+        return SomeEmbeddings(users, items, rows, whole)
+
+    def write_to(self, user: Table, item: Table) -> None:
+        """Put the trained rows into the encoder's tables."""
+        user.replace(self._input_user.index_copy(0, self._users, self.user.detach()))
+        item.replace(self._input_item.index_copy(0, self._items, self.item.detach()))
+
+
+def _mixed(node: Tensor, trained: Tensor, rows: Tensor, rest: Tensor) -> Tensor:
+    """Return the node's trained row where it has one, else its row in `rest`, [b, d]."""
+    if not len(trained):
+        return rest[node]
+    at = torch.searchsorted(trained, node).clamp(max=len(trained) - 1)
+    return torch.where((trained[at] == node).unsqueeze(1), pick(rows, at), rest[node])

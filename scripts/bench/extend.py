@@ -1,0 +1,62 @@
+"""Does absorbing 10,000 edges cost what they cost, or what the graph costs?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bench import worlds
+from bench.timing import Line, at_most, ratio, seconds
+from gnnrec.data.types import Interactions
+from gnnrec.graph.bipartite import BipartiteGraph
+
+NAME, NEW = "extend", 10_000
+EDGES_PER_NODE = 20
+
+
+def run(quick: bool) -> Iterator[Line]:
+    """Yield the lines of this benchmark."""
+    sizes = (100_000, 1_000_000) if quick else (1_000_000, 100_000_000)
+    rounds = 20 if quick else 60
+    times = {}
+    for edges in sizes:
+        graph, nodes = grown(edges)
+        for fresh in increments(3, nodes, seed=1):  # warm caches; the first small segments
+            graph = graph.extend(fresh, nodes, nodes)
+        times[edges] = []
+        for fresh in increments(rounds, nodes, seed=2):
+            begun = graph
+            times[edges].append(seconds(lambda b=begun, f=fresh, n=nodes: b.extend(f, n, n)))
+            graph = begun.extend(fresh, nodes, nodes)
+        middle, mean = 1e3 * float(np.median(times[edges])), 1e3 * float(np.mean(times[edges]))
+        note = f"{2 * nodes:,} nodes, {rounds} increments in a row, {len(graph.segments)} segments at the end"
+        yield Line(NAME, f"extend by {NEW:,} edges at {edges:,}, median", middle, "ms", note=note)
+        yield Line(NAME, f"extend by {NEW:,} edges at {edges:,}, mean with merges", mean, "ms")
+        del graph, begun
+    small, large = (times[e] for e in sizes)
+    yield at_most(NAME, f"median at {sizes[1]:,} / median at {sizes[0]:,}", [np.median(large)], [np.median(small)], 1.5)
+    yield Line(NAME, "mean / mean", ratio([np.mean(large)], [np.mean(small)])[0], "×")
+
+
+def grown(edges: int) -> tuple[BipartiteGraph, int]:
+    """Return a power-law graph, made in pieces of bounded memory, and its number of users and of items."""
+    nodes = max(edges // EDGES_PER_NODE // 2, 1000)
+    rng = np.random.default_rng(0)
+    graph, piece = BipartiteGraph.empty(), 5_000_000
+    while graph.num_edges < edges:
+        size = min(piece, edges - graph.num_edges)
+        graph = graph.extend(drawn(rng, nodes, size), nodes, nodes)
+    return graph, nodes
+
+
+def increments(count: int, nodes: int, seed: int) -> Iterator[Interactions]:
+    """Yield increments of `NEW` drawn events."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        yield drawn(rng, nodes, NEW)
+
+
+def drawn(rng: np.random.Generator, nodes: int, size: int) -> Interactions:
+    """Return events of power-law users and items."""
+    return worlds.events(worlds.power(rng, nodes, size), worlds.power(rng, nodes, size))

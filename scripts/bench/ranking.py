@@ -1,0 +1,43 @@
+"""Is full ranking close to the bare matrix product and top-k it cannot do without?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from bench import worlds
+from bench.timing import Line, absolute, alternate, at_most
+from gnnrec.evaluation.evaluate import Settings, rank
+from gnnrec.evaluation.world import World
+from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.models.embeddings import Embeddings
+from gnnrec.models.objectives import BPR
+from gnnrec.models.scorers import ModelScorer
+from gnnrec.models.statistics import Statistics
+
+NAME, K = "ranking", 20
+
+
+def run(quick: bool) -> Iterator[Line]:
+    """Yield the lines of this benchmark."""
+    log = worlds.drawn(3_000, 5_000, 50_000, 0) if quick else worlds.gowalla()
+    graph = BipartiteGraph.empty().extend(log.train, log.num_users, log.num_items)
+    user, item = torch.randn(log.num_users, 64), torch.randn(log.num_items, 64)
+    counts = Statistics()
+    counts.popularity.absorb(log.train, log.num_items)
+    scorer = ModelScorer(Embeddings(user, item, user, item), BPR(), counts, graph.degrees[0] > 0)
+    world = World(0, log.num_users, log.num_items, graph, counts.popularity.total, np.zeros(log.num_users, bool))
+    settings, asked = Settings(topk=(K,)), np.arange(min(4096, log.num_users))
+
+    def bare() -> None:
+        for start in range(0, len(asked), settings.block):
+            (user[asked[start : start + settings.block]] @ item.T).topk(K, dim=1)
+
+    works = {"gnnrec": lambda: rank(scorer, asked, world, settings), "bare": bare}
+    times = alternate(works, rounds=3 if quick else 9)
+    note = f"{len(asked):,} users × {log.num_items:,} items, seen items masked, ties and non-finite scores looked for"
+    yield absolute(NAME, f"top {K} of every item, gnnrec", times["gnnrec"], note)
+    yield absolute(NAME, "bare product and top-k", times["bare"])
+    yield at_most(NAME, "gnnrec / bare", times["gnnrec"], times["bare"], 1.5)

@@ -1,0 +1,66 @@
+"""Time gnnrec against its peers in one process on the same data: `python scripts/benchmark.py --json FILE`.
+
+Ratios are medians over rounds in which the alternatives take turns, with the 10 % and 90 % quantiles beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import torch
+from bench import extend, growth, ranking, reading, start, step
+from bench.timing import Line
+
+from gnnrec import memory
+from gnnrec.compare import run_record
+
+BENCHMARKS = {module.NAME: module.run for module in (step, ranking, extend, reading, start, growth)}
+
+
+def main() -> None:
+    """Run what is asked for, print a table, write the JSON."""
+    options = _options()
+    memory.retain_large_blocks()
+    torch.set_num_threads(options.threads)
+    lines: list[Line] = []
+    for name, run in BENCHMARKS.items():
+        if options.only and name not in options.only:
+            continue
+        begin = time.perf_counter()
+        for line in run(options.quick):
+            print(_text(line), flush=True)
+            lines.append(line)
+        print(f"  ({name}: {time.perf_counter() - begin:.0f} s)", flush=True)
+    if options.json:
+        record = run_record(f"python scripts/benchmark.py {' '.join(sys.argv[1:])}")
+        content = {"machine": record, "threads": options.threads, "lines": [asdict(line) for line in lines]}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="where to write the lines")
+    parser.add_argument("--quick", action="store_true", help="small sizes, within a minute: does it run?")
+    parser.add_argument("--only", action="append", choices=list(BENCHMARKS), help="run this one; may be repeated")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")
+    return parser.parse_args()
+
+
+def _text(line: Line) -> str:
+    value = "n/a" if line.value is None else f"{line.value:.3g}{line.unit}"
+    spread = "" if line.low is None else f" ({line.low:.3g} to {line.high:.3g})"
+    verdict = "" if line.met is None else f"  [{line.target}: {'met' if line.met else 'MISSED'}]"
+    return f"{line.benchmark:<9} {line.what:<58} {value}{spread}{verdict}{'  ' + line.note if line.note else ''}"
+
+
+if __name__ == "__main__":
+    main()

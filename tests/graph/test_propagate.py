@@ -1,0 +1,106 @@
+"""Products of some rows, of a subgraph and over several segments, against the whole and the dense formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from contracts.small import random_events
+
+from gnnrec.graph import bipartite
+from gnnrec.graph.bipartite import BipartiteGraph
+
+USERS, ITEMS = 40, 30
+WEIGHTS = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)
+
+
+@pytest.fixture
+def graph(monkeypatch):
+    """Return a graph of three segments: dense rows, sparse rows, and late nodes with a gap before them."""
+    monkeypatch.setattr(bipartite, "MERGE_RATIO", 0)
+    monkeypatch.setattr(bipartite, "WORTHWHILE", 1.0)
+    grown = BipartiteGraph.empty()
+    for n, seed, users, items in ((300, 0, 30, 20), (12, 1, 34, 25), (25, 2, USERS, ITEMS)):
+        grown = grown.extend(random_events(n, users, items, seed), users, items)
+    assert len(grown.segments) == 3
+    return grown
+
+
+def tables(width=5, seed=0):
+    chance = torch.Generator().manual_seed(seed)
+    return [torch.randn(n, width, generator=chance, dtype=torch.float64).requires_grad_() for n in (USERS, ITEMS)]
+
+
+def dense(graph):
+    a = torch.zeros(USERS, ITEMS, dtype=torch.float64)
+    a[graph.edges()] = 1
+    root = lambda d: torch.where(d > 0, d.clamp(min=1) ** -0.5, 0)  # noqa: E731
+    return root(a.sum(1))[:, None] * a * root(a.sum(0))[None]
+
+
+def test_segments_add_up_to_the_dense_product(graph):
+    user, item = tables()
+    a = dense(graph)
+    found = graph.propagate(user, item)
+    assert torch.allclose(found[0], a @ item, atol=1e-12)
+    assert torch.allclose(found[1], a.T @ user, atol=1e-12)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("rows", [([3], [0]), ([0, 7, 35, 39], [2, 28, 29]), ([], [4]), ([5], [])])
+def test_some_rows_equal_the_whole_forwards_and_backwards(graph, layers, rows):
+    users, items = (torch.tensor(r, dtype=torch.int64) for r in rows)
+    weights, chance = WEIGHTS[: layers + 1], torch.Generator().manual_seed(1)
+    user, item = tables()
+    found = graph.polynomial_rows(user, item, weights, users, items)
+    whole = graph.polynomial(user, item, weights)
+    expected = (whole[0][users], whole[1][items], user[users], item[items])
+    assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(found, expected, strict=True))
+    draw = [torch.randn(x.shape, generator=chance, dtype=torch.float64) for x in found]
+    one, other = (
+        torch.autograd.grad(sum((x * d).sum() for x, d in zip(out, draw, strict=True)), (user, item))
+        for out in (found, expected)
+    )
+    assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(one, other, strict=True))
+
+
+def test_rows_with_most_of_the_edges_are_left_to_the_whole(graph, monkeypatch):
+    monkeypatch.setattr(bipartite, "WORTHWHILE", 0.5)
+    user, item = tables()
+    everything = torch.arange(USERS), torch.arange(ITEMS)
+    assert graph.polynomial_rows(user, item, WEIGHTS, *everything) is None
+    assert graph.polynomial_rows(user, item, WEIGHTS, torch.tensor([39]), torch.tensor([29])) is not None
+    assert graph.polynomial_rows(user, item, WEIGHTS[:1], torch.tensor([39]), torch.tensor([29])) is None
+
+
+def test_subgraph_keeps_the_degrees_of_the_whole(graph):
+    users, items = torch.tensor([0, 4, 8, 33, 39]), torch.tensor([1, 2, 3, 22, 29])
+    user, item = (t.detach().float() for t in tables())
+    a = dense(graph)[users][:, items].float()
+    found = graph.within(users, items).polynomial(user[users], item[items], torch.tensor([0.0, 1.0]))
+    assert torch.allclose(found[0], a @ item[items], atol=1e-6)
+    assert torch.allclose(found[1], a.T @ user[users], atol=1e-6)
+    assert graph.within(users, items).num_edges == int((a > 0).sum())
+
+
+def test_subgraph_of_every_node_is_the_graph(graph):
+    user, item = (t.detach().float() for t in tables())
+    whole = graph.polynomial(user, item, WEIGHTS)
+    within = graph.within(torch.arange(USERS), torch.arange(ITEMS)).polynomial(user, item, WEIGHTS)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(whole, within, strict=True))
+
+
+def test_half_precision_tables_are_taken_as_single(graph):
+    user, item = (t.detach().bfloat16() for t in tables())
+    assert graph.propagate(user, item)[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("width", [30, 30_000])
+def test_transposed_index_by_counting_and_by_sorting(width):
+    events = random_events(50, 20, width, seed=3)
+    graph = BipartiteGraph.empty().extend(events, 20, width)
+    (segment,) = graph.segments
+    pairs = {(int(u), int(i)) for u, i in zip(events.user, events.item, strict=True)}
+    position, neighbour = segment.by_item.neighbours(np.arange(width))
+    assert {(int(u), int(i)) for i, u in zip(position, neighbour, strict=True)} == pairs
+    assert np.array_equal(np.sort(events.item), np.repeat(segment.by_item.node, segment.by_item.degree))
