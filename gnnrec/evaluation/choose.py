@@ -26,16 +26,25 @@ def choose_weights(
     options = grid.settings()
     if not len(truth.user):
         return None
-    order, total = tie_order(settings.seed, world.num_items), np.zeros(len(options))
-    for start in range(0, len(truth.user), settings.block):
-        user = truth.user[start : start + settings.block]
+    order, total = tie_order(settings.seed, world.num_items), dict.fromkeys(map(_direction, options), 0.0)
+    starts = settings.starts(len(truth.user), world.num_items)
+    for start in starts:
+        user = truth.user[start : start + starts.step]
         parts = Parts.of(model, statistics, user, world.num_items, options)
         seen = world.seen.neighbours(user, of_users=True)
         short = Shortlist.of(parts, seen, order)
         inside = (truth.row >= start) & (truth.row < start + len(user))
         row, item = truth.row[inside] - start, truth.item[inside]
         relevant = np.bincount(row, minlength=len(user))
-        for n, weights in enumerate(options):
+        for weights in total:
             top = short.top(weights, CUTOFF)
-            total[n] += metrics.ndcg(hits(top, row, item, len(user)), relevant, CUTOFF).sum()
-    return options[int(total.argmax())]
+            total[weights] += float(metrics.ndcg(hits(top, row, item, len(user)), relevant, CUTOFF).sum())
+    return options[int(np.argmax([total[_direction(w)] for w in options]))]
+
+
+def _direction(weights: Weights) -> Weights:
+    """Return the weights with the largest at 1: without the model, multiples of one setting rank alike."""
+    largest = max(weights.beta, weights.kappa)
+    if weights.alpha or not largest:
+        return weights
+    return Weights(0.0, weights.beta / largest, weights.kappa / largest, weights.half_life)

@@ -36,11 +36,11 @@ def _ndcg(objective: Objective, valid: Interactions, seen: BipartiteGraph, setti
     if not len(truth.user):
         return None
     relevant, order = truth.counts(), tie_order(settings.seed, seen.num_items)
-    starts = range(0, len(truth.user), settings.block)
-    masks = [seen.neighbours(truth.user[s : s + settings.block], of_users=True) for s in starts]
+    starts = settings.starts(len(truth.user), seen.num_items)
+    masks = [seen.neighbours(truth.user[s : s + starts.step], of_users=True) for s in starts]
 
     def score(z: Embeddings) -> float:
-        users = (torch.from_numpy(truth.user[s : s + settings.block]) for s in starts)
+        users = (torch.from_numpy(truth.user[s : s + starts.step]) for s in starts)
         tops = [top_items(objective.scores(z, u), CUTOFF, order, mask) for u, mask in zip(users, masks, strict=True)]
         hit = hits(torch.cat(tops), truth.row, truth.item, len(truth.user))
         return float(metrics.ndcg(hit, relevant, CUTOFF).mean())
