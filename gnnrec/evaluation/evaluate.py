@@ -20,7 +20,7 @@ from gnnrec.evaluation.world import World
 from gnnrec.models.scorers import Scorer
 
 CACHED = 48 << 20
-"""Bytes of scores of one block. Larger blocks leave the cache and what the allocator keeps: a product takes 2.7 times as long."""
+"""Bytes of scores of one block. Larger ones leave the cache and what the allocator keeps: a product takes 2.7 times as long."""
 
 Bools = NDArray[np.bool_]
 Row = tuple[str, str, float, int]

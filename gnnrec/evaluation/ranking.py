@@ -17,13 +17,17 @@ def tie_order(seed: int, num_items: int) -> Tensor:
     return torch.from_numpy(generator(seed, "ties").permutation(num_items))
 
 
+SPARE = 64
+"""Items listed beyond K, so that most ties at the edge of the list are settled within it."""
+
+
 def top_items(scores: Tensor, k: int, order: Tensor, seen: tuple[Ints, Ints] | None = None) -> Tensor:
     """Return the k best items per user, [n, k] on the CPU, −1 where there are fewer than k candidates.
 
     Args:
         scores: [n, i], finite; overwritten at seen items.
         k: K.
-        order: [i] random order of items, in which equal scores are looked at, so that no id is favoured.
+        order: [i] random order of items; of equal scores the item that comes first in it wins, so that no id is favoured.
         seen: (row, item) pairs to exclude.
 
     Raises:
@@ -32,16 +36,55 @@ def top_items(scores: Tensor, k: int, order: Tensor, seen: tuple[Ints, Ints] | N
     check_finite(scores)
     if seen is not None:
         scores[torch.from_numpy(seen[0]), torch.from_numpy(seen[1])] = -torch.inf
-    width = min(k + 1, scores.shape[1])
+    width = min(k + SPARE, scores.shape[1])
     value, item = scores.topk(width, dim=1)
-    tied = torch.nonzero((value[:, 1:] == value[:, :-1]).any(1)).squeeze(1)
+    tied = torch.nonzero((value[:, 1 : k + 1] == value[:, :k][:, : width - 1]).any(1)).squeeze(1)
     if len(tied):
-        order = order.to(scores.device)
-        value[tied], item[tied] = _top_in_order(scores[tied], width, order)
+        place = places(order).to(scores.device)
+        if len(open_ended := tied[_open(value[tied], k, scores.shape[1])]):
+            value[open_ended], item[open_ended] = _closed(scores, open_ended, value, item, k, place)
+        value[tied], item[tied] = in_order(value[tied], item[tied], place)
     item[value == -torch.inf] = -1
     result = torch.full((len(scores), k), -1, dtype=torch.int64)
     result[:, : min(k, width)] = item[:, :k].cpu()
     return result
+
+
+def places(order: Tensor) -> Tensor:
+    """Return each item's place in `order`, [i]."""
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device)
+    return place
+
+
+def in_order(value: Tensor, item: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """Return lists [n, m] sorted by falling value, equal values by place."""
+    first = place[item].argsort(dim=1)
+    value, item = value.gather(1, first), item.gather(1, first)
+    value, then = value.sort(dim=1, descending=True, stable=True)
+    return value, item.gather(1, then)
+
+
+def _open(value: Tensor, k: int, num_items: int) -> Tensor:
+    """Return which rows' lists may end amid items that tie with the k-th, [n]."""
+    width = value.shape[1]
+    if width == num_items:
+        return torch.zeros(len(value), dtype=torch.bool, device=value.device)
+    return (value[:, -1] == value[:, k - 1]) & (value[:, k - 1] > -torch.inf)
+
+
+def _closed(scores: Tensor, row: Tensor, value: Tensor, item: Tensor, k: int, place: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows' lists with the items that tie with the k-th replaced by those of them that come first, [r, m]."""
+    value, item, edge = value[row].clone(), item[row].clone(), value[row, k - 1].unsqueeze(1)
+    key = torch.where(scores[row] == edge, place, len(place))
+    first = key.topk(k, dim=1, largest=False).indices
+    above = (value > edge).sum(1, keepdim=True)
+    at = torch.arange(value.shape[1], device=value.device).expand_as(value)
+    fill = (at - above).clamp(0, k - 1)
+    tied = at >= above
+    value = torch.where(tied, edge, value)
+    value[:, k:] = -torch.inf
+    return value, torch.where(tied, first.gather(1, fill), item)
 
 
 def check_finite(scores: Tensor) -> None:
@@ -54,12 +97,6 @@ def check_finite(scores: Tensor) -> None:
             f"{bad} of {scores.numel()} scores are NaN or infinite: the model has diverged; "
             "lower fit.lr or raise objective.l2"
         )
-
-
-def _top_in_order(scores: Tensor, k: int, order: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (value, item), [n, k], columns put in random order first: whatever position decides then is fair."""
-    value, position = scores[:, order].topk(k, dim=1)
-    return value, order[position]
 
 
 def hits(top: Tensor, user: Ints, item: Ints, num_rows: int) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 An item that is in no part's top D scores at most the weighted sum of the parts' D-th values (the threshold argument of Fagin,
 Lotem & Naor, "Optimal aggregation algorithms for middleware", PODS 2001; weights are not negative). Where the K-th listed
-item beats that bound, the list holds the answer; where it does not, or scores tie, every candidate is ranked after all.
+item beats that bound, the list holds the answer; where it does not, every candidate is ranked after all.
 Letters: n users, i items, m listed items, K.
 """
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gnnrec.data.types import Ints
-from gnnrec.evaluation.ranking import top_items
+from gnnrec.evaluation.ranking import SPARE, in_order, places, top_items
 from gnnrec.models.blend import Parts, Weights, combine
 
 DEPTH = 128
@@ -77,11 +77,13 @@ class Shortlist:
         if self.item is None or self.allowed is None or self.listed is None or self.bound is None:
             return top_items(combine(self.parts, weights), k, self.order, self.seen)
         scores = combine(self.listed, weights).masked_fill_(~self.allowed, -torch.inf)
-        value, position = scores.topk(k + 1, dim=1)
+        value, position = scores.topk(min(k + SPARE, scores.shape[1]), dim=1)
+        item = self.item.gather(1, position)
         bound = combine(self.bound, weights)[:, 0]
-        sure = value[:, k - 1] > bound + MARGIN * (1 + bound.abs())
-        sure &= (value[:, 1:] < value[:, :-1]).all(1)
-        result = self.item.gather(1, position[:, :k]).cpu()
+        sure = (value[:, k - 1] > bound + MARGIN * (1 + bound.abs())) & (value[:, k - 1] > value[:, -1])
+        if len(tied := torch.nonzero((value[:, 1:] == value[:, :-1]).any(1)).squeeze(1)):
+            item[tied] = in_order(value[tied], item[tied], places(self.order))[1]
+        result = item[:, :k].cpu()
         if len(rest := torch.nonzero(~sure).squeeze(1)):
             result[rest.cpu()] = self._ranked(rest, weights, k)
         return result

@@ -1,0 +1,41 @@
+"""Lists against a full lexicographic sort: by falling score, then by place in the random order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gnnrec.errors import GnnrecError
+from gnnrec.evaluation.ranking import places, tie_order, top_items
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    items=st.sampled_from([3, 30, 80, 200, 500]),
+    k=st.sampled_from([1, 10, 50, 90]),
+    levels=st.sampled_from([1, 3, 40, 10**6]),
+    share=st.sampled_from([0.0, 0.3, 0.99]),
+)
+def test_lists_are_those_of_a_full_sort(seed, items, k, levels, share):
+    rng = np.random.default_rng(seed)
+    scores = torch.from_numpy(rng.integers(0, levels, (8, items))).float()
+    seen, order = np.nonzero(rng.random((8, items)) < share), tie_order(seed, items)
+    place = places(order)
+    expected = torch.full((8, k), -1)
+    for n in range(8):
+        masked = set(seen[1][seen[0] == n].tolist())
+        best = sorted((i for i in range(items) if i not in masked), key=lambda i: (-scores[n, i].item(), int(place[i])))
+        expected[n, : len(best[:k])] = torch.tensor(best[:k], dtype=torch.int64)
+    assert torch.equal(top_items(scores, k, order, seen), expected)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_scores_that_are_not_finite_are_refused(bad):
+    scores = torch.zeros(2, 5)
+    scores[1, 3] = bad
+    with pytest.raises(GnnrecError, match="NaN or infinite"):
+        top_items(scores, 2, tie_order(0, 5))
