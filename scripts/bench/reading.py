@@ -22,7 +22,7 @@ from gnnrec.data.datasets import File
 load = lambda: File(path=sys.argv[1], columns={"user": "user", "item": "item", "time": "time"}).load()
 memory.reset_peak(); before = memory.peak()
 begin = time.perf_counter(); data = load(); seconds = time.perf_counter() - begin
-print(seconds, (memory.peak() or 0) - (before or 0), data.counts.read)
+print(seconds, (memory.peak() or 0) - (before or 0), len(data))
 """
 
 
