@@ -40,6 +40,7 @@ class Shortlist:
         allowed: [n, m] False for repeats in the list and for seen items.
         listed: the ingredients of the listed items, [n, m].
         bound: the ingredients' D-th values, [n, 1].
+        place: [i] of each item in `order`.
     """
 
     parts: Parts
@@ -49,6 +50,7 @@ class Shortlist:
     allowed: Tensor | None = None
     listed: Parts | None = None
     bound: Parts | None = None
+    place: Tensor | None = None
 
     @staticmethod
     def of(parts: Parts, seen: Pairs, order: Tensor, depth: int = DEPTH) -> Shortlist:
@@ -70,11 +72,11 @@ class Shortlist:
         bounds = iter(t.values[:, -1:] for t in tops)
         bound = parts.map(lambda _: next(bounds), (users, 1))
         listed = parts.map(lambda p: _gathered(p, item), (users, lists))
-        return Shortlist(parts, seen, order, item, allowed, listed, bound)
+        return Shortlist(parts, seen, order, item, allowed, listed, bound, places(order))
 
     def top(self, weights: Weights, k: int) -> Tensor:
         """Return the k best items per user under `weights`, [n, k], as `top_items` does."""
-        if self.item is None or self.allowed is None or self.listed is None or self.bound is None:
+        if self.item is None or self.allowed is None or self.listed is None or self.bound is None or self.place is None:
             return top_items(combine(self.parts, weights), k, self.order, self.seen)
         scores = combine(self.listed, weights).masked_fill_(~self.allowed, -torch.inf)
         value, position = scores.topk(min(k + SPARE, scores.shape[1]), dim=1)
@@ -82,7 +84,7 @@ class Shortlist:
         bound = combine(self.bound, weights)[:, 0]
         sure = (value[:, k - 1] > bound + MARGIN * (1 + bound.abs())) & (value[:, k - 1] > value[:, -1])
         if len(tied := torch.nonzero((value[:, 1:] == value[:, :-1]).any(1)).squeeze(1)):
-            item[tied] = in_order(value[tied], item[tied], places(self.order))[1]
+            item[tied] = in_order(value[tied], item[tied], self.place)[1]
         result = item[:, :k].cpu()
         if len(rest := torch.nonzero(~sure).squeeze(1)):
             result[rest.cpu()] = self._ranked(rest, weights, k)

@@ -176,7 +176,7 @@ class BipartiteGraph:
     def within(self, users: Tensor, items: Tensor) -> Subgraph:
         """Return the edges between these users [t] and items [t'], ascending numbers, with the whole graph's degrees."""
         at = users.cpu().numpy(), items.cpu().numpy()
-        return Subgraph(self._operator(torch.float32).within(*at) if self.segments else None, self.device)
+        return Subgraph(self._operator(torch.float32).within(*at) if self.segments else None)
 
     def _operator(self, dtype: torch.dtype) -> Operator:
         """Return the normalised matrices, made once per graph."""
@@ -201,10 +201,9 @@ class Subgraph:
 
     Args:
         operator: its matrices; None: there is no edge.
-        device: where products are taken.
     """
 
-    def __init__(self, operator: RowOperator | None, device: torch.device) -> None:
+    def __init__(self, operator: RowOperator | None) -> None:
         self._operator = operator
 
     @property

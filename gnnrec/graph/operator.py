@@ -121,8 +121,8 @@ class RowOperator:
 
     def add_pass(self, into: tuple[Tensor, Tensor], user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
         """Add the rows' products to `into`, [b, d] and [b', d], and return it."""
-        into[0].addmm_(_torch(self.to_user), item)
-        into[1].addmm_(_torch(self.to_item), user)
+        into[0].addmm_(_torch(self.to_user).to(item.device), item)
+        into[1].addmm_(_torch(self.to_item).to(user.device), user)
         return into
 
     def spread(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from gnnrec.errors import GnnrecError
@@ -10,7 +12,7 @@ from gnnrec.models.embeddings import Embedded, Embeddings, Table
 from gnnrec.models.touched import Touched
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """Turns a graph into embeddings of its users and items.
 
     Args:
@@ -33,9 +35,9 @@ class Encoder(nn.Module):
         self.user.append(user_rows)
         self.item.append(item_rows)
 
+    @abstractmethod
     def forward(self, graph: BipartiteGraph) -> Embeddings:
         """Return the embeddings of every node of `graph`."""
-        raise NotImplementedError
 
     def touched(self, graph: BipartiteGraph, users: Tensor, items: Tensor) -> Touched | None:
         """Return what trains these rows only, [t], [t'], in this encoder's place; None: it trains whole."""

@@ -5,6 +5,7 @@ Letters: n events of a batch, u users, i items, d width.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -30,7 +31,7 @@ class Batch(NamedTuple):
         return torch.unique(self.user), torch.unique(torch.cat([self.item, self.negative]))
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """What every objective has.
 
     Attributes:
@@ -58,17 +59,17 @@ class Objective(nn.Module):
     def calibrate(self, z: Embeddings, events: Interactions) -> None:
         """Choose on valid, at the end of a fit, what is chosen there."""
 
+    @abstractmethod
     def forward(self, z: Embedded, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
-        raise NotImplementedError
 
-    def predict(self, z: Embedded, user: Tensor, item: Tensor) -> Tensor:
-        """Return the expected value of each pair, [n]."""
-        raise NotImplementedError
+    def predict(self, z: Embedded, user: Tensor, item: Tensor) -> Tensor | None:
+        """Return the expected value of each pair, [n]; None where the objective predicts no values."""
+        return None
 
-    def prior(self, user: Ints, item: Ints) -> Tensor:
-        """Return what biases alone expect of each pair, numbers without a row allowed, [n]."""
-        raise NotImplementedError
+    def prior(self, user: Ints, item: Ints) -> Tensor | None:
+        """Return what biases alone expect of each pair, numbers without a row allowed, [n]; likewise."""
+        return None
 
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the ranking score of every item for each user, [n, i]."""
@@ -154,9 +155,9 @@ class _ValueHead(Objective):
         if float(x.square().sum()) > 0:
             self.trust.fill_(float(((residual * x).sum() / x.square().sum()).clamp(0, 1)))
 
+    @abstractmethod
     def interaction(self, z: Embedded, user: Tensor, item: Tensor) -> Tensor:
         """Return what the embeddings add to the biases for each pair, [n]."""
-        raise NotImplementedError
 
     def predict(self, z: Embedded, user: Tensor, item: Tensor) -> Tensor:
         """Return the expected value of each pair, [n]."""

@@ -66,12 +66,14 @@ class ModelScorer:
     @torch.no_grad()
     def predict(self, user: Ints, item: Ints) -> Floats | None:
         """Return [n], or None where the objective predicts no values."""
-        if not self.objective.predicts_values:
+        prior = self.objective.prior(user, item)
+        if prior is None:
             return None
         known = (user < len(self.z.user)) & (item < len(self.z.item))
-        value = self.objective.prior(user, item).to(self.z.user.device)
+        value = prior.to(self.z.user.device)
         pair = torch.from_numpy(user[known]), torch.from_numpy(item[known])
-        value[torch.from_numpy(known)] = self.objective.predict(self.z, *pair).to(value)
+        if (expected := self.objective.predict(self.z, *pair)) is not None:
+            value[torch.from_numpy(known)] = expected.to(value)
         result: Floats = value.double().cpu().numpy()
         return result
 
