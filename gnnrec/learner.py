@@ -143,7 +143,10 @@ class Learner:
         """Append rows of nodes that have none: the policy's where neighbours allow it, else seeded random ones."""
         old = self.encoder.user.weight.detach(), self.encoder.item.weight.detach()
         random = self._random_rows(len(old[0]), len(old[1]))
-        self.encoder.grow(*self.initial.rows(random, old, self.seen))
+        if len(old[0]) or len(old[1]):
+            self.encoder.grow(*self.initial.rows(random, old, self.seen))
+        else:
+            self.encoder.grow(*self.initial.start(random, self.seen))
         self.objective.grow(events, self.seen.num_users, self.seen.num_items)
 
     def _random_rows(self, users: int, items: int) -> tuple[Tensor, Tensor]:
@@ -154,9 +157,9 @@ class Learner:
         return random_rows(*user[:1], width, user[1], scale), random_rows(*item[:1], width, item[1], scale)
 
     def reset(self, history: Interactions) -> None:
-        """Forget every weight: random rows for all nodes, biases from `history`, all that has been absorbed."""
+        """Forget every weight: rows as at the start for all nodes, biases from `history`, all that has been absorbed."""
         self.encoder, self.objective = copy.deepcopy(self._pristine)
-        self.encoder.grow(*self._random_rows(0, 0))
+        self.encoder.grow(*self.initial.start(self._random_rows(0, 0), self.seen))
         self.objective.grow(history, self.seen.num_users, self.seen.num_items)
         self._unsolved, self.moments, self._z = history, {}, None
 

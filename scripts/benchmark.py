@@ -16,13 +16,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
-from bench import extend, growth, ranking, reading, start, step
+from bench import extend, growth, history, quality, ranking, reading, start, step, update
 from bench.timing import Line
 
 from gnnrec import memory
 from gnnrec.compare import run_record
 
-BENCHMARKS = {module.NAME: module.run for module in (step, ranking, extend, reading, start, growth)}
+BENCHMARKS = {
+    module.NAME: module.run for module in (step, ranking, extend, history, reading, start, growth, quality, update)
+}
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from gnnrec.graph.views import Block
 from gnnrec.learner import Learner
+from gnnrec.models.initial import Spectral
 from gnnrec.models.lightgcn import LightGCN
 from gnnrec.models.objectives import Joint
 from gnnrec.strategies.fine_tune import FineTune
@@ -117,3 +118,15 @@ def test_random_rows_of_a_node_do_not_depend_on_who_else_has_arrived():
         assert len(small) <= len(large)
         assert torch.equal(small.weight, large.weight[: len(small)])
     assert len(early.encoder.user) < len(late.encoder.user)
+
+
+def test_a_cold_restart_starts_where_the_base_did():
+    learner = Learner(LightGCN(8, 2), Joint(width=8), FIT, initial=Spectral(), measure=MEASURE)
+    learner.extend(BASE)
+    first = learner.encoder.user.weight.detach().clone()
+    learner.fit(BASE.train)
+    learner.reset(BASE.train)
+    assert torch.equal(learner.encoder.user.weight, first)
+    random = Learner(LightGCN(8, 2), Joint(width=8), FIT, measure=MEASURE)
+    random.extend(BASE)
+    assert not torch.equal(random.encoder.user.weight, first)

@@ -8,7 +8,7 @@ from gnnrec.data.types import Interactions
 from gnnrec.evaluation import metrics
 from gnnrec.evaluation.evaluate import Settings, Truth
 from gnnrec.evaluation.ranking import hits, tie_order
-from gnnrec.evaluation.shortlist import Shortlist
+from gnnrec.evaluation.shortlist import shortlist
 from gnnrec.evaluation.world import World
 from gnnrec.models.blend import Grid, Parts, Weights
 from gnnrec.models.scorers import Scorer
@@ -32,7 +32,7 @@ def choose_weights(
         user = truth.user[start : start + starts.step]
         parts = Parts.of(model, statistics, user, world.num_items, options)
         seen = world.seen.neighbours(user, of_users=True)
-        short = Shortlist.of(parts, seen, order)
+        short = shortlist(parts, seen, order)
         inside = (truth.row >= start) & (truth.row < start + len(user))
         row, item = truth.row[inside] - start, truth.item[inside]
         relevant = np.bincount(row, minlength=len(user))

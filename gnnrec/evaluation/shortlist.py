@@ -29,55 +29,54 @@ Pairs = tuple[Ints, Ints]
 
 
 @dataclass(frozen=True, slots=True)
-class Shortlist:
-    """Candidates of a block of users.
+class Everything:
+    """Every candidate of a block of users, ranked anew for each setting.
 
     Attributes:
         parts: ingredients over every candidate, seen pairs at `MASKED`.
         seen: (row, item) pairs that are no candidates.
         order: [i] of ties.
-        item: [n, m] listed items, ascending; None: so few items that every one is ranked each time.
-        allowed: [n, m] False for repeats in the list and for seen items.
-        listed: the ingredients of the listed items, [n, m].
-        bound: the ingredients' D-th values, [n, 1].
-        place: [i] of each item in `order`.
     """
 
     parts: Parts
     seen: Pairs
     order: Tensor
-    item: Tensor | None = None
-    allowed: Tensor | None = None
-    listed: Parts | None = None
-    bound: Parts | None = None
-    place: Tensor | None = None
-
-    @staticmethod
-    def of(parts: Parts, seen: Pairs, order: Tensor, depth: int = DEPTH) -> Shortlist:
-        """List the `depth` best items of each part; takes the parts over and masks the seen pairs in them."""
-        users, items = parts.shape
-        at = torch.from_numpy(seen[0]), torch.from_numpy(seen[1])
-        per_user = [p for p in (parts.model, parts.itemknn) if p is not None]
-        for part in per_user:
-            part[at] = MASKED
-        lists = (len(per_user) + len(parts.popularity)) * depth
-        if not users or items <= 2 * lists:
-            return Shortlist(parts, seen, order)
-        tops = [p.topk(depth, dim=1) for p in (*per_user, *parts.popularity.values())]
-        item = torch.cat([t.indices.expand(users, -1) for t in tops], dim=1).sort(1).values
-        masked = torch.zeros(users, items, dtype=torch.bool, device=item.device)
-        masked[at] = True
-        allowed = ~masked.gather(1, item)
-        allowed[:, 1:] &= item[:, 1:] != item[:, :-1]
-        bounds = iter(t.values[:, -1:] for t in tops)
-        bound = parts.map(lambda _: next(bounds), (users, 1))
-        listed = parts.map(lambda p: _gathered(p, item), (users, lists))
-        return Shortlist(parts, seen, order, item, allowed, listed, bound, places(order))
 
     def top(self, weights: Weights, k: int) -> Tensor:
         """Return the k best items per user under `weights`, [n, k], as `top_items` does."""
-        if self.item is None or self.allowed is None or self.listed is None or self.bound is None or self.place is None:
-            return top_items(combine(self.parts, weights), k, self.order, self.seen)
+        return top_items(combine(self.parts, weights), k, self.order, self.seen)
+
+    def take(self, row: Tensor) -> Everything:
+        """Return the candidates of some of the users."""
+        place = np.full(self.parts.shape[0], -1)
+        place[row.cpu().numpy()] = np.arange(len(row))
+        inside = place[self.seen[0]] >= 0
+        parts = self.parts.map(lambda p: p[row] if len(p) > 1 else p, (len(row), self.parts.shape[1]))
+        return Everything(parts, (place[self.seen[0]][inside], self.seen[1][inside]), self.order)
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlist:
+    """A short list per user, and every candidate behind it.
+
+    Attributes:
+        everything: who the list is of.
+        item: [n, m] listed items, ascending.
+        allowed: [n, m] False for repeats in the list and for seen items.
+        listed: the ingredients of the listed items, [n, m].
+        bound: the ingredients' D-th values, [n, 1].
+        place: [i] of each item in the order of ties.
+    """
+
+    everything: Everything
+    item: Tensor
+    allowed: Tensor
+    listed: Parts
+    bound: Parts
+    place: Tensor
+
+    def top(self, weights: Weights, k: int) -> Tensor:
+        """Return the k best items per user under `weights`, [n, k], as `top_items` does."""
         scores = combine(self.listed, weights).masked_fill_(~self.allowed, -torch.inf)
         value, position = scores.topk(min(k + SPARE, scores.shape[1]), dim=1)
         item = self.item.gather(1, position)
@@ -87,16 +86,34 @@ class Shortlist:
             item[tied] = in_order(value[tied], item[tied], self.place)[1]
         result = item[:, :k].cpu()
         if len(rest := torch.nonzero(~sure).squeeze(1)):
-            result[rest.cpu()] = self._ranked(rest, weights, k)
+            result[rest.cpu()] = self.everything.take(rest).top(weights, k)
         return result
 
-    def _ranked(self, row: Tensor, weights: Weights, k: int) -> Tensor:
-        """Return the k best of every candidate for some of the users, [r, k]."""
-        place = np.full(self.parts.shape[0], -1)
-        place[row.cpu().numpy()] = np.arange(len(row))
-        inside = place[self.seen[0]] >= 0
-        parts = self.parts.map(lambda p: p[row] if len(p) > 1 else p, (len(row), self.parts.shape[1]))
-        return top_items(combine(parts, weights), k, self.order, (place[self.seen[0]][inside], self.seen[1][inside]))
+
+def shortlist(parts: Parts, seen: Pairs, order: Tensor, depth: int = DEPTH) -> Everything | Shortlist:
+    """List the `depth` best items of each part, unless there are so few that ranking all of them costs no more.
+
+    Takes the parts over and masks the seen pairs in them.
+    """
+    users, items = parts.shape
+    at = torch.from_numpy(seen[0]), torch.from_numpy(seen[1])
+    per_user = [p for p in (parts.model, parts.itemknn) if p is not None]
+    for part in per_user:
+        part[at] = MASKED
+    everything = Everything(parts, seen, order)
+    lists = (len(per_user) + len(parts.popularity)) * depth
+    if not users or items <= 2 * lists:
+        return everything
+    tops = [p.topk(depth, dim=1) for p in (*per_user, *parts.popularity.values())]
+    item = torch.cat([t.indices.expand(users, -1) for t in tops], dim=1).sort(1).values
+    masked = torch.zeros(users, items, dtype=torch.bool, device=item.device)
+    masked[at] = True
+    allowed = ~masked.gather(1, item)
+    allowed[:, 1:] &= item[:, 1:] != item[:, :-1]
+    bounds = iter(t.values[:, -1:] for t in tops)
+    bound = parts.map(lambda _: next(bounds), (users, 1))
+    listed = parts.map(lambda p: _gathered(p, item), (users, lists))
+    return Shortlist(everything, item, allowed, listed, bound, places(order))
 
 
 def _gathered(part: Tensor, item: Tensor) -> Tensor:

@@ -29,12 +29,13 @@ class Block:
     node: Tensor | None
     csr: Tensor
 
-    def add_to(self, out: Tensor, x: Tensor) -> None:
-        """Add this part of the product with x [columns, d] to out [rows, d]."""
+    def add_to(self, out: Tensor, x: Tensor, alpha: float) -> None:
+        """Add alpha times this part of the product with x [columns, d] to out [rows, d]."""
         if self.node is None:
-            out[: len(self.csr)].addmm_(self.csr, x)
+            out[: len(self.csr)].addmm_(self.csr, x, alpha=alpha)
         else:
-            out.index_add_(0, self.node, out.new_zeros(len(self.csr), x.shape[1]).addmm_(self.csr, x))
+            part = out.new_empty(len(self.csr), x.shape[1]).addmm_(self.csr, x, beta=0)
+            out.index_add_(0, self.node, part, alpha=alpha)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,11 +43,25 @@ class Matrix:
     """A sparse matrix [rows, columns] as the sum of its blocks."""
 
     blocks: tuple[Block, ...]
+    height: int
 
-    def add_to(self, out: Tensor, x: Tensor) -> None:
-        """Add the product with x [columns, d] to out [rows, d]."""
+    def add_to(self, out: Tensor, x: Tensor, alpha: float = 1.0) -> None:
+        """Add alpha times the product with x [columns, d] to out [rows, d]."""
         for block in self.blocks:
-            block.add_to(out, x)
+            block.add_to(out, x, alpha)
+
+    def product(self, x: Tensor) -> Tensor:
+        """Return the product with x [columns, d], [rows, d]; what the first block writes is not cleared beforehand."""
+        first = self.blocks[0]
+        if first.node is not None:
+            self.add_to(out := x.new_zeros(self.height, x.shape[1]), x)
+            return out
+        out, covered = x.new_empty(self.height, x.shape[1]), len(first.csr)
+        out[:covered].addmm_(first.csr, x, beta=0)
+        out[covered:].zero_()
+        for block in self.blocks[1:]:
+            block.add_to(out, x, 1.0)
+        return out
 
     def take(self, adjacencies: Sequence[Adjacency], row: Ints) -> sparse.csr_matrix:
         """Return the rows `row` as one matrix [b, columns]; on the CPU."""
@@ -84,14 +99,22 @@ class Operator:
     ) -> None:
         root_user, root_item = _inverse_root(degree_user), _inverse_root(degree_item)
         self._by_user, self._by_item = [s.by_user for s in segments], [s.by_item for s in segments]
-        self.to_user = Matrix(tuple(_block(a, root_user, root_item, dtype, device) for a in self._by_user))
-        self.to_item = Matrix(tuple(_block(a, root_item, root_user, dtype, device) for a in self._by_item))
+        to_user = (_block(a, root_user, root_item, dtype, device) for a in self._by_user)
+        to_item = (_block(a, root_item, root_user, dtype, device) for a in self._by_item)
+        self.to_user = Matrix(tuple(to_user), len(degree_user))
+        self.to_item = Matrix(tuple(to_item), len(degree_item))
 
-    def add_pass(self, into: tuple[Tensor, Tensor], user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
-        """Add (Â · item, Âᵀ · user) in place to `into`, [u, d] and [i, d], and return it."""
-        self.to_user.add_to(into[0], item)
-        self.to_item.add_to(into[1], user)
+    def add_pass(
+        self, into: tuple[Tensor, Tensor], user: Tensor, item: Tensor, alpha: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """Add alpha · (Â · item, Âᵀ · user) in place to `into`, [u, d] and [i, d], and return it."""
+        self.to_user.add_to(into[0], item, alpha)
+        self.to_item.add_to(into[1], user, alpha)
         return into
+
+    def take_pass(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (Â · item, Âᵀ · user), [u, d] and [i, d]."""
+        return self.to_user.product(item), self.to_item.product(user)
 
     def rows(self, users: Ints, items: Ints) -> RowOperator:
         """Return the rows of Â of these users and of Âᵀ of these items, on the CPU."""
@@ -119,17 +142,19 @@ class RowOperator:
         """Number of entries of Â that are held."""
         return int(self.to_user.nnz)
 
-    def add_pass(self, into: tuple[Tensor, Tensor], user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the rows' products to `into`, [b, d] and [b', d], and return it."""
-        into[0].addmm_(_torch(self.to_user).to(item.device), item)
-        into[1].addmm_(_torch(self.to_item).to(user.device), user)
+    def add_pass(
+        self, into: tuple[Tensor, Tensor], user: Tensor, item: Tensor, alpha: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """Add alpha times the rows' products to `into`, [b, d] and [b', d], and return it."""
+        into[0].addmm_(_torch(self.to_user).to(item.device), item, alpha=alpha)
+        into[1].addmm_(_torch(self.to_item).to(user.device), user, alpha=alpha)
         return into
 
     def spread(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
         """Return what gradients of the rows, [b, d] and [b', d], are for all nodes: [u, d], [i, d]."""
         to_user, to_item = self.to_item.tocsc().T, self.to_user.tocsc().T
-        out_user = user.new_zeros(to_user.shape[0], user.shape[1]).addmm_(_torch(to_user), item)
-        return out_user, item.new_zeros(to_item.shape[0], item.shape[1]).addmm_(_torch(to_item), user)
+        out_user = user.new_empty(to_user.shape[0], user.shape[1]).addmm_(_torch(to_user), item, beta=0)
+        return out_user, item.new_empty(to_item.shape[0], item.shape[1]).addmm_(_torch(to_item), user, beta=0)
 
 
 def _inverse_root(degree: Ints) -> Values:

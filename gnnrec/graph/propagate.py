@@ -1,9 +1,9 @@
 """Message passing: polynomials of the symmetric-normalised product, and their own backward.
 
 P = [[0, Â], [Âᵀ, 0]] is symmetric, and so is every polynomial of it: the gradient of Σ w_l P^l x is Σ w_l P^l g. By Horner's
-rule Σ w_l P^l x = w_L (r_0 x + P(r_1 x + P(r_2 x + …))) with r_l = w_l / w_L: no layer's output is stored, equal weights cost
-no multiplication, and where only some rows are asked for, the outermost product, in the backward the innermost, is taken
-over their edges alone. Letters: u users, i items, d width, b rows, L passes.
+rule Σ w_l P^l x = w_L (r_0 x + P(r_1 x + P(r_2 x + …))) with r_l = w_l / w_L: no layer's output is stored, and equal weights
+cost no multiplication. Where only some rows are asked for, each layer adds its rows to them, and the outermost product, in
+the backward the innermost, is taken over their edges alone. Letters: u users, i items, d width, b rows, L passes.
 """
 
 from __future__ import annotations
@@ -73,21 +73,43 @@ class PropagateRows(torch.autograd.Function):
         items: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         ctx.operator, ctx.rows, ctx.weights, ctx.at = operator, rows, weights, (users, items)
-        relative, last = _relative(weights), weights[-1]
-        y = _horner(operator, (user, item), (user, item), relative[1:-1])
         own = user.index_select(0, users), item.index_select(0, items)
-        found = rows.add_pass((_scaled(own[0], relative[0]), _scaled(own[1], relative[0])), *y)
-        return found[0].mul_(last), found[1].mul_(last), *own
+        found, y = (weights[0] * own[0], weights[0] * own[1]), (user, item)
+        for weight in weights[1:-1]:
+            y = operator.take_pass(*y)
+            for part, table, at in zip(found, y, ctx.at, strict=True):
+                part.add_(table.index_select(0, at), alpha=weight)
+        return *rows.add_pass(found, *y, alpha=weights[-1]), *own
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         weights: Weights = ctx.weights
         last = weights[-1]
         spread = ctx.rows.spread(last * grads[0], last * grads[1])
-        user, item = _horner(ctx.operator, spread, spread, _relative(weights)[1:-1])
+        user, item = _polynomial_of(ctx.operator, spread, _relative(weights)[1:-1])
         _add_rows(user, ctx.at[0], grads[2].add(grads[0], alpha=weights[0]))
         _add_rows(item, ctx.at[1], grads[3].add(grads[1], alpha=weights[0]))
         return user, item, None, None, None, None, None
+
+
+def _polynomial_of(operator: Operator, x: Pair, weights: Weights) -> Pair:
+    """Return w_0 x + … + w_(k-1) P^(k-1) x + P^k x for weights (w_0, …, w_(k-1)); takes the memory of `x` over."""
+    if not weights:
+        return x
+    if len(weights) == 1:
+        return operator.add_pass((_scaled(x[0], weights[0]), _scaled(x[1], weights[0])), *x)
+    y = operator.take_pass(*x)
+    total = tuple(part if weights[0] == 1 else part.mul_(weights[0]) for part in x)
+    for weight in weights[1:-1]:
+        _add(total, y, weight)
+        y = operator.take_pass(*y)
+    _add(total, y, weights[-1])
+    return operator.add_pass((total[0], total[1]), *y)
+
+
+def _add(total: tuple[Tensor, ...], y: Pair, weight: float) -> None:
+    for part, layer in zip(total, y, strict=True):
+        part.add_(layer, alpha=weight)
 
 
 def _add_rows(table: Tensor, at: Tensor, rows: Tensor) -> None:

@@ -10,6 +10,9 @@ from gnnrec.graph.adjacency import Adjacency
 
 Keys = NDArray[np.int64]
 
+WINDOW = 256
+"""One key in so many is set apart, so that a search meets few far places in memory and hardly grows with the edges."""
+
 
 def edge_key(user: Ints, item: Ints) -> Keys:
     """Return user · 2^32 + item, [n]: sorted keys are sorted by user, then item."""
@@ -25,6 +28,7 @@ class Segment:
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
+        self._first = keys[::WINDOW].copy()
         self._by_user: Adjacency | None = None
         self._by_item: Adjacency | None = None
 
@@ -50,8 +54,12 @@ class Segment:
 
     def has(self, keys: Keys) -> NDArray[np.bool_]:
         """Return which of `keys` are edges here, [n]."""
-        at = np.searchsorted(self.keys, keys)
-        found: NDArray[np.bool_] = self.keys[np.minimum(at, len(self.keys) - 1)] == keys
+        window = np.searchsorted(self._first, keys, side="right") - 1
+        at, step = np.maximum(window, 0) * WINDOW, WINDOW // 2
+        while step:  # within the window: the last key that is not above
+            probe = np.minimum(at + step, len(self.keys) - 1)
+            at, step = np.where(self.keys[probe] <= keys, probe, at), step // 2
+        found: NDArray[np.bool_] = self.keys[at] == keys
         return found
 
     def union(self, other: Segment) -> Segment:

@@ -1,10 +1,12 @@
 """Initial rows of new nodes: the orthogonal axis `init=two_hop_mean|random|zero|neighbour_mean`.
 
-Each policy maps (random fall-back rows, old tables, extended graph) to rows of the nodes numbered since the tables were
-last grown. "Old" nodes are those with a row; a new node without a usable neighbour gets its random row.
+A policy says where tables start, at the base and at every cold restart, and what rows the nodes get that are numbered later.
+"Old" nodes are those with a row; a new node without a usable neighbour gets its random row.
 """
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
@@ -17,7 +19,19 @@ from gnnrec.graph.bipartite import BipartiteGraph
 Rows = tuple[Tensor, Tensor]
 
 
-class Random:
+class Initial(ABC):
+    """Rows of nodes that have none."""
+
+    def start(self, random: Rows, graph: BipartiteGraph) -> Rows:
+        """Return [u, d] and [i, d] where no node has a row: `random` itself."""
+        return random
+
+    @abstractmethod
+    def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
+        """Return rows of the nodes numbered after `old`, as many as `random` has."""
+
+
+class Random(Initial):
     """N(0, scale²) rows, a function of (seed, external id)."""
 
     def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
@@ -25,7 +39,7 @@ class Random:
         return random
 
 
-class Zero:
+class Zero(Initial):
     """Rows of zeros: after one propagation a node with edges still gets its neighbours' message."""
 
     def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
@@ -33,7 +47,7 @@ class Zero:
         return torch.zeros_like(random[0]), torch.zeros_like(random[1])
 
 
-class NeighbourMean:
+class NeighbourMean(Initial):
     """Mean of the old neighbours' rows: a new user's is the mean of its items', and the reverse."""
 
     def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
@@ -43,7 +57,7 @@ class NeighbourMean:
         return _filled(user, random[0]), _filled(item, random[1])
 
 
-class TwoHopMean:
+class TwoHopMean(Initial):
     """Mean over neighbours of the mean of their old neighbours' rows, which are nodes of the same kind.
 
     The "2hop_mean" of the GraphSANE code line; departs from it in the fall-back, which is the node's own random row
@@ -89,8 +103,8 @@ def _new_nodes(old: Tensor, new: Tensor) -> Ints:
     return np.arange(len(old), len(old) + len(new))
 
 
-class Spectral:
-    """The base starts at the leading singular vectors of the normalised adjacency; later nodes get two-hop means.
+class Spectral(Initial):
+    """Tables start at the leading singular vectors of the normalised adjacency; later nodes get two-hop means.
 
     Â ≈ U Σ Vᵀ by randomised subspace iteration (Halko, Martinsson & Tropp, SIAM Review 2011). Low frequencies carry the
     signal (Shen et al., "How powerful is graph convolution for recommendation?", CIKM 2021), so training starts where
@@ -104,26 +118,35 @@ class Spectral:
     def __init__(self, passes: int = 4) -> None:
         self.passes, self.later = passes, TwoHopMean()
 
+    def start(self, random: Rows, graph: BipartiteGraph) -> Rows:
+        """Return singular vectors."""
+        return spectral_rows(graph, random, self.passes) if graph.num_edges else random
+
     def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
-        """Return singular vectors where there is no old node, else two-hop means."""
-        if len(old[0]) or len(old[1]) or not graph.num_edges:
-            return self.later.rows(random, old, graph)
-        return spectral_rows(graph, random, self.passes)
+        """Return two-hop means."""
+        return self.later.rows(random, old, graph)
 
 
 def spectral_rows(graph: BipartiteGraph, random: Rows, passes: int) -> Rows:
-    """Return [u, d] and [i, d] scaled singular vectors; `random` is where the iteration starts, and sets the spread."""
-    zero = torch.zeros_like(random[0])
+    """Return [u, d] and [i, d] scaled singular vectors; `random` is where the iteration starts, and sets the spread.
+
+    Where there are fewer users or items than columns, the columns left over stay random.
+    """
     basis = random[1]
     for _ in range(passes):
-        user, _ = graph.propagate(zero, basis)
-        _, item = graph.propagate(torch.linalg.qr(user).Q, torch.zeros_like(basis))
+        user, _ = graph.propagate(_like(basis, random[0]), basis)
+        left = torch.linalg.qr(user).Q
+        _, item = graph.propagate(left, _like(left, random[1]))
         basis = torch.linalg.qr(item).Q
-    user, _ = graph.propagate(zero, basis)
+    user, _ = graph.propagate(_like(basis, random[0]), basis)
     left, sigma, right = torch.linalg.svd(user, full_matrices=False)
     item = basis @ right.T
     size = float(random[0].square().mean().sqrt())
-    return left * sigma.sqrt() * size * len(left) ** 0.5, item * sigma.sqrt() * size * len(item) ** 0.5
+    parts = (left * sigma.sqrt(), random[0]), (item * sigma.sqrt(), random[1])
+    user, item = (torch.cat([x * size * len(x) ** 0.5, rest[:, x.shape[1] :]], dim=1) for x, rest in parts)
+    return user, item
 
 
-Initial = Random | Zero | NeighbourMean | TwoHopMean | Spectral
+def _like(columns: Tensor, rows: Tensor) -> Tensor:
+    """Return zeros, as many rows and columns as these have."""
+    return columns.new_zeros(len(rows), columns.shape[1])

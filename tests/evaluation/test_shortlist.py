@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnrec.evaluation.ranking import tie_order, top_items
-from gnnrec.evaluation.shortlist import Shortlist
+from gnnrec.evaluation.shortlist import Everything, Shortlist, shortlist
 from gnnrec.models.blend import Grid, Parts, combine, standardised
 
 GRID = Grid(half_life=(10.0, 30.0))
@@ -40,8 +40,8 @@ def some_seen(users: int, items: int, seed: int) -> tuple[np.ndarray, np.ndarray
 def test_every_setting_has_the_list_of_the_full_ranking(seed, items, spread):
     users, k, order = 15, 10, tie_order(seed, items)
     parts, seen = parts_of(users, items, seed, spread), some_seen(users, items, seed)
-    short = Shortlist.of(copied(parts), seen, order, depth=20)
-    assert short.item is not None
+    short = shortlist(copied(parts), seen, order, depth=20)
+    assert isinstance(short, Shortlist)
     for weights in GRID.settings():
         full = top_items(combine(parts, weights), k, order, seen)
         assert torch.equal(short.top(weights, k), full), weights
@@ -51,9 +51,9 @@ def test_most_users_are_settled_by_the_list_alone(monkeypatch):
     """Otherwise it would be no faster."""
     users, items, ranked = 200, 5000, []
     parts, seen = parts_of(users, items, 0, 1.0), some_seen(users, items, 0)
-    inner = Shortlist._ranked
-    monkeypatch.setattr(Shortlist, "_ranked", lambda s, row, w, k: ranked.append(len(row)) or inner(s, row, w, k))
-    short = Shortlist.of(parts, seen, tie_order(0, items))
+    inner = Everything.take
+    monkeypatch.setattr(Everything, "take", lambda all_, row: ranked.append(len(row)) or inner(all_, row))
+    short = shortlist(parts, seen, tie_order(0, items))
     options = [w for w in GRID.settings() if w.alpha]
     for weights in options:
         short.top(weights, 20)
@@ -63,7 +63,7 @@ def test_most_users_are_settled_by_the_list_alone(monkeypatch):
 @pytest.mark.parametrize("users", [0, 3])
 def test_few_items_are_ranked_whole(users):
     parts, order = parts_of(users, 40, 1, 1.0), tie_order(0, 40)
-    short = Shortlist.of(copied(parts), (np.zeros(0, int), np.zeros(0, int)), order, depth=20)
-    assert short.item is None
+    short = shortlist(copied(parts), (np.zeros(0, int), np.zeros(0, int)), order, depth=20)
+    assert isinstance(short, Everything)
     for weights in GRID.settings():
         assert torch.equal(short.top(weights, 10), top_items(combine(parts, weights), 10, order))

@@ -13,6 +13,7 @@ from gnnrec.data.types import Interactions
 from gnnrec.errors import GnnrecError
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.convert import edge_index, to_edge_index, to_hetero
+from gnnrec.graph.segment import WINDOW, Segment
 
 
 def events(pairs):
@@ -112,6 +113,13 @@ def test_membership_and_neighbours_equal_the_pair_list():
     position, neighbour = graph.neighbours(np.array([31, 29]), of_users=True)
     got = {(31 if p == 0 else 29, int(n)) for p, n in zip(position, neighbour, strict=True)}
     assert got == {(int(u), int(i)) for u, i in known if u in (29, 31)}
+
+
+@pytest.mark.parametrize("edges", [1, 2, WINDOW - 1, WINDOW, WINDOW + 1, 5 * WINDOW + 3])
+def test_a_segment_has_its_keys_and_no_other(edges):
+    keys = np.sort(np.random.default_rng(edges).choice(20 * edges, edges, replace=False)).astype(np.int64)
+    asked = np.random.default_rng(1).permutation(np.arange(-3, 20 * edges + 3))
+    assert np.array_equal(Segment(keys).has(asked), np.isin(asked, keys))
 
 
 def test_conversions_hold_both_directions():

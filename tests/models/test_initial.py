@@ -111,8 +111,7 @@ def test_spectral_base_is_the_leading_singular_pairs_scaled():
     left, sigma, right = np.linalg.svd(a, full_matrices=False)
     chance = torch.Generator().manual_seed(1)
     random = tuple(torch.randn(n, WIDTH, generator=chance) for n in (USERS, ITEMS))
-    nothing = torch.empty(0, WIDTH), torch.empty(0, WIDTH)
-    user, item = Spectral(passes=60).rows(random, nothing, graph)
+    user, item = Spectral(passes=60).start(random, graph)
     best = left[:, :WIDTH] * sigma[:WIDTH] @ right[:WIDTH]
     size = float(random[0].square().mean().sqrt()) ** 2 * np.sqrt(USERS * ITEMS)
     assert np.allclose((user @ item.T).numpy(), size * best, atol=1e-3 * np.abs(size * best).max())
@@ -126,5 +125,20 @@ def test_spectral_later_nodes_get_two_hop_means():
 
 def test_spectral_base_without_an_edge_is_random():
     random = torch.randn(3, 2), torch.randn(2, 2)
-    found = Spectral().rows(random, (torch.empty(0, 2), torch.empty(0, 2)), BipartiteGraph.empty(3, 2))
+    found = Spectral().start(random, BipartiteGraph.empty(3, 2))
     assert all(torch.equal(a, b) for a, b in zip(found, random, strict=True))
+
+
+def test_spectral_start_wider_than_the_graph_keeps_random_columns():
+    graph = BipartiteGraph.empty().extend(random_events(8, 2, 3), 3, 4)
+    random = torch.randn(3, 6), torch.randn(4, 6)
+    user, item = Spectral().start(random, graph)
+    assert [tuple(x.shape) for x in (user, item)] == [(3, 6), (4, 6)]
+    assert torch.equal(user[:, 3:], random[0][:, 3:])
+    assert torch.isfinite(item).all()
+
+
+@pytest.mark.parametrize("policy", [Random(), Zero(), NeighbourMean(), TwoHopMean()])
+def test_tables_start_at_random_rows(policy):
+    random, _, graph, _ = setting()
+    assert policy.start(random, graph) is random

@@ -1,0 +1,75 @@
+"""Does a step of fine-tuning cost what the increment costs, or what the history costs?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from bench.extend import drawn, grown
+from bench.timing import Line, absolute, at_most, seconds
+from gnnrec.data.types import Interactions
+from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.models.encoders import Encoder
+from gnnrec.models.lightgcn import LightGCN
+from gnnrec.models.objectives import BPR, Batch
+from gnnrec.models.touched import Touched
+from gnnrec.training.sampling import EpochBatches
+
+NAME, NEW, WIDTH, LAYERS, BATCH = "history", 10_000, 32, 3, 2048
+ROWS: dict[str, Callable[[Encoder, BipartiteGraph, Interactions], Encoder | Touched]] = {
+    "fit.rows=touched": lambda encoder, graph, new: _touched(encoder, graph, new),
+    "fit.rows=all": lambda encoder, graph, new: encoder,
+}
+
+
+def run(quick: bool) -> Iterator[Line]:
+    """Yield the lines of this benchmark."""
+    sizes = (50_000, 500_000) if quick else (1_000_000, 10_000_000)
+    times: dict[tuple[str, int], list[float]] = {}
+    for edges in sizes:
+        graph, nodes = grown(edges)
+        new = drawn(np.random.default_rng(1), nodes, NEW)
+        graph = graph.extend(new, nodes, nodes)
+        torch.manual_seed(0)
+        encoder = LightGCN(WIDTH, LAYERS)
+        encoder.grow(0.1 * torch.randn(nodes, WIDTH), 0.1 * torch.randn(nodes, WIDTH))
+        for rows, make in ROWS.items():
+            begin = seconds(lambda g=graph, e=encoder: _propagated(e, g))  # the index is built here, once
+            trained: list[Encoder | Touched] = []
+            start = seconds(lambda m=make, t=trained, e=encoder, g=graph, n=new: t.append(m(e, g, n)))
+            times[rows, edges] = _steps(trained[0], graph, new, 20 if rows.endswith("touched") and not quick else 6)
+            note = f"{NEW:,} new events, d={WIDTH}; once per update: {start:.2f} s to begin, {begin:.2f} s to propagate"
+            yield absolute(NAME, f"step after {edges:,} edges, {rows}", times[rows, edges], note)
+        del graph, encoder, trained
+    for rows, target in (("fit.rows=touched", 1.3), ("fit.rows=all", None)):
+        small, large = (float(np.median(times[rows, e])) for e in sizes)
+        what = f"step with ten times the history, {rows}"
+        yield (at_most(NAME, what, [large], [small], target) if target else Line(NAME, what, large / small, "×"))
+
+
+def _touched(encoder: Encoder, graph: BipartiteGraph, new: Interactions) -> Touched:
+    made = encoder.touched(graph, *(torch.from_numpy(np.unique(c)) for c in (new.user, new.item)))
+    assert made is not None
+    return made
+
+
+@torch.no_grad()
+def _propagated(encoder: Encoder, graph: BipartiteGraph) -> None:
+    encoder(graph)
+
+
+def _steps(trained: Encoder | Touched, graph: BipartiteGraph, new: Interactions, count: int) -> list[float]:
+    """Return seconds of each step, its batch drawn beforehand."""
+    objective, optimiser = BPR(), torch.optim.Adam(trained.parameters(), lr=0.01, fused=True)
+    batches = EpochBatches(new, graph, BATCH, None, 0)
+    drawn_batches = [batch for _ in range(-(-count // len(batches)) + 1) for batch in batches]
+
+    def step(batch: Batch) -> None:
+        optimiser.zero_grad()
+        objective(trained.rows(graph, *batch.nodes()), batch).backward()
+        optimiser.step()
+
+    step(drawn_batches[0])
+    return [seconds(lambda b=batch: step(b)) for batch in drawn_batches[1 : count + 1]]

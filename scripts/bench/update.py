@@ -1,0 +1,84 @@
+"""Which strategy ranks as well as full retraining, and at what share of its seconds? The frontier, on real streams."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+
+import polars as pl
+
+from bench import worlds
+from bench.timing import Line
+from gnnrec import build
+from gnnrec.cli import compose
+from gnnrec.compare import joined
+from gnnrec.evaluation.results import check, summary
+from gnnrec.progress import Progress
+from gnnrec.runs import Job, run_job
+
+NAME = "update"
+EXPERIMENTS = ("movietweetings", "amazon_games", "gowalla_ccd")
+FULL = "full_retrain"
+ROWS = {
+    "frozen": ("strategy=frozen",),
+    "fine_tune": ("strategy=fine_tune",),
+    "fine_tune, touched rows": ("strategy=fine_tune", "fit.rows=touched"),
+    FULL: ("strategy=full_retrain",),
+}
+CHEAPER, AS_GOOD = 20, 0.99
+
+
+def run(quick: bool) -> Iterator[Line]:
+    """Yield the lines of this benchmark."""
+    if quick:
+        yield from _lines("simulated", _table("simulated", ("data.events=5000",)))
+        return
+    if not worlds.has_data():
+        yield Line(NAME, "update against full retraining", None, "×", note="needs the data sets below $GNNREC_DATA")
+        return
+    for experiment in EXPERIMENTS:
+        yield from _lines(experiment, _table(experiment, ("fit.budget=converge",)))
+
+
+def _table(experiment: str, overrides: tuple[str, ...]) -> pl.DataFrame:
+    """Run every row with seed 0 and return the summary."""
+    with tempfile.TemporaryDirectory() as folder:
+        common = (f"experiment={experiment}", "logger=none", f"output={folder}", *overrides)
+        scene = build.scene(compose(list(common)))
+        jobs = [Job(row, compose([*common, *own])) for row, own in ROWS.items()]
+        frames = joined([run_job(job, scene, Progress(quiet=True)) for job in jobs])
+        return summary(check(frames["results"]))
+
+
+def _lines(experiment: str, table: pl.DataFrame) -> Iterator[Line]:
+    for scorer in ("model", "blend"):
+        rows = {r["strategy"]: r for r in table.filter(pl.col("scorer") == scorer).iter_rows(named=True)}
+        full, best = rows.pop(FULL), None
+        yield Line(
+            NAME,
+            f"{experiment}, {scorer}: full retraining",
+            full["seconds"],
+            "s",
+            note=f"per update; next recall@20 {full['recall@20_all']:.4f}",
+        )
+        for name, row in rows.items():
+            cheaper = full["seconds"] / row["seconds"]
+            good = row["recall@20_all"] / full["recall@20_all"]
+            yield Line(
+                NAME,
+                f"{experiment}, {scorer}: full retraining's seconds / {name}'s",
+                cheaper,
+                "×",
+                note=f"{row['seconds']:.2f} s; {good:.1%} of its recall@20",
+            )
+            if good >= AS_GOOD:
+                best = max(best or 0.0, cheaper)
+        yield Line(
+            NAME,
+            f"{experiment}, {scorer}: the cheapest at ≥ {AS_GOOD:.0%} of the recall",
+            best,
+            "×",
+            target=f"≥ {CHEAPER}×",
+            met=best is not None and best >= CHEAPER,
+            note="" if best is not None else "none reaches it",
+        )
