@@ -1,4 +1,4 @@
-"""From raw rows to a clean log: each row is kept, or counted under exactly one reason.
+"""From raw rows to clean ones, piece by piece: each row is kept, or counted under exactly one reason.
 
 The order of reasons is fixed: ids first, then the filters a data set declares, then rating, then time.
 """
@@ -6,21 +6,19 @@ The order of reasons is fixed: ids first, then the filters a data set declares, 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
-from gnnrec.data.dataset import Counts, Texts
 from gnnrec.data.filters import Filter
 from gnnrec.data.rows import EXAMPLES, ROW, Example, Tally, raw
 from gnnrec.data.times import EARLIEST, parse_instant
-from gnnrec.data.types import Floats, Ints
-from gnnrec.errors import GnnrecError, nearest, one_line
+from gnnrec.errors import GnnrecError, nearest
 
 MAX_ID = 256
-FILE, TIME_TEXT = "\x00file", "\x00time"
+TIME_TEXT = "\x00time"
+"""Column that keeps the text of a time, for examples."""
 _DAY = 86_400.0
 _EMPTY = ("missing_user", "missing_item")
 
@@ -38,18 +36,21 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    """Clean columns and their account."""
+class Cleaned:
+    """Some rows of one file, cleaned.
 
-    user_code: Ints
-    item_code: Ints
-    user_ids: Texts
-    item_ids: Texts
-    value: Floats
-    time: Floats | None
-    extra: Mapping[str, Texts]
-    counts: Counts
-    examples: Mapping[str, list[Example]]
+    Attributes:
+        good: user, item, value (where there are ratings), time (where there are times), raw columns; no row set aside.
+        aside: rows set aside, by the first reason.
+        matched: rows by every reason, 0 included, in the order of reasons.
+        low, high: smallest and largest rating that is a number, or None.
+    """
+
+    good: pl.DataFrame
+    aside: Tally
+    matched: dict[str, int]
+    low: float | None
+    high: float | None
 
 
 def make_rules(
@@ -82,37 +83,43 @@ def _check_scale(scale: Sequence[float] | None) -> tuple[float, float] | None:
     return bounds[0], bounds[1]
 
 
-def clean(
-    frame: pl.DataFrame, rows_read: int, aside: Tally, rules: Rules, keep: Sequence[str], files: Sequence[str]
-) -> Log:
-    """Clean the rows of all files.
+def clean(frame: pl.DataFrame, rules: Rules, keep: Sequence[str], file: str) -> Cleaned:
+    """Clean rows.
 
     Args:
-        frame: columns user, item, raw rating (text, optional), time (seconds, optional), raw columns, ROW, FILE.
-        rows_read: rows of the files, those in `aside` included.
-        aside: rows that had no shape; reasons found here are added.
+        frame: columns user, item, raw rating (text, optional), time (seconds, optional), raw columns, ROW.
         rules: what a row must meet.
         keep: raw columns to hand on.
-        files: names behind FILE.
+        file: for examples.
     """
     frame = _typed(frame, rules)
+    low, high = _range(frame)
     reasons = _reasons(frame, rules)
-    flags = frame.select(pl.when(test).then(pl.lit(name)).alias(name) for name, test in reasons.items())
-    matched = {name: int(flags[name].count()) for name in reasons if flags[name].count()}
-    frame = frame.with_columns(pl.Series("reason", flags.select(pl.coalesce(pl.all())).to_series()))
-    _set_aside(frame, list(matched), aside, rules, files)
-    _complain(frame, aside, rules, rows_read)
-    good = frame.filter(pl.col("reason").is_null()).drop("reason")
-    if "time" in good.columns:
-        good = good.sort("time", maintain_order=True)
-    return _finish(good, rows_read, aside, matched, rules, keep)
+    flags = frame.select(test.fill_null(False).alias(name) for name, test in reasons.items())
+    matched = {name: int(flags[name].sum()) for name in reasons}
+    aside = Tally()
+    if found := [name for name in reasons if matched[name]]:
+        number = [pl.when(name).then(pl.lit(k, pl.UInt8)) for k, name in enumerate(found)]
+        first = flags.select(pl.coalesce(number).alias("reason")).to_series()
+        _set_aside(frame.with_columns(first), found, aside, rules, file)
+        frame = frame.filter(first.is_null())
+    columns = ["user", "item", *(c for c in ("value", "time") if c in frame.columns), *map(raw, keep)]
+    return Cleaned(frame.select(list(dict.fromkeys(columns))), aside, matched, low, high)
+
+
+def _range(frame: pl.DataFrame) -> tuple[float | None, float | None]:
+    """Return the smallest and the largest rating that is a number."""
+    if "value" not in frame.columns:
+        return None, None
+    finite = frame["value"].filter(frame["value"].is_finite())
+    return finite.min(), finite.max()  # type: ignore[return-value]
 
 
 def _typed(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     if rules.normalise_ids:
         frame = frame.with_columns(pl.col("user", "item").str.strip_chars().str.normalize("NFC"))
     if "rating" not in frame.columns:
-        return frame.with_columns(value=pl.lit(1.0))
+        return frame
     return frame.with_columns(value=pl.col("rating").str.strip_chars().cast(pl.Float64, strict=False))
 
 
@@ -124,10 +131,11 @@ def _reasons(frame: pl.DataFrame, rules: Rules) -> dict[str, pl.Expr]:
     for rule in rules.filters:
         drops = rule.drops()
         found[rule.reason] = found[rule.reason] | drops if rule.reason in found else drops
-    finite = pl.col("value").is_finite().fill_null(False)
-    found["bad_rating"] = ~finite
-    if rules.scale is not None and "rating" in frame.columns:
-        found["out_of_scale"] = finite & ~pl.col("value").is_between(*rules.scale)
+    if "value" in frame.columns:
+        finite = pl.col("value").is_finite().fill_null(False)
+        found["bad_rating"] = ~finite
+        if rules.scale is not None:
+            found["out_of_scale"] = finite & ~pl.col("value").is_between(*rules.scale)
     if "time" in frame.columns:
         low, high = rules.time_range
         found["bad_time"] = pl.col("time").is_null()
@@ -135,86 +143,13 @@ def _reasons(frame: pl.DataFrame, rules: Rules) -> dict[str, pl.Expr]:
     return found
 
 
-def _set_aside(frame: pl.DataFrame, reasons: Sequence[str], aside: Tally, rules: Rules, files: Sequence[str]) -> None:
+def _set_aside(frame: pl.DataFrame, reasons: Sequence[str], aside: Tally, rules: Rules, file: str) -> None:
     bad = frame.filter(pl.col("reason").is_not_null())
     columns = {f.reason: raw(f.column) for f in rules.filters}
     usual = [c for c in ("user", "item", "rating", TIME_TEXT) if c in frame.columns]
-    for reason in reasons:
-        part = bad.filter(pl.col("reason") == reason)
+    for number, reason in enumerate(reasons):
+        part = bad.filter(pl.col("reason") == number)
         shown = usual + ([columns[reason]] if reason in columns else [])
-        rows = part.head(EXAMPLES).select(FILE, ROW, *dict.fromkeys(shown)).iter_rows()
-        found = [Example(files[f], r, ", ".join("" if c is None else c for c in cells)) for f, r, *cells in rows]
+        rows = part.head(EXAMPLES).select(ROW, *dict.fromkeys(shown)).iter_rows()
+        found = [Example(file, r, ", ".join("" if c is None else c for c in cells)) for r, *cells in rows]
         aside.add(reason, part.height, found)
-
-
-def _complain(frame: pl.DataFrame, aside: Tally, rules: Rules, rows_read: int) -> None:
-    if rules.refuse and aside.counts:
-        raise GnnrecError(f"data.on_bad=refuse: {describe(aside)}; fix the file, or set data.on_bad=set_aside")
-    outside = aside.counts.get("out_of_scale", 0)
-    if rules.scale is not None and 2 * outside > rows_read:
-        low, high = np.nanmin(frame["value"].to_numpy()), np.nanmax(frame["value"].to_numpy())
-        raise GnnrecError(
-            f"{outside:,} of {rows_read:,} ratings leave data.scale=[{rules.scale[0]:g},{rules.scale[1]:g}]; "
-            f"they lie between {low:g} and {high:g}: set data.scale=[{low:g},{high:g}]"
-        )
-    if frame.height + aside.total() and not frame["reason"].null_count():
-        why = f": {describe(aside)}" if aside.counts else ""
-        hint = "check data.columns, data.scale and data.time_unit"
-        raise GnnrecError(f"no row is left of {rows_read:,} read{why}; {hint}")
-
-
-def describe(aside: Tally) -> str:
-    """Return one line that says what was set aside and shows an example of each reason."""
-    parts = []
-    for reason, count in aside.counts.items():
-        example = aside.examples[reason][0]
-        hint = " (a decimal comma? write 4.5)" if reason == "bad_rating" and _comma(example.value) else ""
-        parts.append(f"{count:,} {reason}, as in {one_line(example.file)}:{example.row} '{example.value}'{hint}")
-    return "; ".join(parts)
-
-
-def _comma(value: str) -> bool:
-    return any(a.isdigit() and b == "," and c.isdigit() for a, b, c in zip(value, value[1:], value[2:], strict=False))
-
-
-def _finish(
-    good: pl.DataFrame, rows_read: int, aside: Tally, matched: Mapping[str, int], rules: Rules, keep: Sequence[str]
-) -> Log:
-    timed = ["time"] if "time" in good.columns else []
-    single = good.unique(["user", "item", "value", *timed], keep="first", maintain_order=True)
-    kept = single
-    if rules.repeats == "first":
-        kept = single.unique(["user", "item"], keep="first", maintain_order=True)
-    elif rules.repeats == "last":
-        kept = single.unique(["user", "item"], keep="last", maintain_order=True)
-    duplicate, repeat = good.height - single.height, single.height - kept.height
-    counts = Counts(rows_read, kept.height, duplicate, repeat, dict(aside.counts), matched)
-    counts.check()
-    user_ids, user_code = coded(kept["user"])
-    item_ids, item_code = coded(kept["item"])
-    return Log(
-        user_code,
-        item_code,
-        user_ids,
-        item_ids,
-        kept["value"].to_numpy(),
-        kept["time"].to_numpy() if timed else None,
-        {name: texts(kept[raw(name)].fill_null("")) for name in keep},
-        counts,
-        dict(aside.examples),
-    )
-
-
-def coded(column: pl.Series) -> tuple[Texts, Ints]:
-    """Return the distinct texts in order of first appearance, and the position of each cell among them."""
-    distinct = column.unique(maintain_order=True)
-    numbers = pl.Series(np.arange(len(distinct), dtype=np.int64))
-    codes = column.replace_strict(distinct, numbers, return_dtype=pl.Int64) if len(distinct) else numbers
-    return texts(distinct), codes.to_numpy()
-
-
-def texts(column: pl.Series) -> Texts:
-    """Return a column of text as a numpy array of Python strings."""
-    out = np.empty(len(column), object)
-    out[:] = column.to_list()
-    return out

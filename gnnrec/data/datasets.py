@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from gnnrec.data import columns as column_names
-from gnnrec.data.clean import FILE, TIME_TEXT, Log, Rules, clean, make_rules
+from gnnrec.data.clean import TIME_TEXT, Cleaned, Rules, clean, make_rules
+from gnnrec.data.collect import Collector, Log, Piece
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.filters import make_filters
-from gnnrec.data.formats import DEFAULT_MAX_BYTES, Source
+from gnnrec.data.formats import DEFAULT_MAX_BYTES, Blob, Source, load
 from gnnrec.data.locate import Places, data_root, find_files
-from gnnrec.data.read import How, open_table
-from gnnrec.data.rows import ROW, Table, Tally, raw
-from gnnrec.data.times import parse_times
+from gnnrec.data.read import How, table_of
+from gnnrec.data.rows import ROW, Rows, Table, raw
+from gnnrec.data.times import Survey, TimeRule, decide, declared_rule, likely, survey
 from gnnrec.data.titles import read_titles
 from gnnrec.errors import GnnrecError, nearest, one_line
 
@@ -105,20 +105,20 @@ class File:
         Args:
             keep: raw columns to keep beside the events (a stream's block column, for example).
         """
-        parts = [_Part(self, path, keep) for path in find_files(self.name, self.places)]
-        parts, notes = _distinct(parts)
-        aside = Tally()
-        for part in parts:
-            aside.merge(part.aside)
-        frame = _stack([part.frame.with_columns(pl.lit(k).alias(FILE)) for k, part in enumerate(parts)])
-        files = [part.blob.path.name for part in parts]
-        log = clean(frame, sum(part.rows_read for part in parts), aside, self.rules, keep, files)
-        notes += [note for part in parts for note in part.notes]
-        if "open_quote" in aside.counts and not self.how.multiline:
+        blobs, notes = _distinct([load(path, self.how.max_bytes) for path in find_files(self.name, self.places)])
+        files = [_Part(self, blob, keep) for blob in blobs]
+        _check_alike(files)
+        collector = Collector(self.rules, keep)
+        for file in files:
+            collector.add(file.pieces(collector))
+        log = collector.finish()
+        notes += [note for file in files for note in file.notes]
+        if "open_quote" in log.counts.set_aside and not self.how.multiline:
             notes.append("some rows have an open quote; if fields hold line ends, set data.multiline=true")
-        return self._dataset(log, frame, tuple(part.blob.source for part in parts), notes)
+        titles = {i: t for file in reversed(files) for i, t in file.titles.items()}
+        return self._dataset(log, titles, tuple(blob.source for blob in blobs), notes)
 
-    def _dataset(self, log: Log, frame: pl.DataFrame, sources: tuple[Source, ...], notes: list[str]) -> Dataset:
+    def _dataset(self, log: Log, titles: dict[str, str], sources: tuple[Source, ...], notes: list[str]) -> Dataset:
         constant = not len(log.value) or bool(np.all(log.value == log.value[0]))
         feedback = self.feedback or ("implicit" if constant else "explicit")
         notes += [_UNTIMED] if log.time is None else []
@@ -139,12 +139,12 @@ class File:
             self.rules.scale,
             log.extra,
             log.examples,
-            self._titles(frame, notes),
+            self._titles(titles, notes),
             sources,
             tuple(dict.fromkeys(map(one_line, notes))),
         )
 
-    def _titles(self, frame: pl.DataFrame, notes: list[str]) -> dict[str, str]:
+    def _titles(self, own: dict[str, str], notes: list[str]) -> dict[str, str]:
         if self.items is not None:
             path = Path(self.items).expanduser()
             below = data_root(self.places.root) / self.items
@@ -154,57 +154,89 @@ class File:
                 return {}
             how = replace(self.how, delimiter=None, header=None, known=frozenset())
             return read_titles(path if path.exists() or not below.exists() else below, how)
-        if "title" not in frame.columns:
-            return {}
-        named = frame.filter(pl.col("title").str.strip_chars() != "").unique("item", keep="first", maintain_order=True)
-        return {i: t.strip() for i, t in named.select("item", "title").iter_rows() if i}
+        return own
 
 
 class _Part:
     """One file of a log: its columns under the names user, item, rating, time, title, and the raw ones asked for."""
 
-    def __init__(self, how: File, path: Path, keep: Sequence[str]) -> None:
-        table, self.blob = open_table(path, how.how)
-        file = path.name
-        roles, inferred = column_names.resolve(file, table.names, table.headerless, table.first(), how.declared)
-        self.notes = [*self.blob.notes, *table.notes, *inferred]
-        wanted = self._raw(table, how.rules, keep)
-        used = list(dict.fromkeys([c for c in roles.values() if c is not None] + wanted))
-        rows = table.rows(used)
-        self.rows_read, self.aside = rows.rows_read, rows.aside
-        cells = {role: rows.frame[name].alias(role) for role, name in roles.items() if name is not None}
-        if how.upper_items:
-            cells["item"] = cells["item"].str.to_uppercase()
-        if "time" in cells:
-            cells[TIME_TEXT] = cells["time"].alias(TIME_TEXT)
-            cells["time"] = self._seconds(how, cells["time"])
-        extra = [rows.frame[name].alias(raw(name)) for name in wanted]
-        self.frame = pl.DataFrame([*(s.alias(n) for n, s in cells.items()), *extra, rows.frame[ROW]])
+    def __init__(self, how: File, blob: Blob, keep: Sequence[str]) -> None:
+        self.how, self.blob, self.keep = how, blob, keep
+        self.table = table_of(blob, how.how)
+        names, first = self.table.names, self.table.first()
+        roles, inferred = column_names.resolve(blob.path.name, names, self.table.headerless, first, how.declared)
+        self.roles = {role: name for role, name in roles.items() if name is not None}
+        self.notes = [*blob.notes, *self.table.notes, *inferred]
+        self.raw = self._raw(self.table, how.rules)
+        self.titles: dict[str, str] = {}
 
-    def _raw(self, table: Table, rules: Rules, keep: Sequence[str]) -> list[str]:
+    def _raw(self, table: Table, rules: Rules) -> list[str]:
         file = self.blob.path.name
-        wanted = [(f.column, "data.filters") for f in rules.filters] + [(k, "stream.column") for k in keep]
+        wanted = [(f.column, "data.filters") for f in rules.filters] + [(k, "stream.column") for k in self.keep]
         return list(dict.fromkeys(column_names.find(file, table.names, name, key) for name, key in wanted))
 
-    def _seconds(self, how: File, cells: pl.Series) -> pl.Series:
-        low, high = how.rules.time_range
-        times = parse_times(cells, how.time_unit, how.time_format, low, high, self.blob.path.name)
-        self.notes += [times.note] if times.note else []
-        return times.seconds
+    def pieces(self, collector: Collector) -> list[Piece]:
+        """Return the cleaned rows of the file.
+
+        How times are written is decided by all of them. It is guessed from the first piece and checked in the end; the file
+        is read once more where the guess was wrong.
+        """
+        rule = declared_rule(self.how.time_unit, self.how.time_format)
+        if "time" not in self.roles or rule is not None:
+            return [piece for piece, _ in self._read(collector, rule)]
+        read = list(self._read(collector, None))
+        looks = [look for _, look in read]
+        settled = decide(sum(looks, Survey()), self.how.time_unit, self.blob.path.name)
+        self.notes += [settled.note] if settled.note else []
+        if replace(settled, note=None) != likely(looks[0], self.how.time_unit):
+            return [piece for piece, _ in self._read(collector, settled)]
+        return [piece for piece, _ in read]
+
+    def _read(self, collector: Collector, rule: TimeRule | None) -> Iterator[tuple[Piece, Survey]]:
+        """Yield each piece and, where no rule is given, what its times look like."""
+        low, high = self.how.rules.time_range
+        guess = rule
+        for rows in self.table.batches(list(dict.fromkeys([*self.roles.values(), *self.raw]))):
+            look = Survey()
+            if "time" in self.roles and rule is None:
+                look = survey(rows.frame[self.roles["time"]], low, high)
+                guess = guess or likely(look, self.how.time_unit)
+            yield collector.piece(self._cleaned(rows, guess), rows.rows_read, rows.aside), look
+
+    def _cleaned(self, rows: Rows, rule: TimeRule | None) -> Cleaned:
+        cells = {role: rows.frame[name] for role, name in self.roles.items()}
+        if self.how.upper_items:
+            cells["item"] = cells["item"].str.to_uppercase()
+        if "time" in cells:
+            assert rule is not None
+            cells[TIME_TEXT] = cells["time"]
+            cells["time"] = rule.seconds(cells["time"])
+        if "title" in cells:
+            self._remember(cells["item"], cells.pop("title"))
+        cells |= {raw(name): rows.frame[name] for name in self.raw} | {ROW: rows.frame[ROW]}
+        frame = pl.DataFrame([column.alias(name) for name, column in cells.items()])
+        return clean(frame, self.how.rules, self.keep, self.blob.path.name)
+
+    def _remember(self, item: pl.Series, title: pl.Series) -> None:
+        """Keep the first title of each item."""
+        named = pl.DataFrame([item.alias("item"), title.alias("title")]).filter(pl.col("title").str.strip_chars() != "")
+        for i, t in named.unique("item", keep="first", maintain_order=True).iter_rows():
+            if i:
+                self.titles.setdefault(i, t.strip())
 
 
-def _distinct(parts: list[_Part]) -> tuple[list[_Part], list[str]]:
+def _distinct(blobs: Sequence[Blob]) -> tuple[list[Blob], list[str]]:
     """Drop a file given twice (the same bytes) and say so."""
-    seen: dict[str, Any] = {}
+    seen: dict[str, Blob] = {}
     notes = []
-    for part in parts:
-        first = seen.setdefault(part.blob.source.sha256, part)
-        if first is not part:
-            notes.append(f"{part.blob.path.name} has the same content as {first.blob.path.name} and was read once")
+    for blob in blobs:
+        first = seen.setdefault(blob.source.sha256, blob)
+        if first is not blob:
+            notes.append(f"{blob.path.name} has the same content as {first.path.name} and was read once")
     return list(seen.values()), notes
 
 
-def _stack(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    if len({tuple(sorted(f.columns)) for f in frames}) > 1:
+def _check_alike(files: Sequence[_Part]) -> None:
+    """Refuse files that have not the same columns: their rows could not be told apart."""
+    if len({(tuple(sorted(f.roles)), tuple(f.raw)) for f in files}) > 1:
         raise GnnrecError("the files of data.path do not have the same columns; name those they share in data.columns")
-    return pl.concat([f.select(frames[0].columns) for f in frames])

@@ -7,14 +7,15 @@ time, so that an open quote can spoil its own line and never swallow the next.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from gnnrec.data.columns import looks_like_header
-from gnnrec.data.dialect import find_delimiter, header_names, join_lines, split, split_all
-from gnnrec.data.formats import Blob, decode_lines
+from gnnrec.data.dialect import find_delimiter, header_names, numbered_lines, split, split_all
+from gnnrec.data.formats import Blob
+from gnnrec.data.lines import check_decodes, lines
 from gnnrec.data.rows import ROW, Example, Rows, Tally
 from gnnrec.errors import GnnrecError
 
@@ -24,36 +25,45 @@ _SAMPLE = 50
 
 @dataclass(frozen=True, slots=True)
 class Delimited:
-    """A delimited file whose shape is known: names, delimiter and lines (header removed)."""
+    """A delimited file whose shape is known: names, delimiter, and whether the first line is a header."""
 
     blob: Blob
     names: tuple[str, ...]
     headerless: bool
     delimiter: str
-    lines: pl.DataFrame
-    undecodable: tuple[tuple[int, bytes], ...]
+    encoding: str
+    multiline: bool
+    sample: tuple[str, ...]
     notes: tuple[str, ...]
 
     def first(self) -> dict[str, str]:
         """Return the first row, or nothing."""
-        if not self.lines.height:
-            return {}
-        return dict(zip(self.names, split(self.lines["line"][0], self.delimiter) or [], strict=False))
+        rows = self.sample[0 if self.headerless else 1 :]
+        return dict(zip(self.names, split(rows[0], self.delimiter) or [], strict=False)) if rows else {}
 
-    def rows(self, names: Sequence[str]) -> Rows:
-        """Return the columns `names`; rows of another width, with broken quotes or bytes are counted apart."""
+    def batches(self, names: Sequence[str]) -> Iterator[Rows]:
+        """Yield the columns `names`; rows of another width, with broken quotes or bytes are counted apart."""
+        header, kept, found = not self.headerless, 0, Tally()
+        for piece in lines(self.blob, self.encoding, whole=self.multiline):
+            numbered = numbered_lines(piece, self.multiline)
+            rows = self._rows(numbered.slice(1 if header else 0), piece.undecodable, names)
+            header = header and not numbered.height
+            kept += rows.frame.height
+            found.merge(rows.aside)
+            yield rows
+        if found.total() and not kept:
+            self._refuse_shape(found)
+
+    def _rows(self, numbered: pl.DataFrame, undecodable: Sequence[tuple[int, bytes]], names: Sequence[str]) -> Rows:
         aside = Tally()
         file = self.blob.path.name
-        shown = (Example(file, n, b.decode("utf-8", "backslashreplace")) for n, b in self.undecodable)
-        aside.add("invalid_utf8", len(self.undecodable), shown)
+        shown = (Example(file, n, b.decode("utf-8", "backslashreplace")) for n, b in undecodable)
+        aside.add("invalid_utf8", len(undecodable), shown)
         read_as = {"plain": self._plain, "quoted": self._all_quoted, "mixed": self._mixed}
-        parts = self.lines.with_columns(self._kind().alias("kind")).partition_by("kind", as_dict=True)
+        parts = numbered.with_columns(self._kind().alias("kind")).partition_by("kind", as_dict=True)
         frames = [read_as[str(kind)](part, names, aside) for (kind,), part in parts.items()]
-        frame = pl.concat(frames).sort(ROW) if frames else _empty(names)
-        read = self.lines.height + len(self.undecodable)
-        if read and not frame.height:
-            self._refuse_shape(aside)
-        return Rows(frame, read, aside)
+        frame = frames[0] if len(frames) == 1 else pl.concat(frames).sort(ROW) if frames else _empty(names)
+        return Rows(frame, numbered.height + len(undecodable), aside)
 
     def _plain(self, lines: pl.DataFrame, names: Sequence[str], aside: Tally) -> pl.DataFrame:
         width = len(self.names)
@@ -129,29 +139,27 @@ def open_delimited(
         known: column names the user declared: a first line that holds one is a header.
         multiline: whether a quoted field may hold line ends; if not, an open quote spoils its line only.
     """
-    texts, undecodable = decode_lines(blob, encoding)
-    filled = sum(text != "" for text in texts) if undecodable else 0
-    if undecodable and (undecodable[0][0] == 1 or len(undecodable) > filled // 2):
-        raise GnnrecError(
-            f"{blob.path} is not {encoding} text ({len(undecodable):,} lines do not decode, "
-            f"first line {undecodable[0][0]}); save it as UTF-8 or set data.encoding=latin-1"
-        )
-    lines = pl.DataFrame({"line": texts}, schema={"line": pl.String}).with_row_index("row", offset=1)
-    lines = lines.with_columns(pl.col("row").cast(pl.Int64))
-    lines = (join_lines(texts) if multiline else lines).filter(pl.col("line") != "")
-    sample: list[str] = lines["line"].head(_SAMPLE).to_list()
+    check_decodes(blob, encoding)
+    sample = _sample(blob, encoding, multiline)
     if not sample:
         raise GnnrecError(f"{blob.path} holds no readable line; give a file with rows")
     mark, notes = find_delimiter(blob, delimiter, sample)
     head = split(sample[0], mark) or sample[0].split(mark)
     if header is None:
         header = looks_like_header(head, known, blob.suffix in _HEADERLESS)
-    if not header:
-        width = Counter(len(split(line, mark) or ()) for line in sample).most_common(1)[0][0]
-        names = tuple(str(i) for i in range(width))
-        return Delimited(blob, names, True, mark, lines, tuple(undecodable), tuple(notes))
-    names = header_names(blob, head)
-    return Delimited(blob, names, False, mark, lines.slice(1), tuple(undecodable), tuple(notes))
+    width = Counter(len(split(line, mark) or ()) for line in sample).most_common(1)[0][0]
+    names = header_names(blob, head) if header else tuple(str(i) for i in range(width))
+    return Delimited(blob, names, not header, mark, encoding, multiline, tuple(sample), tuple(notes))
+
+
+def _sample(blob: Blob, encoding: str, multiline: bool) -> list[str]:
+    """Return the first lines that are not empty."""
+    found: list[str] = []
+    for piece in lines(blob, encoding, whole=multiline):
+        found += numbered_lines(piece, multiline)["line"].head(_SAMPLE).to_list()
+        if len(found) >= _SAMPLE:
+            break
+    return found[:_SAMPLE]
 
 
 def _schema(names: Sequence[str]) -> dict[str, type[pl.DataType]]:

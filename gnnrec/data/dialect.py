@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from gnnrec.data.formats import Blob
+from gnnrec.data.lines import Lines
 from gnnrec.errors import GnnrecError, one_line
 
 _CANDIDATES = ("::", "\t", ",", ";", "|", " ")
@@ -18,7 +19,17 @@ _RECBOLE = re.compile(r":(token|float|token_seq|float_seq)$")
 _REACH = 1000
 
 
-def join_lines(texts: list[str]) -> pl.DataFrame:
+def numbered_lines(piece: Lines, multiline: bool) -> pl.DataFrame:
+    """Return number and text of the lines that are not empty; with `multiline`, of records, by their first line."""
+    if multiline:
+        frame = _joined(piece.text.to_list(), piece.first)
+    else:
+        number = pl.int_range(piece.first, piece.first + len(piece.text), dtype=pl.Int64, eager=True)
+        frame = pl.DataFrame([number.alias("row"), piece.text.alias("line")])
+    return frame.filter(pl.col("line") != "")
+
+
+def _joined(texts: list[str], first: int) -> pl.DataFrame:
     """Join lines while a quote is open; a quote that no line closes within reach spoils its own line only."""
     rows, lines, k = [], [], 0
     while k < len(texts):
@@ -26,7 +37,7 @@ def join_lines(texts: list[str]) -> pl.DataFrame:
         if texts[k].count('"') % 2:
             reach = range(k + 1, min(k + _REACH, len(texts)))
             end = next((j + 1 for j in reach if texts[j].count('"') % 2), end)
-        rows.append(k + 1)
+        rows.append(first + k)
         lines.append("\n".join(texts[k:end]))
         k = end
     return pl.DataFrame({"row": rows, "line": lines}, schema={"row": pl.Int64, "line": pl.String})

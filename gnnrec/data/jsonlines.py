@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from gnnrec.data.formats import Blob, decode_lines
+from gnnrec.data.formats import BOM, Blob
+from gnnrec.data.lines import lines
 from gnnrec.data.rows import ROW, Example, Rows, Tally
 from gnnrec.errors import GnnrecError, one_line
 
@@ -21,64 +22,75 @@ class _DuplicateKeyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class JsonLines:
-    """A parsed file: records with their line numbers, and the lines that are none."""
+    """A file whose keys were collected; it is parsed again for its rows, so that it need not fit in memory."""
 
     blob: Blob
     names: tuple[str, ...]
-    records: list[Record]
-    numbers: list[int]
-    aside: Tally
+    encoding: str
+    record: Record
     headerless: bool = False
     notes: tuple[str, ...] = ()
 
     def first(self) -> dict[str, str]:
         """Return the first record as text."""
-        return {k: _text(v) or "" for k, v in self.records[0].items()} if self.records else {}
+        return {k: _text(v) or "" for k, v in self.record.items()}
 
-    def rows(self, names: Sequence[str]) -> Rows:
-        """Return the columns `names`; a record without a key has an empty cell there."""
-        aside = Tally()
-        aside.merge(self.aside)
-        keep = []
-        for i, record in enumerate(self.records):
+    def batches(self, names: Sequence[str]) -> Iterator[Rows]:
+        """Yield the columns `names`; a record without a key has an empty cell there."""
+        for records, aside in _parsed(self.blob, self.encoding):
+            yield self._rows(records, aside, names)
+
+    def _rows(self, records: list[tuple[int, Record]], aside: Tally, names: Sequence[str]) -> Rows:
+        read, keep = len(records) + aside.total(), []
+        for number, record in records:
             nested = next((n for n in names if isinstance(record.get(n), dict | list)), None)
             if nested is None:
-                keep.append(i)
+                keep.append((number, record))
             else:
-                shown = Example(self.blob.path.name, self.numbers[i], json.dumps(record[nested]))
-                aside.add("nested_value", 1, [shown])
-        columns: dict[str, list[object]] = {n: [_text(self.records[i].get(n)) for i in keep] for n in names}
-        columns[ROW] = [self.numbers[i] for i in keep]
+                aside.add("nested_value", 1, [Example(self.blob.path.name, number, json.dumps(record[nested]))])
+        columns: dict[str, list[object]] = {n: [_text(r.get(n)) for _, r in keep] for n in names}
+        columns[ROW] = [number for number, _ in keep]
         frame = pl.DataFrame(columns, schema={**dict.fromkeys(names, pl.String), ROW: pl.Int64})
-        return Rows(frame, len(self.records) + self.aside.total(), aside)
+        return Rows(frame, read, aside)
 
 
 def open_jsonlines(blob: Blob, encoding: str) -> JsonLines:
-    """Parse every line.
+    """Collect the keys of every record.
 
     Raises:
         GnnrecError: the file is one array, or no line is an object.
     """
-    if blob.data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
+    if blob.head.removeprefix(BOM).lstrip()[:1] == b"[":
         raise GnnrecError(f"{blob.path} is one JSON array; write one object per line (JSON lines): jq -c '.[]'")
-    lines, undecodable = decode_lines(blob, encoding)
-    file, aside, records, numbers = blob.path.name, Tally(), [], []
-    shown = (Example(file, n, b.decode("utf-8", "backslashreplace")) for n, b in undecodable)
-    aside.add("invalid_utf8", len(undecodable), shown)
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        record = _parse(line)
-        if isinstance(record, str):
-            aside.add(record, 1, [Example(file, number, line)])
-        else:
-            records.append(record)
-            numbers.append(number)
-    if not records:
-        found = next((f" ({r}: '{e[0].value}')" for r, e in aside.examples.items()), "")
-        raise GnnrecError(f"{blob.path}: no line is a JSON object{found}; JSON lines have one object per line")
-    names = tuple(dict.fromkeys(key for record in records for key in record))
-    return JsonLines(blob, names, records, numbers, aside)
+    names: dict[str, None] = {}
+    first: Record | None = None
+    found = Tally()
+    for records, aside in _parsed(blob, encoding):
+        names.update((key, None) for _, record in records for key in record)
+        first = first if first is not None or not records else records[0][1]
+        found.merge(aside)
+    if first is None:
+        why = next((f" ({r}: '{e[0].value}')" for r, e in found.examples.items()), "")
+        raise GnnrecError(f"{blob.path}: no line is a JSON object{why}; JSON lines have one object per line")
+    return JsonLines(blob, tuple(names), encoding, first)
+
+
+def _parsed(blob: Blob, encoding: str) -> Iterator[tuple[list[tuple[int, Record]], Tally]]:
+    """Yield, piece by piece, the records with their line numbers, and the lines that are none."""
+    file = blob.path.name
+    for piece in lines(blob, encoding):
+        aside, records = Tally(), []
+        shown = (Example(file, n, b.decode("utf-8", "backslashreplace")) for n, b in piece.undecodable)
+        aside.add("invalid_utf8", len(piece.undecodable), shown)
+        for number, line in enumerate(piece.text.to_list(), piece.first):
+            if not line.strip():
+                continue
+            record = _parse(line)
+            if isinstance(record, str):
+                aside.add(record, 1, [Example(file, number, line)])
+            else:
+                records.append((number, record))
+        yield records, aside
 
 
 def _parse(line: str) -> Record | str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
@@ -13,6 +14,8 @@ from gnnrec.data.rows import ROW, Rows, Tally
 from gnnrec.errors import GnnrecError, one_line
 
 _CELL_BYTES = 8
+ROWS = 1 << 18
+"""Rows cleaned at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +38,27 @@ class ParquetTable:
         """Return nothing: names decide here."""
         return {}
 
-    def rows(self, names: Sequence[str]) -> Rows:
-        """Return the columns `names` as strings."""
+    def batches(self, names: Sequence[str]) -> Iterator[Rows]:
+        """Yield the columns `names` as strings."""
         claimed = self.height * max(len(names), 1) * _CELL_BYTES
         if claimed > self.max_bytes:
             raise GnnrecError(
-                f"{self.blob.path} claims {self.height:,} rows in {len(self.blob.data):,} bytes, more than "
+                f"{self.blob.path} claims {self.height:,} rows in {self.blob.size:,} bytes, more than "
                 f"data.max_bytes={self.max_bytes:,} in memory; raise the cap if you trust the file"
             )
         for name in names:
             self._check(name)
+        cells = [_as_text(name, self.schema[name]) for name in names]
+        for start in range(0, max(self.height, 1), ROWS):
+            frame = self._read(names, start).select(*cells, pl.int_range(start + 1, start + pl.len() + 1).alias(ROW))
+            yield Rows(frame, frame.height, Tally())
+        self.blob.check_same()
+
+    def _read(self, names: Sequence[str], start: int) -> pl.DataFrame:
         try:
-            frame = pl.read_parquet(io.BytesIO(self.blob.data), columns=list(names))
+            return pl.scan_parquet(_bytes(self.blob)).select(names).slice(start, ROWS).collect()
         except Exception as error:  # polars and its decoders raise many types, panics among them
             raise _damaged(self.blob, error) from None
-        frame = frame.select(names).with_row_index(ROW, offset=1)
-        cells = [_as_text(name, self.schema[name]) for name in names]
-        return Rows(frame.select(*cells, pl.col(ROW).cast(pl.Int64)), frame.height, Tally())
 
     def _check(self, name: str) -> None:
         kind = self.schema[name]
@@ -68,14 +75,25 @@ def open_parquet(blob: Blob, max_bytes: int) -> ParquetTable:
     Raises:
         GnnrecError: it is missing or damaged.
     """
-    if blob.data[-4:] != b"PAR1":
-        raise GnnrecError(f"{blob.path} is truncated Parquet: footer missing, {len(blob.data):,} bytes; fetch it again")
+    if not blob.packed and _ending(blob) != b"PAR1":
+        raise GnnrecError(f"{blob.path} is truncated Parquet: footer missing, {blob.size:,} bytes; fetch it again")
     try:
-        schema = pl.read_parquet_schema(io.BytesIO(blob.data))
-        height = int(pl.scan_parquet(io.BytesIO(blob.data)).select(pl.len()).collect().item())
+        schema = pl.read_parquet_schema(_bytes(blob))
+        height = int(pl.scan_parquet(_bytes(blob)).select(pl.len()).collect().item())
     except Exception as error:
         raise _damaged(blob, error) from None
     return ParquetTable(blob, dict(schema), height, max_bytes)
+
+
+def _bytes(blob: Blob) -> Path | io.BytesIO:
+    """Return what polars reads from; packed Parquet, which is rare, in memory."""
+    return io.BytesIO(blob.whole()) if blob.packed else blob.path
+
+
+def _ending(blob: Blob) -> bytes:
+    with blob.path.open("rb") as file:
+        file.seek(max(blob.size - 4, 0))
+        return file.read(4)
 
 
 def _damaged(blob: Blob, error: Exception) -> GnnrecError:

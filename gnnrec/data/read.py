@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gnnrec.data.delimited import open_delimited
-from gnnrec.data.formats import DEFAULT_MAX_BYTES, Blob, load
+from gnnrec.data.formats import BOM, DEFAULT_MAX_BYTES, Blob, load
 from gnnrec.data.jsonlines import open_jsonlines
 from gnnrec.data.parquet import open_parquet
 from gnnrec.data.rows import Table
@@ -25,18 +25,23 @@ class How:
 
 
 def open_table(path: Path, how: How | None = None) -> tuple[Table, Blob]:
-    """Return the opened table and the bytes it stands on.
+    """Return the opened table and the file it stands on.
 
     Raises:
         GnnrecError: the file cannot be read as rows; the message says why and what to do.
     """
     how = how or How()
     blob = load(path, how.max_bytes)
+    return table_of(blob, how), blob
+
+
+def table_of(blob: Blob, how: How) -> Table:
+    """Return the opened table of a file that was checked."""
     if blob.kind == "parquet":
-        return open_parquet(blob, how.max_bytes), blob
+        return open_parquet(blob, how.max_bytes)
     if blob.kind == "json":
-        return open_jsonlines(blob, how.encoding), blob
-    if how.delimiter is None and blob.data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}:
-        return open_jsonlines(blob, how.encoding), blob
+        return open_jsonlines(blob, how.encoding)
+    if how.delimiter is None and blob.head.removeprefix(BOM).lstrip()[:1] in {b"{", b"["}:
+        return open_jsonlines(blob, how.encoding)
     known = set(how.known)
-    return open_delimited(blob, how.delimiter, how.header, how.encoding, known, how.multiline), blob
+    return open_delimited(blob, how.delimiter, how.header, how.encoding, known, how.multiline)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -84,5 +84,14 @@ class Table(Protocol):
     def first(self) -> dict[str, str]:
         """Return the first row, for inference from its values."""
 
-    def rows(self, names: Sequence[str]) -> Rows:
-        """Return the columns `names` of all rows."""
+    def batches(self, names: Sequence[str]) -> Iterator[Rows]:
+        """Yield the columns `names` of all rows in order, in pieces of bounded size."""
+
+
+def whole(table: Table, names: Sequence[str]) -> Rows:
+    """Return the columns `names` of all rows in one piece."""
+    parts, aside = list(table.batches(names)), Tally()
+    for part in parts:
+        aside.merge(part.aside)
+    empty = pl.DataFrame(schema={**dict.fromkeys(names, pl.String), ROW: pl.Int64})
+    return Rows(pl.concat([empty, *(p.frame for p in parts)]), sum(p.rows_read for p in parts), aside)

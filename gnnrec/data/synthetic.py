@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from gnnrec.data.clean import coded
+from gnnrec.data.collect import coded
 from gnnrec.data.dataset import Counts, Dataset, Texts
 from gnnrec.data.oracle import APPEAL, BIAS, Oracle, World
 from gnnrec.data.types import Floats, Ints

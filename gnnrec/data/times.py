@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import polars as pl
 
@@ -21,14 +22,6 @@ _MIXED_SHARE = 1e-3
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Seconds (null where a text is no time) and what was inferred."""
-
-    seconds: pl.Series
-    note: str | None = None
-
-
 def parse_instant(text: str, key: str) -> float:
     """Return the seconds of one ISO date or number given in the configuration."""
     try:
@@ -42,68 +35,154 @@ def parse_instant(text: str, key: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def parse_times(text: pl.Series, unit: str, pattern: str | None, low: float, high: float, file: str) -> Times:
-    """Parse a column.
+@dataclass(frozen=True, slots=True)
+class TimeRule:
+    """How the times of one file are written.
 
-    Args:
-        text: the cells.
-        unit: s, ms, us, ns, iso or auto.
-        pattern: a strptime format, or None.
-        low: the earliest possible time; with `high` it tells mixed units from garbage.
-        high: the latest possible time.
-        file: for messages.
+    Attributes:
+        unit: s, ms, us or ns of numbers; iso: dates.
+        pattern: a strptime format instead, or None.
+        day: the format of days with slashes, where there are such, or None.
+        note: what was inferred.
+    """
+
+    unit: str
+    pattern: str | None = None
+    day: str | None = None
+    note: str | None = None
+
+    def seconds(self, text: pl.Series) -> pl.Series:
+        """Return the seconds of each cell, null where a text is no time."""
+        text = text.str.strip_chars()
+        if self.pattern is not None:
+            return _seconds(_declared(text, self.pattern))
+        if self.unit in UNITS:
+            return _numbers(text) / UNITS[self.unit]
+        plain = text.str.replace(r"^(\d{4}-\d{2}-\d{2})[Tt]", "${1} ")
+        plain = plain.str.replace(r"\s*([Zz]|UTC)$", "+00:00")
+        parsed = [_seconds(_parse(plain, f)) for f in (*_ISO, *_ISO_ZONE)]
+        return _coalesce([*parsed, *([_clocked(text, self.day)] if self.day else [])])
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What times of a file look like; surveys of its pieces add up.
+
+    Attributes:
+        rows, filled, numbers: cells, those with text, those that are finite numbers.
+        possible, inside: numbers of each unit's size, and of these the ones that are possible times.
+        slashed: cells like 1/2/2010; the first of them.
+        fits: day format → whether every slashed cell fits.
+    """
+
+    rows: int = 0
+    filled: int = 0
+    numbers: int = 0
+    possible: tuple[int, ...] = (0,) * len(UNITS)
+    inside: tuple[int, ...] = (0,) * len(UNITS)
+    slashed: str | None = None
+    fits: tuple[bool, ...] = (True,) * len(_DAY_OR_MONTH)
+
+    def __add__(self, other: Survey) -> Survey:
+        return Survey(
+            self.rows + other.rows,
+            self.filled + other.filled,
+            self.numbers + other.numbers,
+            _plus(self.possible, other.possible),
+            _plus(self.inside, other.inside),
+            other.slashed if self.slashed is None else self.slashed,
+            tuple(a and b for a, b in zip(self.fits, other.fits, strict=True)),
+        )
+
+
+def _plus(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(x + y for x, y in zip(a, b, strict=True))
+
+
+def declared_rule(unit: str, pattern: str | None) -> TimeRule | None:
+    """Return the rule where configuration settles it; None: it depends on the cells.
+
+    Raises:
+        GnnrecError: there is no such unit.
     """
     if unit not in _KINDS:
         raise GnnrecError(f"data.time_unit={unit} is not a unit{nearest(unit, _KINDS)}")
+    return TimeRule(unit, pattern) if pattern is not None or unit in UNITS else None
+
+
+def survey(text: pl.Series, low: float, high: float) -> Survey:
+    """Return what these cells look like.
+
+    Args:
+        text: the cells.
+        low: the earliest possible time; with `high` it tells mixed units from garbage.
+        high: the latest possible time.
+    """
     text = text.str.strip_chars()
-    if pattern is not None:
-        return Times(_seconds(_declared(text, pattern)))
-    if unit in UNITS:
-        return Times(_numbers(text) / UNITS[unit])
     numbers = _numbers(text)
-    filled = (text.fill_null("") != "").sum()
-    if unit == "auto" and 2 * (numbers.is_not_null()).sum() >= filled:
-        return _by_range(numbers, low, high, file)
-    return _by_format(text, file)
+    size, bounds = numbers.abs(), [0.0, *_LIMITS.values(), float("inf")]
+    inside = [(size >= start) & (size < end) for start, end in pairwise(bounds)]
+    possible = [
+        i & (numbers / scale >= low) & (numbers / scale <= high)
+        for i, scale in zip(inside, UNITS.values(), strict=True)
+    ]
+    slashed = text.filter(numbers.is_null() & text.str.contains(r"^\d{1,2}/\d{1,2}/\d{4}"))
+    fits = tuple(not len(slashed) or not _clocked(slashed, day).has_nulls() for day in _DAY_OR_MONTH)
+    return Survey(
+        len(text),
+        int((text.fill_null("") != "").sum()),
+        len(text) - numbers.null_count(),
+        tuple(int(p.sum()) for p in possible),
+        tuple(int(i.sum()) for i in inside),
+        slashed[0] if len(slashed) else None,
+        fits,
+    )
+
+
+def likely(found: Survey, unit: str) -> TimeRule:
+    """Return the rule that a survey of a part of the cells points to."""
+    if unit == "auto" and 2 * found.numbers >= found.filled:
+        return TimeRule(max(zip(UNITS, found.possible, found.inside, strict=True), key=lambda f: f[1:])[0])
+    fitting = [day for day, fit in zip(_DAY_OR_MONTH, found.fits, strict=True) if fit]
+    return TimeRule("iso", day=fitting[0] if found.slashed is not None and fitting else None)
+
+
+def decide(found: Survey, unit: str, file: str) -> TimeRule:
+    """Return the rule of a file's cells and what is to be said about it.
+
+    Args:
+        found: of all its cells.
+        unit: iso or auto.
+        file: for messages.
+
+    Raises:
+        GnnrecError: units are mixed, or day and month cannot be told apart.
+    """
+    rule = likely(found, unit)
+    if rule.unit in UNITS:
+        return replace(rule, note=_unit_note(found, rule.unit, file))
+    if found.slashed is None:
+        return rule
+    if sum(found.fits) != 1:
+        raise GnnrecError(
+            f"{file}: in times like '{one_line(found.slashed)}' day and month cannot be told apart; "
+            "set data.time_format='%d/%m/%Y %H:%M' or '%m/%d/%Y %H:%M'"
+        )
+    return replace(rule, note=f"{file}: dates read {_DAY_OR_MONTH[str(rule.day)]} (inferred)")
+
+
+def _unit_note(found: Survey, main: str, file: str) -> str | None:
+    possible = dict(zip(UNITS, found.possible, strict=True))
+    other = {u: n for u, n in possible.items() if u != main and n > _MIXED_SHARE * found.rows}
+    if other:
+        parts = ", ".join(f"{n:,} in {u}" for u, n in {main: possible[main], **other}.items())
+        raise GnnrecError(f"{file}: times mix units ({parts}); bring them to one unit or set data.time_unit=s|ms|us|ns")
+    return None if main == "s" else f"{file}: time unit {main} inferred from the size of the numbers"
 
 
 def _numbers(text: pl.Series) -> pl.Series:
     number = text.cast(pl.Float64, strict=False)
     return pl.select(pl.when(number.is_finite()).then(number)).to_series()
-
-
-def _by_range(numbers: pl.Series, low: float, high: float, file: str) -> Times:
-    size = numbers.abs()
-    bounds = [0.0, *_LIMITS.values(), float("inf")]
-    found = {}
-    for (unit, scale), start, end in zip(UNITS.items(), bounds, bounds[1:], strict=False):
-        inside = (size >= start) & (size < end)
-        possible = inside & (numbers / scale >= low) & (numbers / scale <= high)
-        found[unit] = (int(possible.sum()), int(inside.sum()))
-    main = max(found, key=lambda u: found[u])
-    other = {u: n for u, (n, _) in found.items() if u != main and n > _MIXED_SHARE * len(numbers)}
-    if other:
-        parts = ", ".join(f"{n:,} in {u}" for u, n in {main: found[main][0], **other}.items())
-        raise GnnrecError(f"{file}: times mix units ({parts}); bring them to one unit or set data.time_unit=s|ms|us|ns")
-    note = None if main == "s" else f"{file}: time unit {main} inferred from the size of the numbers"
-    return Times(numbers / UNITS[main], note)
-
-
-def _by_format(text: pl.Series, file: str) -> Times:
-    plain = text.str.replace(r"^(\d{4}-\d{2}-\d{2})[Tt]", "${1} ")
-    plain = plain.str.replace(r"\s*([Zz]|UTC)$", "+00:00")
-    parsed = _coalesce([_seconds(_parse(plain, f)) for f in (*_ISO, *_ISO_ZONE)])
-    slashed = text.filter(parsed.is_null() & text.str.contains(r"^\d{1,2}/\d{1,2}/\d{4}"))
-    if not len(slashed):
-        return Times(parsed)
-    fits = {d: all(t is not None for t in _clocked(slashed, d)) for d in _DAY_OR_MONTH}
-    if sum(fits.values()) != 1:
-        raise GnnrecError(
-            f"{file}: in times like '{one_line(str(slashed[0]))}' day and month cannot be told apart; "
-            "set data.time_format='%d/%m/%Y %H:%M' or '%m/%d/%Y %H:%M'"
-        )
-    order = next(d for d, fit in fits.items() if fit)
-    return Times(_coalesce([parsed, _clocked(text, order)]), f"{file}: dates read {_DAY_OR_MONTH[order]} (inferred)")
 
 
 def _clocked(text: pl.Series, day: str) -> pl.Series:

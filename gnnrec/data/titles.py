@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gnnrec.data.read import How, open_table
-from gnnrec.data.rows import Table
+from gnnrec.data.rows import Table, whole
 from gnnrec.errors import GnnrecError, one_line
 
 _ID = ("item", "item_id", "itemid", "movieid", "movie_id", "productid", "product_id", "stockcode", "asin",
@@ -21,7 +21,7 @@ def read_titles(path: Path, how: How | None = None) -> dict[str, str]:
         )
     table, _ = open_table(path, how)
     key, title = _columns(path, table)
-    frame = table.rows([key, title]).frame
+    frame = whole(table, [key, title]).frame
     found: dict[str, str] = {}
     for identifier, text in frame.select(key, title).iter_rows():
         if identifier and text and text.strip():

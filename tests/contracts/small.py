@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from gnnrec import state
-from gnnrec.data.clean import coded
+from gnnrec.data.collect import coded
 from gnnrec.data.dataset import Counts, Dataset
 from gnnrec.data.stream import ByCount, ByTime
 from gnnrec.data.synthetic import SimulatedWorld

@@ -10,7 +10,7 @@ import polars as pl
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from gnnrec.data.clean import coded
+from gnnrec.data.collect import coded
 from gnnrec.data.dataset import Counts, Dataset
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

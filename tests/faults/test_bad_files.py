@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from gnnrec.data.datasets import File
+from gnnrec.data.formats import load
 from gnnrec.data.stream import ByCount
 from gnnrec.errors import GnnrecError
 
@@ -135,26 +136,37 @@ def test_permission_denied(tmp_path, monkeypatch) -> None:
     path = tmp_path / "a.csv"
     path.write_text(GOOD)
 
-    def denied(self: Path) -> bytes:
+    def denied(self: Path, *mode: str) -> object:
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr(Path, "open", denied)
     refuse(path, "permission denied")
 
 
-def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("nth", [0, 1, 2, 3])
+def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch, nth) -> None:
     path = tmp_path / "a.csv"
     path.write_text(GOOD)
-    read = Path.read_bytes
+    real, reads = Path.open, []
 
-    def read_and_grow(self: Path) -> bytes:
-        data = read(self)
-        with self.open("a") as file:
-            file.write("w,i,4,1400000002\n")
-        return data
+    def open_and_grow(self: Path, *mode: str) -> object:
+        if len(reads) == nth:
+            with real(self, "a") as file:
+                file.write("w,i,4,1400000002\n")
+        reads.append(mode)
+        return real(self, *mode)
 
-    monkeypatch.setattr(Path, "read_bytes", read_and_grow)
+    monkeypatch.setattr(Path, "open", open_and_grow)
     refuse(path, "changed while it was read")
+
+
+def test_a_file_that_is_gone_before_its_rows_are_read(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(GOOD)
+    blob = load(path)
+    path.unlink()
+    with pytest.raises(GnnrecError, match="changed while it was read"):
+        list(blob.pieces())
 
 
 def test_a_missing_data_set_names_every_place_and_the_command(tmp_path, monkeypatch) -> None:

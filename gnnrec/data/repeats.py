@@ -1,0 +1,57 @@
+"""Which of several events of a (user, item) pair count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gnnrec.data.types import Ints
+
+
+def kept_rows(columns: Mapping[str, NDArray[Any]], repeats: str) -> tuple[Ints | None, int, int]:
+    """Return the rows that count, ascending (None: all), the number of duplicates, and of repeats.
+
+    A duplicate equals an earlier row in user, item, value and time. Of a pair's other rows the first, the last, or all count.
+
+    Args:
+        columns: user and item numbers, value and time where there are such, in the order of the log.
+        repeats: first, last or all.
+    """
+    pair = columns["user"].astype(np.int64) << 32 | columns["item"]
+    several = _several(pair)
+    if not len(several):
+        return None, 0, 0
+    # Few rows share their pair with another one; only these are compared.
+    keys = [columns[c][several] for c in ("value", "time") if c in columns]
+    order = np.lexsort((several, *keys, pair[several]))
+    ranked = [k[order] for k in (*keys, pair[several])]
+    fresh = np.ones(len(order), bool)
+    fresh[1:] = np.any([r[1:] != r[:-1] for r in ranked], axis=0)
+    single = np.sort(several[order[fresh]])
+    chosen = single if repeats == "all" else _one_each(single, pair[single], last=repeats == "last")
+    keep = np.ones(len(pair), bool)
+    keep[several] = False
+    keep[chosen] = True
+    duplicate = len(several) - len(single)
+    dropped = len(several) - len(chosen)
+    return np.flatnonzero(keep) if dropped else None, duplicate, dropped - duplicate
+
+
+def _several(pair: Ints) -> Ints:
+    """Return the rows whose pair occurs more than once."""
+    order = np.argsort(pair, kind="stable")
+    ranked = pair[order]
+    same = ranked[1:] == ranked[:-1]
+    return np.union1d(order[1:][same], order[:-1][same])
+
+
+def _one_each(row: Ints, pair: Ints, last: bool) -> Ints:
+    """Return the first or the last row of each pair; `row` ascends."""
+    if last:
+        _, at = np.unique(pair[::-1], return_index=True)
+        return row[::-1][at]
+    _, at = np.unique(pair, return_index=True)
+    return row[at]
