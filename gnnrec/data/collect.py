@@ -37,31 +37,27 @@ class Log:
 
 
 class Ids:
-    """Numbers for ids, in the order in which they are met."""
+    """Numbers for ids, in the order in which they are met: polars' categories."""
 
     def __init__(self) -> None:
-        self._number: dict[str, int] = {}
+        self._categories = pl.Categories.random()
+        # Polars forgets the ids once no column has them.
+        self._column = pl.Series([], dtype=pl.Categorical(self._categories))
 
     def codes(self, column: pl.Series) -> Codes:
         """Return the number of each cell, [n]."""
-        distinct = column.unique()
-        codes = [self._number.setdefault(text, len(self._number)) for text in distinct.to_list()]
-        numbers = pl.Series(codes, dtype=pl.UInt32)
-        return (
-            column.replace_strict(distinct, numbers, return_dtype=pl.UInt32).to_numpy() if codes else numbers.to_numpy()
-        )
+        self._column = column.cast(pl.Categorical(self._categories))
+        return self._column.to_physical().to_numpy()
 
     def renumbered(self, codes: Codes) -> tuple[Texts, Ints]:
         """Return the ids that occur, in order of first appearance, and the place of each cell among them."""
-        first = np.full(len(self._number), len(codes))
+        known = self._categories.to_series()
+        first = np.full(len(known), len(codes))
         first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of repeated places the last one written stays
         order = np.argsort(first, kind="stable")[: int((first < len(codes)).sum())]
-        place = np.empty(len(self._number), np.int64)
+        place = np.empty(len(known), np.int64)
         place[order] = np.arange(len(order))
-        ids = np.empty(len(order), object)
-        texts = list(self._number)
-        ids[:] = [texts[k] for k in order]
-        return ids, place[codes]
+        return texts(known.gather(order)), place[codes]
 
 
 @dataclass(frozen=True, slots=True)

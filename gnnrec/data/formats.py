@@ -18,7 +18,7 @@ from typing import IO, cast
 from gnnrec.errors import GnnrecError, one_line
 
 DEFAULT_MAX_BYTES = 4 << 30
-PIECE = 8 << 20
+PIECE = 4 << 20
 """Bytes of text cleaned at once; what a row costs on the way is many times its text."""
 _HEAD = 1 << 16
 _UTF16 = {b"\xff\xfe": "UTF-16 (little endian)", b"\xfe\xff": "UTF-16 (big endian)"}
