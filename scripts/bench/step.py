@@ -19,7 +19,7 @@ NAME = "step"
 def run(quick: bool) -> Iterator[Line]:
     """Yield the lines of this benchmark."""
     torch.manual_seed(0)
-    log = worlds.drawn(5_000, 8_000, 100_000, 0) if quick else worlds.gowalla()
+    log = worlds.drawn(1_000, 2_000, 20_000, 0) if quick else worlds.gowalla()
     graph = BipartiteGraph.empty().extend(log.train, log.num_users, log.num_items)
     ours, authors, pyg = (kind(graph, WIDTH, LAYERS) for kind in (peers.Ours, peers.Authors, peers.Pyg))
     yield from _same(ours, authors, log)

@@ -1,0 +1,37 @@
+"""The benchmark runs, on small sizes, and writes what it prints. What it measures is no test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark.py"
+
+
+def lines(folder: Path, *options: str) -> list[dict[str, object]]:
+    command = [sys.executable, str(SCRIPT), "--quick", "--json", str(folder / "b.json"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    written = json.loads((folder / "b.json").read_text())
+    assert written["machine"]["torch"]
+    for line in written["lines"]:
+        assert str(line["what"]) in done.stdout
+    return list(written["lines"])
+
+
+def test_a_step_is_the_authors_step(tmp_path):
+    """Equal losses and gradients are asked for whatever the sizes; times are not."""
+    found = {str(line["what"]): line for line in lines(tmp_path, "--only", "step")}
+    equal = [line for what, line in found.items() if "relative difference" in what]
+    assert len(equal) == 2
+    assert all(line["met"] for line in equal)
+
+
+@pytest.mark.slow
+def test_every_benchmark_runs(tmp_path):
+    found = {line["benchmark"] for line in lines(tmp_path)}
+    assert {"step", "ranking", "extend", "history", "reading", "start", "growth", "quality", "update"} == found
