@@ -129,18 +129,22 @@ def _reasons(frame: pl.DataFrame, rules: Rules) -> dict[str, pl.Expr]:
     found["control_characters"] = ids[0].str.contains(r"\p{Cc}") | ids[1].str.contains(r"\p{Cc}")
     found["id_too_long"] = (ids[0].str.len_chars() > MAX_ID) | (ids[1].str.len_chars() > MAX_ID)
     for rule in rules.filters:
-        drops = rule.drops()
-        found[rule.reason] = found[rule.reason] | drops if rule.reason in found else drops
+        _also(found, rule.reason, rule.drops())
     if "value" in frame.columns:
         finite = pl.col("value").is_finite().fill_null(False)
-        found["bad_rating"] = ~finite
+        _also(found, "bad_rating", ~finite)
         if rules.scale is not None:
-            found["out_of_scale"] = finite & ~pl.col("value").is_between(*rules.scale)
+            _also(found, "out_of_scale", finite & ~pl.col("value").is_between(*rules.scale))
     if "time" in frame.columns:
         low, high = rules.time_range
-        found["bad_time"] = pl.col("time").is_null()
-        found["time_out_of_range"] = (pl.col("time") < low) | (pl.col("time") >= high)
+        _also(found, "bad_time", pl.col("time").is_null())
+        _also(found, "time_out_of_range", (pl.col("time") < low) | (pl.col("time") >= high))
     return found
+
+
+def _also(found: dict[str, pl.Expr], reason: str, test: pl.Expr) -> None:
+    """Let `test` be one more way to earn a reason: a declared filter may share its name with a rule."""
+    found[reason] = found[reason] | test if reason in found else test
 
 
 def _set_aside(frame: pl.DataFrame, reasons: Sequence[str], aside: Tally, rules: Rules, file: str) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gnnrec.data.clean import Cleaned, Rules
 from gnnrec.data.dataset import Counts, Texts
 from gnnrec.data.repeats import kept_rows
-from gnnrec.data.rows import Example, Tally, raw
+from gnnrec.data.rows import SHAPELESS, Example, Tally, raw
 from gnnrec.data.types import Floats, Ints
 from gnnrec.errors import GnnrecError, one_line
 
@@ -41,13 +41,13 @@ class Ids:
 
     def __init__(self) -> None:
         self._categories = pl.Categories.random()
-        # Polars forgets the ids once no column has them.
-        self._column = pl.Series([], dtype=pl.Categorical(self._categories))
+        # Polars forgets the ids once no column that has them is alive.
+        self._alive = pl.Series([], dtype=pl.Categorical(self._categories))
 
     def codes(self, column: pl.Series) -> Codes:
         """Return the number of each cell, [n]."""
-        self._column = column.cast(pl.Categorical(self._categories))
-        return self._column.to_physical().to_numpy()
+        self._alive = column.cast(pl.Categorical(self._categories))
+        return self._alive.to_physical().to_numpy()
 
     def renumbered(self, codes: Codes) -> tuple[Texts, Ints]:
         """Return the ids that occur, in order of first appearance, and the place of each cell among them."""
@@ -127,13 +127,11 @@ class Collector:
 
     def _aside(self) -> Tally:
         """Return what was set aside: rows without a shape first, then in the order of reasons."""
-        total, by_reason = Tally(), Tally()
+        found = Tally()
         for piece in self._pieces:
-            total.merge(piece.shapeless)
-            by_reason.merge(piece.cleaned.aside)
-        for reason in self._pieces[0].cleaned.matched:
-            total.add(reason, by_reason.counts.get(reason, 0), by_reason.examples.get(reason, []))
-        return total
+            found.merge(piece.shapeless)
+            found.merge(piece.cleaned.aside)
+        return found.ordered((*SHAPELESS, *self._pieces[0].cleaned.matched))
 
     def _complain(self, aside: Tally, read: int) -> None:
         if self.rules.refuse and aside.counts:

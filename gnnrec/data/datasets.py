@@ -184,13 +184,16 @@ class _Part:
         rule = declared_rule(self.how.time_unit, self.how.time_format)
         if "time" not in self.roles or rule is not None:
             return [piece for piece, _ in self._read(collector, rule)]
-        read = list(self._read(collector, None))
-        looks = [look for _, look in read]
+        pieces, looks = [], []
+        for piece, look in self._read(collector, None):
+            pieces.append(piece)
+            looks.append(look)
         settled = decide(sum(looks, Survey()), self.how.time_unit, self.blob.path.name)
         self.notes += [settled.note] if settled.note else []
         if replace(settled, note=None) != likely(looks[0], self.how.time_unit):
-            return [piece for piece, _ in self._read(collector, settled)]
-        return [piece for piece, _ in read]
+            pieces.clear()
+            pieces += [piece for piece, _ in self._read(collector, settled)]
+        return pieces
 
     def _read(self, collector: Collector, rule: TimeRule | None) -> Iterator[tuple[Piece, Survey]]:
         """Yield each piece and, where no rule is given, what its times look like."""

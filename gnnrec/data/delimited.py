@@ -16,9 +16,11 @@ from gnnrec.data.columns import looks_like_header
 from gnnrec.data.dialect import find_delimiter, header_names, numbered_lines, split, split_all
 from gnnrec.data.formats import Blob
 from gnnrec.data.lines import check_decodes, lines
-from gnnrec.data.rows import ROW, Example, Rows, Tally
+from gnnrec.data.rows import EXAMPLES, ROW, SHAPELESS, Example, Rows, Tally
 from gnnrec.errors import GnnrecError
 
+_BAD = pl.DataFrame(schema={"row": pl.Int64, "reason": pl.String, "line": pl.String})
+"""Lines without the shape of a row."""
 _HEADERLESS = {".dat", ".rating", ".data"}
 _SAMPLE = 50
 
@@ -55,29 +57,32 @@ class Delimited:
             self._refuse_shape(found)
 
     def _rows(self, numbered: pl.DataFrame, undecodable: Sequence[tuple[int, bytes]], names: Sequence[str]) -> Rows:
-        aside = Tally()
-        file = self.blob.path.name
+        file, aside = self.blob.path.name, Tally()
         shown = (Example(file, n, b.decode("utf-8", "backslashreplace")) for n, b in undecodable)
         aside.add("invalid_utf8", len(undecodable), shown)
         read_as = {"plain": self._plain, "quoted": self._all_quoted, "mixed": self._mixed}
         parts = numbered.with_columns(self._kind().alias("kind")).partition_by("kind", as_dict=True)
-        frames = [read_as[str(kind)](part, names, aside) for (kind,), part in parts.items()]
-        frame = frames[0] if len(frames) == 1 else pl.concat(frames).sort(ROW) if frames else _empty(names)
+        read = [read_as[str(kind)](part, names) for (kind,), part in parts.items()]
+        bad = pl.concat([_BAD, *(b for _, b in read)]).sort("row")
+        for reason in bad["reason"].unique():
+            found = bad.filter(pl.col("reason") == reason)
+            rows = found.head(EXAMPLES).select("row", "line").iter_rows()
+            aside.add(reason, found.height, (Example(file, row, line) for row, line in rows))
+        frames = [frame for frame, _ in read]
+        frame = frames[0] if len(frames) == 1 else pl.concat([_empty(names), *frames]).sort(ROW)
         return Rows(frame, numbered.height + len(undecodable), aside)
 
-    def _plain(self, lines: pl.DataFrame, names: Sequence[str], aside: Tally) -> pl.DataFrame:
-        width = len(self.names)
-        fields = pl.col("line").str.count_matches(self.delimiter, literal=True) + 1
+    def _plain(self, lines: pl.DataFrame, names: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        width, fields = len(self.names), pl.col("line").str.count_matches(self.delimiter, literal=True) + 1
         lines = lines.with_columns(fields.alias("fields"))
-        wrongs = {"too_many_fields": pl.col("fields") > width, "too_few_fields": pl.col("fields") < width}
-        for reason, wrong in wrongs.items():
-            bad = lines.filter(wrong)
-            aside.add(reason, bad.height, self._shown(bad))
-        return self._cut(lines.filter(pl.col("fields") == width), pl.col("line"), self.delimiter, names)
+        many = pl.when(pl.col("fields") > width).then(pl.lit("too_many_fields")).otherwise(pl.lit("too_few_fields"))
+        bad = lines.filter(pl.col("fields") != width).select("row", many.alias("reason"), "line")
+        good = lines.filter(pl.col("fields") == width) if bad.height else lines
+        return self._cut(good, pl.col("line"), self.delimiter, names), bad
 
-    def _all_quoted(self, lines: pl.DataFrame, names: Sequence[str], aside: Tally) -> pl.DataFrame:
+    def _all_quoted(self, lines: pl.DataFrame, names: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
         inner = pl.col("line").str.slice(1).str.head(-1)
-        return self._cut(lines, inner, f'"{self.delimiter}"', names)
+        return self._cut(lines, inner, f'"{self.delimiter}"', names), _BAD
 
     def _cut(self, lines: pl.DataFrame, line: pl.Expr, mark: str, names: Sequence[str]) -> pl.DataFrame:
         cells = line.str.split_exact(mark, len(self.names) - 1).struct
@@ -95,11 +100,12 @@ class Delimited:
         sound &= line.str.starts_with('"') & line.str.ends_with('"')
         return pl.when(quotes == 0).then(pl.lit("plain")).when(sound).then(pl.lit("quoted")).otherwise(pl.lit("mixed"))
 
-    def _mixed(self, lines: pl.DataFrame, names: Sequence[str], aside: Tally) -> pl.DataFrame:
+    def _mixed(self, lines: pl.DataFrame, names: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
         width = len(self.names)
         where = [self.names.index(n) for n in names]
         cells: list[list[str]] = []
         rows: list[int] = []
+        bad: list[tuple[int, str, str]] = []
         texts: list[str] = lines["line"].to_list()
         records = split_all(texts, self.delimiter)
         for row, line, record in zip(lines["row"], texts, records, strict=True):
@@ -108,16 +114,13 @@ class Delimited:
                 rows.append(row)
                 continue
             many = record is not None and len(record) > width
-            reason = "open_quote" if record is None else "too_many_fields" if many else "too_few_fields"
-            aside.add(reason, 1, [Example(self.blob.path.name, row, line)])
+            bad.append((row, "open_quote" if record is None else "too_many_fields" if many else "too_few_fields", line))
         columns = {n: [c[k] for c in cells] for k, n in enumerate(names)}
-        return pl.DataFrame({**columns, ROW: rows}, schema=_schema(names))
-
-    def _shown(self, lines: pl.DataFrame) -> list[Example]:
-        return [Example(self.blob.path.name, r, v) for r, v in lines.head(5).select("row", "line").iter_rows()]
+        good = pl.DataFrame({**columns, ROW: rows}, schema=_schema(names))
+        return good, pl.DataFrame(bad, schema=_BAD.schema, orient="row")
 
     def _refuse_shape(self, aside: Tally) -> None:
-        reason, examples = next(iter(aside.examples.items()))
+        reason, examples = next(iter(aside.ordered(SHAPELESS).examples.items()))
         raise GnnrecError(
             f"{self.blob.path}: no row has the {len(self.names)} fields of the "
             f"{'first line' if self.headerless else 'header'} ({reason.replace('_', ' ')} in all "
@@ -147,9 +150,14 @@ def open_delimited(
     head = split(sample[0], mark) or sample[0].split(mark)
     if header is None:
         header = looks_like_header(head, known, blob.suffix in _HEADERLESS)
-    width = Counter(len(split(line, mark) or ()) for line in sample).most_common(1)[0][0]
-    names = header_names(blob, head) if header else tuple(str(i) for i in range(width))
+    names = header_names(blob, head) if header else _positions(sample, mark)
     return Delimited(blob, names, not header, mark, encoding, multiline, tuple(sample), tuple(notes))
+
+
+def _positions(sample: Sequence[str], mark: str) -> tuple[str, ...]:
+    """Return the positions of the fields that most lines have."""
+    width = Counter(len(split(line, mark) or ()) for line in sample).most_common(1)[0][0]
+    return tuple(str(i) for i in range(width))
 
 
 def _sample(blob: Blob, encoding: str, multiline: bool) -> list[str]:

@@ -1,6 +1,6 @@
 """From a path to bytes: refuses what is not a plain readable file, unpacks gzip under a cap, names the format.
 
-A file is read twice: once to check it and take its hash, once in pieces of bounded size to read its rows.
+A file is read through once to check it and take its hash, and again, in pieces of bounded size, for its rows.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from gnnrec.errors import GnnrecError, one_line
 DEFAULT_MAX_BYTES = 4 << 30
 PIECE = 4 << 20
 """Bytes of text cleaned at once; what a row costs on the way is many times its text."""
+MAX_LINE = 64 << 20
+"""Bytes of a line; a file without line ends is no log, and would have to lie in memory whole."""
 _HEAD = 1 << 16
 _UTF16 = {b"\xff\xfe": "UTF-16 (little endian)", b"\xfe\xff": "UTF-16 (big endian)"}
 _JSON = {".jsonl", ".ndjson", ".json"}
@@ -69,28 +71,47 @@ class Blob:
         Raises:
             GnnrecError: the file is no longer what was checked.
         """
-        rest, read = b"", 0
+        rest: list[bytes] = []
+        read = 0
         try:
             with _open(self.path, self.packed) as file:
                 while chunk := file.read(PIECE):
                     read += len(chunk)
                     border = chunk.rfind(self.line_end) + 1
                     if border:
-                        yield rest + chunk[:border]
-                    rest = chunk[border:] if border else rest + chunk
+                        yield b"".join([*rest, chunk[:border]])
+                        rest = []
+                    rest.append(chunk[border:])
+                    self._check_line(sum(map(len, rest)))
         except (OSError, EOFError, zlib.error) as error:  # it was sound when it was checked
             raise _changed(self.path) from error
         self.check_same(read)
-        if rest:
-            yield rest
+        if last := b"".join(rest):
+            yield last
+
+    def _check_line(self, size: int) -> None:
+        if size > MAX_LINE:
+            raise GnnrecError(
+                f"{self.path} has a line of more than {MAX_LINE:,} bytes; give a file with one event per line"
+            )
 
     def whole(self) -> bytes:
         """Return all bytes, unpacked."""
-        return b"".join(self.pieces())
+        try:
+            with _open(self.path, self.packed) as file:
+                found = file.read()
+        except (OSError, EOFError, zlib.error) as error:
+            raise _changed(self.path) from error
+        self.check_same(len(found))
+        return found
 
     def check_same(self, read: int | None = None) -> None:
         """Refuse a file that has changed since it was checked."""
-        if _stamp(self.path.stat()) != self.stamp or (read is not None and read != self.size):
+        try:
+            same = _stamp(self.path.stat()) == self.stamp and read in (None, self.size)
+        except OSError as error:
+            raise _changed(self.path) from error
+        if not same:
             raise _changed(self.path)
 
 
@@ -162,7 +183,8 @@ def _surveyed(path: Path, packed: bool, max_bytes: int) -> tuple[int, bytes, byt
                     f"{path} unpacks to more than data.max_bytes={max_bytes:,} from {path.stat().st_size:,} bytes; "
                     "raise the cap if you trust the file"
                 )
-            head = head or chunk[:_HEAD]
+            if not head.strip():  # what comes first, blank space apart, tells JSON from other text
+                head = (chunk if chunk[:1].strip() else chunk.lstrip())[:_HEAD]
             if ends != b"\n":
                 ends = b"\n" if b"\n" in chunk else b"\r" if b"\r" in chunk else ends
     return size, head, ends or b"\n"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
 
 from gnnrec.data.formats import BOM, Blob
-from gnnrec.errors import GnnrecError
+from gnnrec.errors import GnnrecError, one_line
+
+_STATELESS = ("utf-8", "utf-8-sig", "ascii", "gbk", "gb2312", "gb18030", "big5", "shift_jis", "cp932", "cp949", "cp950")
+_STATELESS_FAMILIES = ("iso8859-", "cp125", "koi8-", "euc_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +39,13 @@ def lines(blob: Blob, encoding: str = "utf-8", whole: bool = False) -> Iterator[
         whole: in one piece.
 
     Raises:
-        GnnrecError: there is no such encoding.
+        GnnrecError: there is no such encoding, or a text that must be decoded in one piece cannot be.
     """
+    if not _cut_anywhere(encoding):
+        yield _all_decoded(blob, encoding)
+        return
     number, first = 1, True
-    for piece in (blob.whole(),) if whole or not _cuts_at_bytes(encoding) else blob.pieces():
+    for piece in (blob.whole(),) if whole else blob.pieces():
         data = piece.removeprefix(BOM) if first else piece
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n") if blob.line_end == b"\n" else data.replace(b"\r", b"\n")
@@ -55,31 +62,60 @@ def check_decodes(blob: Blob, encoding: str) -> None:
     Raises:
         GnnrecError: it is not text in this encoding.
     """
+    if not _cut_anywhere(encoding) or all(_decodes(piece, encoding) for piece in blob.pieces()):
+        return
     bad, first, filled = 0, 0, 0
     for piece in lines(blob, encoding):
         bad += len(piece.undecodable)
         first = first or (piece.undecodable[0][0] if piece.undecodable else 0)
         filled += int((piece.text != "").sum())
-    if bad and (first == 1 or bad > filled // 2):
-        raise GnnrecError(
-            f"{blob.path} is not {encoding} text ({bad:,} lines do not decode, "
-            f"first line {first}); save it as UTF-8 or set data.encoding=latin-1"
-        )
+    if first == 1 or bad > filled // 2:
+        raise _refused(blob, encoding, f"{bad:,} lines do not decode, first line {first}")
 
 
-def _cuts_at_bytes(encoding: str) -> bool:
-    """Return whether a line end is one byte, so that a text can be cut before it is decoded."""
+def _refused(blob: Blob, encoding: str, why: str) -> GnnrecError:
+    return GnnrecError(f"{blob.path} is not {encoding} text ({why}); save it as UTF-8 or set data.encoding=latin-1")
+
+
+def _cut_anywhere(encoding: str) -> bool:
+    """Return whether a text can be cut at line ends before it is decoded: LF is one byte and carries no state over.
+
+    Raises:
+        GnnrecError: there is no such encoding.
+    """
     try:
-        return "\n".encode(encoding) == b"\n"
-    except LookupError:
+        b"".decode(encoding)
+        name = codecs.lookup(encoding).name
+    except (LookupError, ValueError, TypeError):
         raise GnnrecError(f"data.encoding={encoding!r} is not known; use utf-8 or latin-1") from None
+    return name in _STATELESS or name.startswith(_STATELESS_FAMILIES)
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        return bool(data.isascii() or data.decode(encoding) is not None)
+    except UnicodeError:
+        return False
+
+
+def _all_decoded(blob: Blob, encoding: str) -> Lines:
+    try:
+        text = blob.whole().decode(encoding)
+        text.encode()  # a lone surrogate is no text
+    except UnicodeError as error:
+        raise _refused(blob, encoding, one_line(str(error))[:120]) from None
+    text = text.removeprefix("\ufeff")
+    return _split(text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n"), 1)
 
 
 def _decoded(data: bytes, encoding: str, first: int) -> Lines:
     try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
+        return _split(data.decode(encoding), first)
+    except UnicodeError:
         return _decoded_each(data.split(b"\n"), encoding, first)
+
+
+def _split(text: str, first: int) -> Lines:
     return Lines(first, pl.Series("line", [text]).str.split("\n").explode(), ())
 
 
@@ -89,7 +125,7 @@ def _decoded_each(data: list[bytes], encoding: str, first: int) -> Lines:
     for number, line in enumerate(data, first):
         try:
             good.append(line.decode(encoding))
-        except UnicodeDecodeError:
+        except UnicodeError:
             good.append("")
             bad.append((number, line))
     return Lines(first, pl.Series("line", good, pl.String), tuple(bad))

@@ -14,6 +14,9 @@ from gnnrec.data.rows import ROW, Rows, Tally
 from gnnrec.errors import GnnrecError, one_line
 
 _CELL_BYTES = 8
+_YEARS = (-62_104_060_800.0, 253_339_228_799.0)
+_FAILURES = (Exception, pl.exceptions.PanicException)
+"""Polars and its decoders raise many types; a panic is no `Exception`."""
 ROWS = 1 << 18
 """Rows cleaned at once."""
 
@@ -49,15 +52,17 @@ class ParquetTable:
         for name in names:
             self._check(name)
         cells = [_as_text(name, self.schema[name]) for name in names]
+        source = _source(self.blob)
         for start in range(0, max(self.height, 1), ROWS):
-            frame = self._read(names, start).select(*cells, pl.int_range(start + 1, start + pl.len() + 1).alias(ROW))
+            frame = self._read(source, cells, start)
             yield Rows(frame, frame.height, Tally())
         self.blob.check_same()
 
-    def _read(self, names: Sequence[str], start: int) -> pl.DataFrame:
+    def _read(self, source: Path | io.BytesIO, cells: Sequence[pl.Expr], start: int) -> pl.DataFrame:
+        number = pl.int_range(start + 1, start + pl.len() + 1).alias(ROW)
         try:
-            return pl.scan_parquet(_bytes(self.blob)).select(names).slice(start, ROWS).collect()
-        except Exception as error:  # polars and its decoders raise many types, panics among them
+            return _scan(source).slice(start, ROWS).select(*cells).with_columns(number).collect()
+        except _FAILURES as error:
             raise _damaged(self.blob, error) from None
 
     def _check(self, name: str) -> None:
@@ -78,32 +83,52 @@ def open_parquet(blob: Blob, max_bytes: int) -> ParquetTable:
     if not blob.packed and _ending(blob) != b"PAR1":
         raise GnnrecError(f"{blob.path} is truncated Parquet: footer missing, {blob.size:,} bytes; fetch it again")
     try:
-        schema = pl.read_parquet_schema(_bytes(blob))
-        height = int(pl.scan_parquet(_bytes(blob)).select(pl.len()).collect().item())
-    except Exception as error:
+        scanned = _scan(_source(blob))
+        schema = scanned.collect_schema()
+        height = int(scanned.select(pl.len()).collect().item())
+    except _FAILURES as error:
         raise _damaged(blob, error) from None
     return ParquetTable(blob, dict(schema), height, max_bytes)
 
 
-def _bytes(blob: Blob) -> Path | io.BytesIO:
+def _source(blob: Blob) -> Path | io.BytesIO:
     """Return what polars reads from; packed Parquet, which is rare, in memory."""
     return io.BytesIO(blob.whole()) if blob.packed else blob.path
 
 
+def _scan(source: Path | io.BytesIO) -> pl.LazyFrame:
+    """Scan this file and no other: a name with * or [ is a name."""
+    return pl.scan_parquet(source, glob=False, hive_partitioning=False)
+
+
 def _ending(blob: Blob) -> bytes:
-    with blob.path.open("rb") as file:
-        file.seek(max(blob.size - 4, 0))
-        return file.read(4)
+    try:
+        with blob.path.open("rb") as file:
+            file.seek(max(blob.size - 4, 0))
+            return file.read(4)
+    except OSError:
+        blob.check_same()
+        raise
 
 
-def _damaged(blob: Blob, error: Exception) -> GnnrecError:
+def _damaged(blob: Blob, error: BaseException) -> GnnrecError:
+    blob.check_same()
     return GnnrecError(f"{blob.path} is damaged Parquet ({one_line(str(error))[:120]}); fetch it again")
 
 
 def _as_text(name: str, kind: pl.DataType) -> pl.Expr:
-    cell = pl.col(name)
+    cell = pl.selectors.by_name(name).as_expr()  # pl.col would take some names for patterns
+    if kind == pl.Date:
+        return _possible(cell, 1.0 / 86_400).cast(pl.String)
     if isinstance(kind, pl.Datetime):
+        cell = _possible(cell, {"ms": 1e3, "us": 1e6, "ns": 1e9}[kind.time_unit])
         if kind.time_zone is not None:
             cell = cell.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return cell.dt.strftime("%Y-%m-%d %H:%M:%S%.6f").alias(name)
     return cell.cast(pl.String)
+
+
+def _possible(cell: pl.Expr, per_second: float) -> pl.Expr:
+    """Return null where a date lies outside the years 2 to 9998, which cannot be written out in every zone."""
+    number = cell.to_physical().cast(pl.Float64)
+    return pl.when(number.is_between(_YEARS[0] * per_second, _YEARS[1] * per_second)).then(cell)

@@ -11,6 +11,11 @@ import polars as pl
 from gnnrec.errors import one_line
 
 EXAMPLES = 5
+SHAPELESS = (
+    *("invalid_utf8", "open_quote", "too_many_fields", "too_few_fields"),
+    *("bad_json", "duplicate_key", "not_an_object", "nested_value"),
+)
+"""Reasons why a line is no row, in the order in which they are told."""
 ROW = "\x00row"
 """Name of the column that holds the physical row number; no file can have a column of this name."""
 
@@ -45,12 +50,19 @@ class Tally:
         for example in found:
             if len(kept) >= EXAMPLES:
                 return
-            kept.append(Example(example.file, example.row, one_line(example.value)[:80]))
+            kept.append(Example(example.file, example.row, one_line(example.value[:400])[:80]))
 
     def merge(self, other: Tally) -> None:
         """Add everything `other` counted."""
         for reason, count in other.counts.items():
             self.add(reason, count, other.examples[reason])
+
+    def ordered(self, reasons: Iterable[str]) -> Tally:
+        """Return the same in this order of reasons, whichever was met first."""
+        found = Tally()
+        for reason in reasons:
+            found.add(reason, self.counts.get(reason, 0), self.examples.get(reason, []))
+        return found
 
     def total(self) -> int:
         """Return the number of rows set aside."""
@@ -86,12 +98,3 @@ class Table(Protocol):
 
     def batches(self, names: Sequence[str]) -> Iterator[Rows]:
         """Yield the columns `names` of all rows in order, in pieces of bounded size."""
-
-
-def whole(table: Table, names: Sequence[str]) -> Rows:
-    """Return the columns `names` of all rows in one piece."""
-    parts, aside = list(table.batches(names)), Tally()
-    for part in parts:
-        aside.merge(part.aside)
-    empty = pl.DataFrame(schema={**dict.fromkeys(names, pl.String), ROW: pl.Int64})
-    return Rows(pl.concat([empty, *(p.frame for p in parts)]), sum(p.rows_read for p in parts), aside)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gnnrec.data.read import How, open_table
-from gnnrec.data.rows import Table, whole
+from gnnrec.data.rows import Table
 from gnnrec.errors import GnnrecError, one_line
 
 _ID = ("item", "item_id", "itemid", "movieid", "movie_id", "productid", "product_id", "stockcode", "asin",
@@ -21,11 +21,11 @@ def read_titles(path: Path, how: How | None = None) -> dict[str, str]:
         )
     table, _ = open_table(path, how)
     key, title = _columns(path, table)
-    frame = whole(table, [key, title]).frame
     found: dict[str, str] = {}
-    for identifier, text in frame.select(key, title).iter_rows():
-        if identifier and text and text.strip():
-            found.setdefault(identifier, text.strip())
+    for rows in table.batches([key, title]):
+        for identifier, text in zip(rows.frame[key], rows.frame[title], strict=True):
+            if identifier and text and text.strip():
+                found.setdefault(identifier, text.strip())
     return found
 
 

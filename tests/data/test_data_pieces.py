@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from gnnrec.data import formats, parquet
 from gnnrec.data.datasets import File
+from gnnrec.data.read import open_table
 from gnnrec.data.repeats import kept_rows
+from gnnrec.errors import GnnrecError
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -44,6 +47,8 @@ def dirty(seed: int, rows: int = 400) -> str:
 
 def same(a, b) -> None:
     assert a.counts == b.counts
+    assert list(a.counts.set_aside.items()) == list(b.counts.set_aside.items())
+    assert list(a.examples) == list(b.examples)
     assert list(a.user_ids) == list(b.user_ids)
     assert list(a.item_ids) == list(b.item_ids)
     for name in ("user_code", "item_code", "value", "time"):
@@ -105,6 +110,114 @@ def test_how_times_are_written_is_decided_by_all_rows(write, monkeypatch, cells)
     monkeypatch.setattr(formats, "PIECE", 40)
     same(whole, file.load())
     assert whole.counts.kept >= 40
+
+
+def test_several_files_in_pieces(write, monkeypatch) -> None:
+    paths = [write(f"{n}.csv", dirty(n)) for n in range(3)]
+    for repeats in ("first", "last", "all"):
+        file = File(path=paths, repeats=repeats)
+        whole = file.load()
+        with monkeypatch.context() as small:
+            small.setattr(formats, "PIECE", 50)
+            same(whole, file.load())
+
+
+@pytest.mark.parametrize(
+    "text", ["user,item\nu,i\n1\n1,2,3\n", 'user,item\nu,i\n"1"\n' + "2\n" * 6, "user,item\nu,i\n1,2,3\n1\n"]
+)
+def test_reasons_and_examples_come_in_one_order(write, monkeypatch, text) -> None:
+    file = File(path=write("a.csv", text))
+    whole = file.load()
+    monkeypatch.setattr(formats, "PIECE", 4)
+    same(whole, file.load())
+    rows = [example.row for example in whole.examples["too_few_fields"]]
+    assert rows == sorted(rows)
+
+
+@pytest.mark.parametrize("form", ["jsonl.gz", "parquet.gz"])
+def test_packed_tables_in_pieces(write, monkeypatch, form) -> None:
+    frame = pl.DataFrame({"user": [f"u{n % 7}" for n in range(90)], "item": [f"i{n}" for n in range(90)]})
+    plain = write("plain", b"")
+    frame.write_parquet(plain) if form == "parquet.gz" else frame.write_ndjson(plain)
+    path = write(f"a.{form}", gzip.compress(Path(plain).read_bytes()))
+    whole = File(path=path).load()
+    monkeypatch.setattr(formats, "PIECE", 64)
+    monkeypatch.setattr(parquet, "ROWS", 20)
+    same(whole, File(path=path).load())
+    assert whole.counts.kept == 90
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "iso2022_kr", "cp037", "gb18030", "latin-1", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_encodings_whose_line_ends_are_not_to_be_cut(write, monkeypatch, encoding, end) -> None:
+    user = "\uac00" if encoding in {"iso2022_kr", "gb18030"} else "\u0a0d" if encoding == "utf-16-le" else "v"
+    lines = ["user,item", *(f"{user}{n % 3},i{n}" for n in range(20)), ""]
+    path = write("a.csv", end.join(lines).encode(encoding))
+    monkeypatch.setattr(formats, "PIECE", 30)
+    data = File(path=path, encoding=encoding).load()
+    assert set(data.user_ids) == {f"{user}{n}" for n in range(3)}
+    assert data.counts.kept == 20
+
+
+def test_a_line_longer_than_pieces_is_one_line_and_one_without_end_is_refused(write, monkeypatch) -> None:
+    path = write("a.csv", "user,item,what\nu,i," + "x" * 5000 + "\nv,j,y\n")
+    monkeypatch.setattr(formats, "PIECE", 64)
+    assert list(File(path=path).load().user) == ["u", "v"]
+    monkeypatch.setattr(formats, "MAX_LINE", 4000)
+    with pytest.raises(GnnrecError, match="has a line of more than 4,000 bytes"):
+        File(path=path).load()
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_file_that_goes_away_between_pieces(write, monkeypatch, form) -> None:
+    path = Path(write(f"a.{form}", b""))
+    frame = pl.DataFrame({"user": [f"u{n}" for n in range(90)], "item": ["i"] * 90})
+    frame.write_parquet(path) if form == "parquet" else frame.write_csv(path)
+    monkeypatch.setattr(formats, "PIECE", 64)
+    monkeypatch.setattr(parquet, "ROWS", 20)
+    batches = open_table(path)[0].batches(["user", "item"])
+    next(batches)
+    path.unlink()
+    with pytest.raises(GnnrecError, match="changed while it was read"):
+        list(batches)
+
+
+@pytest.mark.parametrize("name", ["x*.parquet", "x[1].parquet", "a=1.parquet"])
+def test_a_parquet_name_is_no_pattern(write, name) -> None:
+    for other, user in (("x1.parquet", "other"), (name, "u")):
+        pl.DataFrame({"user": [user], "item": ["i"]}).write_parquet(Path(write(other, b"")))
+    assert list(File(path=write("x1.parquet", b"")[: -len("x1.parquet")] + name).load().user) == ["u"]
+
+
+def test_columns_named_like_patterns_and_dates_out_of_range(write) -> None:
+    far = pl.Series([9 * 10**18, 1_400_000_000_000]).cast(pl.Datetime("ms"))
+    frame = pl.DataFrame({"^u.*$": ["u", "v"], "*": ["i", "j"], "u": ["no", "no"], "time": far})
+    path = write("a.parquet", b"")
+    frame.write_parquet(path)
+    data = File(path=path, columns={"user": "^u.*$", "item": "*"}).load()
+    assert list(data.user) == ["v"]
+    assert data.counts.set_aside == {"bad_time": 1}
+    days = frame.with_columns(time=pl.Series([2**31 - 1, 16_000], dtype=pl.Int32).cast(pl.Date))
+    days.write_parquet(path)
+    assert File(path=path, columns={"user": "^u.*$", "item": "*"}).load().counts.set_aside == {"bad_time": 1}
+
+
+def test_a_filter_may_share_its_name_with_a_rule(write) -> None:
+    path = write("a.csv", "user,item,rating\nu,i,4\nu,j,5\nu,k,x\n")
+    data = File(path=path, filters=[{"column": "rating", "reason": "bad_rating", "min": 5}]).load()
+    assert data.counts.set_aside == {"bad_rating": 2}
+
+
+@pytest.mark.parametrize("encoding", ["undefined", "utf-8\0", "punycode", "hex", "raw_unicode_escape"])
+def test_odd_encodings_are_refused(write, encoding) -> None:
+    path = write("a.csv", "user,item\nu,\\ud800\n\u00e9,i\n")
+    with pytest.raises(GnnrecError) as caught:
+        File(path=path, encoding=encoding).load()
+    assert str(caught.value).isprintable()
+
+
+def test_json_behind_much_blank_space(write) -> None:
+    assert File(path=write("a.txt", "\n" * 70_000 + '{"user": 1, "item": 2}\n')).load().counts.kept == 1
 
 
 def twin(rows, repeats):
