@@ -40,7 +40,7 @@ class Cost:
     Attributes:
         steps: optimiser steps.
         triplets: events seen in training, repeats counted.
-        edges: directed edges × layers × (forward + backward).
+        edges: directed edges × layers × (forward + backward); what is left out of an outermost pass is counted.
     """
 
     steps: int = 0
@@ -61,7 +61,7 @@ class Learner:
         fit: how to fit an increment.
         base_fit: how to fit the base; as an increment where None.
         view: which edges carry messages.
-        initial: rows of new nodes.
+        initial: where tables start, and rows of new nodes.
         grid: settings the blend chooses from.
         measure: how valid is scored.
         trainer: arguments of Lightning's Trainer.
@@ -166,7 +166,7 @@ class Learner:
     # Fitting ------------------------------------------------------------------------------------------------------
 
     def fit(self, events: Interactions, penalty: Penalty = no_penalty, epochs: int | None = None) -> FitLog:
-        """Fit on `events`, stopping early on the increment's valid events; no events, no change.
+        """Fit on `events`, stopping early on the increment's valid events; no events, no step.
 
         Args:
             events: what to fit on.
@@ -188,6 +188,8 @@ class Learner:
         self.moments = module.moments if settings.optimiser_state == "carry" else {}
         if touched is not None:
             touched.write_to(self.encoder.user, self.encoder.item)
+        if touched is not None:
+            self.cost.edges += 2 * self.graph.num_edges * self.encoder.layers  # the propagation it starts from
         self._count(self.log, select is not None, (touched.within if touched is not None else self.graph).num_edges)
         self._z = None
         return self.log

@@ -84,7 +84,7 @@ def _cut_anywhere(encoding: str) -> bool:
         GnnrecError: there is no such encoding.
     """
     try:
-        b"".decode(encoding)
+        "".encode(encoding)
         name = codecs.lookup(encoding).name
     except (LookupError, ValueError, TypeError):
         raise GnnrecError(f"data.encoding={encoding!r} is not known; use utf-8 or latin-1") from None

@@ -56,7 +56,7 @@ def _negative_mse(objective: Objective, valid: Interactions, seen: BipartiteGrap
     pair = torch.from_numpy(events.user), torch.from_numpy(events.item)
 
     def score(z: Embeddings) -> float:
-        expected = objective.predict(z, *pair)
+        expected = objective.predict(z, *(number.to(z.user.device) for number in pair))
         assert expected is not None, "an objective that selects by the MSE predicts values"
         predicted = expected.double().cpu().numpy()
         return -float(np.mean((predicted - events.value) ** 2))

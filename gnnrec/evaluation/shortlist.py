@@ -104,14 +104,20 @@ def shortlist(parts: Parts, seen: Pairs, order: Tensor, depth: int = DEPTH) -> E
     lists = (len(per_user) + len(parts.popularity)) * depth
     if not users or items <= 2 * lists:
         return everything
-    tops = [p.topk(depth, dim=1) for p in (*per_user, *parts.popularity.values())]
-    item = torch.cat([t.indices.expand(users, -1) for t in tops], dim=1).sort(1).values
+    chosen: list[Tensor] = []
+
+    def edge(part: Tensor) -> Tensor:
+        """List a part's best items, and return the value that no other one of its items exceeds."""
+        best = part.topk(depth, dim=1)
+        chosen.append(best.indices.expand(users, -1))
+        return best.values[:, -1:]
+
+    bound = parts.map(edge, (users, 1))
+    item = torch.cat(chosen, dim=1).sort(1).values
     masked = torch.zeros(users, items, dtype=torch.bool, device=item.device)
     masked[at] = True
     allowed = ~masked.gather(1, item)
     allowed[:, 1:] &= item[:, 1:] != item[:, :-1]
-    bounds = iter(t.values[:, -1:] for t in tops)
-    bound = parts.map(lambda _: next(bounds), (users, 1))
     listed = parts.map(lambda p: _gathered(p, item), (users, lists))
     return Shortlist(everything, item, allowed, listed, bound, places(order))
 

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from gnnrec.data.types import Interactions, Ints
 from gnnrec.errors import GnnrecError
-from gnnrec.graph.operator import Operator, RowOperator
+from gnnrec.graph.operator import Inner, Operator
 from gnnrec.graph.propagate import Propagate, PropagateRows
 from gnnrec.graph.segment import Segment, edge_key
 
 MERGE_RATIO = 4
 """A segment is merged into its predecessor when that is less than this many times larger: O(log e) remain."""
+NEGLIGIBLE = 1e-30
+"""Share of the largest weight below which a last layer is left out."""
 WORTHWHILE = 0.5
 """Only the rows asked for are computed where they have at most this share of the edges."""
 
@@ -154,7 +156,7 @@ class BipartiteGraph:
     def polynomial_rows(
         self, user: Tensor, item: Tensor, weights: Tensor, users: Tensor, items: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
-        """Return the rows `users` [b] and `items` [b'] of `polynomial`'s result and of its input, in this order.
+        """Return the rows `users` [b] and `items` [b'], each distinct, of `polynomial`'s result and of its input.
 
         The outermost pass and its gradient touch only the edges of these rows. None where that saves nothing: too many
         edges are theirs, no pass is taken, or the device would have to wait for the host.
@@ -203,7 +205,7 @@ class Subgraph:
         operator: its matrices; None: there is no edge.
     """
 
-    def __init__(self, operator: RowOperator | None) -> None:
+    def __init__(self, operator: Inner | None) -> None:
         self._operator = operator
 
     @property
@@ -216,15 +218,16 @@ class Subgraph:
         if self._operator is None:
             return float(weights[0]) * user, float(weights[0]) * item
         result: tuple[Tensor, Tensor] = Propagate.apply(  # type: ignore[no-untyped-call]
-            user, item, self._operator, _trimmed(weights)
+            _at_least_single(user), _at_least_single(item), self._operator, _trimmed(weights)
         )
         return result
 
 
 def _trimmed(weights: Tensor) -> tuple[float, ...]:
-    """Return the weights as numbers, up to the last that is not 0."""
+    """Return the weights as numbers, up to the last that counts beside the largest: others are divided by it."""
     values: list[float] = weights.tolist()
-    while len(values) > 1 and not values[-1]:
+    least = NEGLIGIBLE * max(map(abs, values))
+    while len(values) > 1 and abs(values[-1]) <= least:
         values.pop()
     return tuple(values)
 

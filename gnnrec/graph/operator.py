@@ -63,7 +63,7 @@ class Matrix:
             block.add_to(out, x, 1.0)
         return out
 
-    def take(self, adjacencies: Sequence[Adjacency], row: Ints) -> sparse.csr_matrix:
+    def select(self, adjacencies: Sequence[Adjacency], row: Ints) -> sparse.csr_matrix:
         """Return the rows `row` as one matrix [b, columns]; on the CPU."""
         total: sparse.csr_matrix | None = None
         for block, adjacency in zip(self.blocks, adjacencies, strict=True):
@@ -112,23 +112,56 @@ class Operator:
         self.to_item.add_to(into[1], user, alpha)
         return into
 
-    def take_pass(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+    def product_pass(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
         """Return (Â · item, Âᵀ · user), [u, d] and [i, d]."""
         return self.to_user.product(item), self.to_item.product(user)
 
     def rows(self, users: Ints, items: Ints) -> RowOperator:
         """Return the rows of Â of these users and of Âᵀ of these items, on the CPU."""
-        return RowOperator(self.to_user.take(self._by_user, users), self.to_item.take(self._by_item, items))
+        return RowOperator(self.to_user.select(self._by_user, users), self.to_item.select(self._by_item, items))
 
-    def within(self, users: Ints, items: Ints) -> RowOperator:
-        """Return Â between these users and items, on the CPU."""
-        inner = self.to_user.take(self._by_user, users)[:, items]
+    def within(self, users: Ints, items: Ints) -> Inner:
+        """Return Â between these users and items."""
+        inner = self.to_user.select(self._by_user, users)[:, items]
         inner.sort_indices()
-        return RowOperator(inner, inner.T.tocsr())
+        return Inner(inner)
+
+
+class Inner:
+    """Â between some users and some items, and its transpose: passes can follow each other.
+
+    Args:
+        matrix: [t, t'], on the CPU; copied to where the tables are and to their type when first asked for.
+    """
+
+    def __init__(self, matrix: sparse.csr_matrix) -> None:
+        self._matrix = matrix
+        self._made: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+
+    @property
+    def num_edges(self) -> int:
+        """Number of entries of Â that are held."""
+        return int(self._matrix.nnz)
+
+    def add_pass(
+        self, into: tuple[Tensor, Tensor], user: Tensor, item: Tensor, alpha: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """Add alpha times the products to `into`, [t, d] and [t', d], and return it."""
+        to_user, to_item = self._on(user)
+        into[0].addmm_(to_user, item, alpha=alpha)
+        into[1].addmm_(to_item, user, alpha=alpha)
+        return into
+
+    def _on(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        at = x.dtype, x.device
+        if at not in self._made:
+            both = self._matrix, self._matrix.T.tocsr()
+            self._made[at] = _torch(both[0]).to(x), _torch(both[1]).to(x)
+        return self._made[at]
 
 
 class RowOperator:
-    """Some rows of Â [b, i] and of Âᵀ [b', u], and the transposed product that their gradient needs.
+    """Some rows of Â [b, i] and of Âᵀ [b', u], and the transposed product that their gradient needs; on the CPU.
 
     Args:
         to_user, to_item: the rows.
@@ -137,17 +170,12 @@ class RowOperator:
     def __init__(self, to_user: sparse.csr_matrix, to_item: sparse.csr_matrix) -> None:
         self.to_user, self.to_item = to_user, to_item
 
-    @property
-    def num_edges(self) -> int:
-        """Number of entries of Â that are held."""
-        return int(self.to_user.nnz)
-
     def add_pass(
         self, into: tuple[Tensor, Tensor], user: Tensor, item: Tensor, alpha: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """Add alpha times the rows' products to `into`, [b, d] and [b', d], and return it."""
-        into[0].addmm_(_torch(self.to_user).to(item.device), item, alpha=alpha)
-        into[1].addmm_(_torch(self.to_item).to(user.device), user, alpha=alpha)
+        into[0].addmm_(_torch(self.to_user), item, alpha=alpha)
+        into[1].addmm_(_torch(self.to_item), user, alpha=alpha)
         return into
 
     def spread(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gnnrec.graph.operator import Operator, RowOperator
+from gnnrec.graph.operator import Inner, Operator, RowOperator
 
 Pair = tuple[Tensor, Tensor]
 Weights = tuple[float, ...]
 
 
-def polynomial(operator: Operator | RowOperator, user: Tensor, item: Tensor, weights: Weights) -> Pair:
+def polynomial(operator: Operator | Inner, user: Tensor, item: Tensor, weights: Weights) -> Pair:
     """Return Σ_l weights[l] · P^l (user, item) without recording gradients; [u, d], [i, d]."""
     last = weights[-1]
     y = _horner(operator, (user, item), (user, item), _relative(weights)[:-1])
@@ -31,7 +31,7 @@ def _relative(weights: Weights) -> Weights:
     return tuple(w / weights[-1] if weights[-1] else 0.0 for w in weights)
 
 
-def _horner(operator: Operator | RowOperator, x: Pair, y: Pair, weights: Weights) -> Pair:
+def _horner(operator: Operator | Inner, x: Pair, y: Pair, weights: Weights) -> Pair:
     """Return w_0 x + P(w_1 x + … + P(w_k x + P y)) for weights (w_0, …, w_k); y itself where there is none."""
     for weight in reversed(weights):
         y = operator.add_pass((_scaled(x[0], weight), _scaled(x[1], weight)), *y)
@@ -49,7 +49,7 @@ class Propagate(torch.autograd.Function):
     """Σ_l weights[l] · P^l over (user [u, d], item [i, d]); the last weight is not 0."""
 
     @staticmethod
-    def forward(ctx: Any, user: Tensor, item: Tensor, operator: Operator | RowOperator, weights: Weights) -> Pair:
+    def forward(ctx: Any, user: Tensor, item: Tensor, operator: Operator | Inner, weights: Weights) -> Pair:
         ctx.operator, ctx.weights = operator, weights
         return polynomial(operator, user, item, weights)
 
@@ -76,7 +76,7 @@ class PropagateRows(torch.autograd.Function):
         own = user.index_select(0, users), item.index_select(0, items)
         found, y = (weights[0] * own[0], weights[0] * own[1]), (user, item)
         for weight in weights[1:-1]:
-            y = operator.take_pass(*y)
+            y = operator.product_pass(*y)
             for part, table, at in zip(found, y, ctx.at, strict=True):
                 part.add_(table.index_select(0, at), alpha=weight)
         return *rows.add_pass(found, *y, alpha=weights[-1]), *own
@@ -86,23 +86,26 @@ class PropagateRows(torch.autograd.Function):
         weights: Weights = ctx.weights
         last = weights[-1]
         spread = ctx.rows.spread(last * grads[0], last * grads[1])
-        user, item = _polynomial_of(ctx.operator, spread, _relative(weights)[1:-1])
+        user, item = _consumed(ctx.operator, spread, _relative(weights)[1:-1])
         _add_rows(user, ctx.at[0], grads[2].add(grads[0], alpha=weights[0]))
         _add_rows(item, ctx.at[1], grads[3].add(grads[1], alpha=weights[0]))
         return user, item, None, None, None, None, None
 
 
-def _polynomial_of(operator: Operator, x: Pair, weights: Weights) -> Pair:
-    """Return w_0 x + … + w_(k-1) P^(k-1) x + P^k x for weights (w_0, …, w_(k-1)); takes the memory of `x` over."""
+def _consumed(operator: Operator, x: Pair, weights: Weights) -> Pair:
+    """Return w_0 x + … + w_(k-1) P^(k-1) x + P^k x for weights (w_0, …, w_(k-1)); the sum lies in the memory of `x`.
+
+    As `_horner`, which must leave x as it is and therefore copies it once per pass.
+    """
     if not weights:
         return x
     if len(weights) == 1:
         return operator.add_pass((_scaled(x[0], weights[0]), _scaled(x[1], weights[0])), *x)
-    y = operator.take_pass(*x)
+    y = operator.product_pass(*x)
     total = tuple(part if weights[0] == 1 else part.mul_(weights[0]) for part in x)
     for weight in weights[1:-1]:
         _add(total, y, weight)
-        y = operator.take_pass(*y)
+        y = operator.product_pass(*y)
     _add(total, y, weights[-1])
     return operator.add_pass((total[0], total[1]), *y)
 

@@ -1,4 +1,4 @@
-"""Embedding tables that grow: old rows keep their values bit for bit, new rows depend on the node alone."""
+"""Embedding tables that grow: old rows keep their values bit for bit; random rows depend on the node alone."""
 
 from __future__ import annotations
 
@@ -78,20 +78,26 @@ class SomeEmbeddings:
         return self._whole.input_item
 
     def users(self, at: Tensor) -> Tensor:
-        """Return the embeddings of the users numbered `at`, which must be among the nodes, [n, d]."""
-        return pick(self._rows.user, torch.searchsorted(self._users, at))
+        """Return the embeddings of the users numbered `at`, [n, d]; one that is not among the nodes costs the whole."""
+        return self._picked("user", self._users, at)
 
     def items(self, at: Tensor) -> Tensor:
         """Return the embeddings of the items numbered `at`, likewise."""
-        return pick(self._rows.item, torch.searchsorted(self._items, at))
+        return self._picked("item", self._items, at)
 
     def input_users(self, at: Tensor) -> Tensor:
         """Return the input rows of the users numbered `at`, likewise."""
-        return pick(self._rows.input_user, torch.searchsorted(self._users, at))
+        return self._picked("input_user", self._users, at)
 
     def input_items(self, at: Tensor) -> Tensor:
         """Return the input rows of the items numbered `at`, likewise."""
-        return pick(self._rows.input_item, torch.searchsorted(self._items, at))
+        return self._picked("input_item", self._items, at)
+
+    def _picked(self, table: str, nodes: Tensor, at: Tensor) -> Tensor:
+        row = torch.searchsorted(nodes, at).clamp(max=len(nodes) - 1)
+        if not len(at) or (len(nodes) and bool((nodes[row] == at).all())):
+            return pick(getattr(self._rows, table), row)
+        return pick(getattr(self._whole, table), at)
 
 
 Embedded = Embeddings | SomeEmbeddings

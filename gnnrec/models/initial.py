@@ -1,4 +1,4 @@
-"""Initial rows of new nodes: the orthogonal axis `init=two_hop_mean|random|zero|neighbour_mean`.
+"""Initial rows of new nodes: the orthogonal axis `init=two_hop_mean|neighbour_mean|random|zero|spectral`.
 
 A policy says where tables start, at the base and at every cold restart, and what rows the nodes get that are numbered later.
 "Old" nodes are those with a row; a new node without a usable neighbour gets its random row.
@@ -108,7 +108,7 @@ class Spectral(Initial):
 
     Â ≈ U Σ Vᵀ by randomised subspace iteration (Halko, Martinsson & Tropp, SIAM Review 2011). Low frequencies carry the
     signal (Shen et al., "How powerful is graph convolution for recommendation?", CIKM 2021), so training starts where
-    descent would arrive after many epochs. Row k is √n · scale · √σ times that of U or V, so that the tables have the
+    descent would arrive after many epochs. Column k is √n · scale · √σ times that of U or V, so that the tables have the
     spread of random ones.
 
     Args:

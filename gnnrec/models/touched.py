@@ -29,7 +29,7 @@ class Touched(nn.Module):
 
     def __init__(self, start: Embeddings, weights: Tensor, graph: BipartiteGraph, users: Tensor, items: Tensor) -> None:
         super().__init__()
-        self.layers, self.weights = len(weights) - 1, weights
+        self.weights = weights
         self.within = graph.within(users, items)
         self.user = nn.Parameter(start.input_user[users].clone())
         self.item = nn.Parameter(start.input_item[items].clone())
@@ -53,8 +53,8 @@ class Touched(nn.Module):
         """Return the embeddings of every node, those outside T as they were."""
         user, item = self._moved()
         return Embeddings(
-            self._user.index_copy(0, self._users, user),
-            self._item.index_copy(0, self._items, item),
+            self._user.to(user).index_copy(0, self._users, user),
+            self._item.to(item).index_copy(0, self._items, item),
             self._input_user.index_copy(0, self._users, self.user),
             self._input_item.index_copy(0, self._items, self.item),
         )

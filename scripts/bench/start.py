@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from bench import worlds
 from bench.timing import Line, alternate
@@ -36,21 +37,23 @@ def run(quick: bool) -> Iterator[Line]:
         times = alternate({"save": lambda: _save(Path(folder))}, rounds=5)["save"]
     total = found + float(np.median(times))
     note = f"one step on 16 events: Trainer {1e3 * found:.0f} ms, state {1e3 * float(np.median(times)):.0f} ms"
-    yield Line(NAME, "fixed overhead per increment", total, "s", target="< 0.3 s", met=total < 0.3, note=note)
+    yield Line(
+        NAME,
+        "Trainer and state of an increment that teaches nothing",
+        total,
+        "s",
+        target="< 0.3 s",
+        met=total < 0.3,
+        note=note,
+    )
 
 
 def _small() -> tuple[Interactions, BipartiteGraph, LightGCN]:
     log = worlds.drawn(20, 30, 16, 0)
     graph = BipartiteGraph.empty().extend(log.train, 20, 30)
     encoder = LightGCN(8, 2)
-    encoder.grow(*(0.1 * np_rows for np_rows in _rows()))
+    encoder.grow(torch.randn(20, 8), torch.randn(30, 8))
     return log.train, graph, encoder
-
-
-def _rows() -> list[object]:
-    import torch
-
-    return [torch.randn(20, 8), torch.randn(30, 8)]
 
 
 def _tiny_fit() -> None:

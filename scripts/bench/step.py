@@ -32,8 +32,8 @@ def run(quick: bool) -> Iterator[Line]:
     times = alternate(steps, rounds=3 if quick else 9, repeat={"gnnrec": 4, "authors": 2})
     where = f"{log.name}, d={WIDTH}, {LAYERS} layers, batch {BATCH}, {torch.get_num_threads()} threads"
     yield absolute(NAME, "step, gnnrec", times["gnnrec"], where)
-    yield absolute(NAME, "step, authors' way (COO, autograd, dense Adam)", times["authors"])
-    yield absolute(NAME, "step, PyG LightGCN", times["pyg"])
+    yield absolute(NAME, "step, authors' way (COO, autograd, Adam as it comes)", times["authors"])
+    yield absolute(NAME, "step, PyG LightGCN on its edge_index", times["pyg"])
     yield at_least(NAME, "authors' step / gnnrec's", times["authors"], times["gnnrec"], 7)
     yield at_least(NAME, "PyG's step / gnnrec's", times["pyg"], times["gnnrec"], 25)
     yield _sampling(log, graph, float(np.median(times["gnnrec"])))
@@ -89,7 +89,7 @@ def _sampling(log: worlds.Log, graph: BipartiteGraph, step: float) -> Line:
 
 
 def _floor(graph: BipartiteGraph, step: float) -> Line:
-    """Bytes that must move at least once per step: both directions of each pass, the tables they read and write, Adam."""
+    """Bytes that must move at least once per step: the passes over the whole graph, the tables they read and write, Adam."""
     table = 4 * WIDTH * (graph.num_users + graph.num_items)
     one_pass = 2 * graph.num_edges * 8 + 3 * table
     adam = 7 * table

@@ -85,6 +85,11 @@ def at_most(benchmark: str, what: str, slow: list[float], fast: list[float], tar
     return Line(benchmark, what, middle, "×", low, high, f"≤ {target:g}×", middle <= target, note)
 
 
+def single(benchmark: str, what: str, value: float, target: float, note: str = "") -> Line:
+    """Return the line of one ratio that should be `target` or less."""
+    return Line(benchmark, what, float(value), "×", target=f"≤ {target:g}×", met=bool(value <= target), note=note)
+
+
 def absolute(benchmark: str, what: str, times: list[float], note: str = "") -> Line:
     """Return the line of a time in milliseconds."""
     ms = 1e3 * np.array(times)
@@ -93,9 +98,9 @@ def absolute(benchmark: str, what: str, times: list[float], note: str = "") -> L
     )
 
 
-def copy_bandwidth(device: str = "cpu") -> float:
+def copy_bandwidth() -> float:
     """Return bytes per second that a copy of 256 MB reads and writes together."""
-    source = torch.ones(64 << 20, device=device)
+    source = torch.ones(64 << 20)
     target = torch.empty_like(source)
     times = alternate({"copy": lambda: target.copy_(source)}, rounds=7)["copy"]
     return 2 * source.nbytes / float(np.median(times))

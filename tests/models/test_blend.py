@@ -118,5 +118,7 @@ def test_without_a_relevant_valid_event_nothing_is_chosen(absorbed):
     seen, statistics = absorbed
     world = world_of(seen, USERS, ITEMS)
     assert choose_weights(Fixed(), statistics, interactions([]), world, Settings(), GRID) is None
+    nothing_else = Grid((1.0,), (0.0,), (0.0,)).without_model()
+    assert choose_weights(Fixed(), statistics, valid_events(seen), world, Settings(), nothing_else) is None
     low, strict = interactions([(0, 1)], [2.0]), Settings(positive_from=4.0)
     assert choose_weights(Fixed(), statistics, low, world, strict, GRID) is None

@@ -11,7 +11,9 @@ from contracts.encoders import ITEMS, USERS, graph, grown
 from contracts.small import FIT, MEASURE, Game, random_events, simulated
 
 from gnnrec.errors import GnnrecError
+from gnnrec.graph import bipartite
 from gnnrec.learner import Learner
+from gnnrec.models.embeddings import SomeEmbeddings
 from gnnrec.models.lightgcn import LightGCN
 from gnnrec.models.mf import MF
 from gnnrec.models.objectives import BPR, Batch
@@ -110,6 +112,26 @@ def test_warm_retraining_of_touched_rows_is_warm_retraining():
         rows[settings.rows] = played.learner.encoder.user.weight.detach()
     trained = np.unique(np.concatenate([i.observed.train.user for i in simulated().increments[:2]]))
     assert torch.allclose(rows["all"][trained], rows["touched"][trained], atol=2e-2)
+
+
+def test_rows_that_were_not_asked_for_are_right_all_the_same(monkeypatch):
+    monkeypatch.setattr(bipartite, "WORTHWHILE", 1.0)
+    g, encoder = graph(), grown(ENCODERS["lightgcn"])
+    z, whole = encoder.rows(g, torch.tensor([0, 5]), torch.tensor([2])), encoder(g)
+    assert isinstance(z, SomeEmbeddings)
+    for at in ([5, 0, 5], [3], [0, 19], []):
+        at = torch.tensor(at, dtype=torch.int64)
+        assert torch.allclose(z.users(at), whole.users(at), atol=1e-6)
+        assert torch.allclose(z.input_users(at), whole.input_users(at))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_precisions_train(dtype):
+    g, encoder = graph(), grown(ENCODERS["lightgcn"])
+    touched = encoder.touched(g, torch.arange(4), torch.arange(3)).to(dtype)
+    touched(g).user.square().sum().backward()
+    assert touched.user.grad.dtype == dtype
+    assert torch.isfinite(touched.user.grad).all()
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -14,7 +14,8 @@ from gnnrec.errors import GnnrecError
 from gnnrec.evaluation.select import selector
 from gnnrec.learner import Learner, no_penalty
 from gnnrec.models.lightgcn import LightGCN
-from gnnrec.models.objectives import Joint
+from gnnrec.models.objectives import BPR, Joint
+from gnnrec.models.pyg import PyG
 from gnnrec.training.fit import run_fit
 from gnnrec.training.module import RecommendationModule
 from gnnrec.training.sampling import EpochBatches
@@ -124,6 +125,17 @@ def test_without_valid_events_the_fixed_number_of_epochs_is_trained():
     assert len(log.epochs) == 4
     assert log.best is None
     assert {v for _, v in log.epochs} == {None}
+
+
+def test_valid_is_scored_without_dropout():
+    learner = Learner(PyG("GATConv", 8, options={"dropout": 0.5}), BPR(), FIT, measure=MEASURE)
+    learner.extend(BASE)
+    module = RecommendationModule(
+        learner.encoder, learner.objective, learner.graph, 0.01, no_penalty, lambda z: float(z.user.sum())
+    )
+    module.train()
+    assert module.score() == module.score()
+    assert module.encoder.training
 
 
 def test_without_events_nothing_is_done():
