@@ -174,7 +174,9 @@ class Learner:
             epochs: most passes; as set in the fit settings where None.
         """
         settings = self.base_fit if self.index == 0 else self.fit_settings
-        settings = settings if epochs is None else replace(settings, max_epochs=epochs)
+        if epochs is not None:
+            blind = min(epochs, settings.epochs_without_valid)
+            settings = replace(settings, max_epochs=epochs, epochs_without_valid=blind)
         self.objective.refit(self._unsolved)
         self._unsolved, self._fitted = Interactions.empty(), True
         select = selector(self.objective, self._valid, self.seen, self.measure)

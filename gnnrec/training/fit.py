@@ -132,7 +132,7 @@ def _trainer(
         callbacks.append(
             EarlyStopping("valid/score", mode="max", patience=settings.patience, check_on_train_epoch_end=True)
         )
-    epochs = settings.max_epochs if selects else min(settings.epochs_without_valid, settings.max_epochs)
+    epochs = settings.max_epochs if selects else settings.epochs_without_valid
     limit = {"max_epochs": -1, "max_steps": settings.steps} if equal else {"max_epochs": epochs}
     return pl.Trainer(**{**_BARE, **options, **limit}, callbacks=callbacks)
 

@@ -155,6 +155,8 @@ def test_base_settings_are_for_the_base_alone():
 
 def test_epochs_of_one_fit_can_be_fewer():
     assert len(extended(max_epochs=3).fit(BASE.train, epochs=1).epochs) == 1
+    blind = extended(without_valid(BASE), epochs_without_valid=4)
+    assert len(blind.fit(BASE.train, epochs=2).epochs) == 2
 
 
 @pytest.mark.usefixtures("one_thread")
