@@ -70,7 +70,7 @@ def _same(ours: peers.Ours, authors: peers.Authors, log: worlds.Log) -> Iterator
         (authors.loss, (authors.user, authors.item)),
     ):
         value = loss(batch)
-        losses.append(float(value))
+        losses.append(float(value.detach()))
         grads.append(torch.cat(torch.autograd.grad(value, tables)))
     yield _difference("loss", abs(losses[0] - losses[1]) / abs(losses[1]))
     yield _difference("gradients", float((grads[0] - grads[1]).norm() / grads[1].norm()))
