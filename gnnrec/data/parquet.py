@@ -17,7 +17,7 @@ _CELL_BYTES = 8
 _YEARS = (-62_104_060_800.0, 253_339_228_799.0)
 _FAILURES = (Exception, pl.exceptions.PanicException)
 """Polars and its decoders raise many types; a panic is no `Exception`."""
-ROWS = 1 << 18
+ROWS = 1 << 17
 """Rows cleaned at once."""
 
 
