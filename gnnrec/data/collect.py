@@ -11,29 +11,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gnnrec.data.clean import Cleaned, Rules
-from gnnrec.data.dataset import Counts, Texts
+from gnnrec.data.dataset import Counts, Dataset, Texts
 from gnnrec.data.repeats import kept_rows
-from gnnrec.data.rows import SHAPELESS, Example, Tally, raw
-from gnnrec.data.types import Floats, Ints
+from gnnrec.data.rows import SHAPELESS, Tally, raw
+from gnnrec.data.types import Ints
 from gnnrec.errors import GnnrecError, one_line
 
 Codes = NDArray[np.uint32]
 Column = NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """Clean columns and their account."""
-
-    user_code: Ints
-    item_code: Ints
-    user_ids: Texts
-    item_ids: Texts
-    value: Floats
-    time: Floats | None
-    extra: Mapping[str, Texts]
-    counts: Counts
-    examples: Mapping[str, list[Example]]
 
 
 class Ids:
@@ -96,8 +81,8 @@ class Collector:
         """Take the pieces of a file."""
         self._pieces += pieces
 
-    def finish(self) -> Log:
-        """Return the log.
+    def finish(self, name: str) -> Dataset:
+        """Return the log as a data set of this name; implicit where there are no ratings or constant ones.
 
         Raises:
             GnnrecError: rows are refused, the scale is wrong, or no row is left.
@@ -116,8 +101,10 @@ class Collector:
         user_ids, user_code = self.users.renumbered(columns.pop("user"))
         item_ids, item_code = self.items.renumbered(columns.pop("item"))
         value, time = columns.get("value", np.ones(kept)), columns.get("time")
-        texts_of = {name: texts(column) for name, column in extra.items()}
-        return Log(user_code, item_code, user_ids, item_ids, value, time, texts_of, counts, dict(aside.examples))
+        feedback = "implicit" if not kept or bool(np.all(value == value[0])) else "explicit"
+        events = user_code, item_code, user_ids, item_ids, value, time
+        texts_of = {key: texts(column) for key, column in extra.items()}
+        return Dataset(name, *events, counts, feedback, extra=texts_of, examples=dict(aside.examples))
 
     def _stacked(self) -> tuple[dict[str, Column], dict[str, pl.Series]]:
         """Return the columns of all pieces; the pieces are let go, so that no column lies in memory twice for long."""

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from gnnrec.data import columns as column_names
 from gnnrec.data.clean import TIME_TEXT, Cleaned, Rules, clean, make_rules
-from gnnrec.data.collect import Collector, Log, Piece
+from gnnrec.data.collect import Collector, Piece
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.filters import make_filters
-from gnnrec.data.formats import DEFAULT_MAX_BYTES, Blob, Source, load
+from gnnrec.data.formats import DEFAULT_MAX_BYTES, Blob, load
 from gnnrec.data.locate import Places, data_root, find_files
 from gnnrec.data.read import How, table_of
 from gnnrec.data.rows import ROW, Rows, Table, raw
@@ -111,38 +110,24 @@ class File:
         collector = Collector(self.rules, keep)
         for file in files:
             collector.add(file.pieces(collector))
-        log = collector.finish()
-        notes += [note for file in files for note in file.notes]
-        if "open_quote" in log.counts.set_aside and not self.how.multiline:
-            notes.append("some rows have an open quote; if fields hold line ends, set data.multiline=true")
-        titles = {i: t for file in reversed(files) for i, t in file.titles.items()}
-        return self._dataset(log, titles, tuple(blob.source for blob in blobs), notes)
+        log = collector.finish(self.name)
+        log = replace(
+            log, feedback=self.feedback or log.feedback, positive_from=self.positive_from, scale=self.rules.scale
+        )
+        notes += [note for file in files for note in file.notes] + self._remarks(log)
+        titles = self._titles({i: t for file in reversed(files) for i, t in file.titles.items()}, notes)
+        sources = tuple(blob.source for blob in blobs)
+        return replace(log, titles=titles, sources=sources, notes=tuple(dict.fromkeys(map(one_line, notes))))
 
-    def _dataset(self, log: Log, titles: dict[str, str], sources: tuple[Source, ...], notes: list[str]) -> Dataset:
-        constant = not len(log.value) or bool(np.all(log.value == log.value[0]))
-        feedback = self.feedback or ("implicit" if constant else "explicit")
-        notes += [_UNTIMED] if log.time is None else []
-        if feedback == "explicit" and self.rules.scale is None and len(log.value):
+    def _remarks(self, log: Dataset) -> list[str]:
+        """Return what is unusual about the log."""
+        notes = [_UNTIMED] if log.time is None else []
+        if "open_quote" in log.counts.set_aside and not self.how.multiline:
+            notes.insert(0, "some rows have an open quote; if fields hold line ends, set data.multiline=true")
+        if log.feedback == "explicit" and log.scale is None and len(log):
             low, high = log.value.min(), log.value.max()
             notes.append(f"data.scale is not declared; ratings lie between {low:g} and {high:g}")
-        return Dataset(
-            self.name,
-            log.user_code,
-            log.item_code,
-            log.user_ids,
-            log.item_ids,
-            log.value,
-            log.time,
-            log.counts,
-            feedback,
-            self.positive_from,
-            self.rules.scale,
-            log.extra,
-            log.examples,
-            self._titles(titles, notes),
-            sources,
-            tuple(dict.fromkeys(map(one_line, notes))),
-        )
+        return notes
 
     def _titles(self, own: dict[str, str], notes: list[str]) -> dict[str, str]:
         if self.items is not None:
