@@ -1,4 +1,4 @@
-"""Objectives turn embeddings into a loss, ranking scores and expected values: `bpr`, `rating`, `joint`.
+"""Objectives turn embeddings into a loss, ranking scores and expected values: `bpr`, `softmax`, `rating`, `joint`.
 
 Letters: n events of a batch, u users, i items, d width.
 """
@@ -97,7 +97,7 @@ class Softmax(Objective):
         samples: M, at most one per event of the batch.
     """
 
-    def __init__(self, l2: float = 1e-4, temperature: float = 0.15, samples: int = 1024) -> None:
+    def __init__(self, l2: float = 1e-4, temperature: float = 0.1, samples: int = 1024) -> None:
         super().__init__(l2)
         self.temperature, self.samples = temperature, samples
 
@@ -226,8 +226,8 @@ class Joint(_ValueHead):
 
 
 def for_feedback(feedback: str, width: int = 64) -> Objective:
-    """Return the default objective: `joint` for explicit feedback, `bpr` for implicit."""
-    return Joint(width=width) if feedback == "explicit" else BPR()
+    """Return the default objective: `joint` for explicit feedback, `softmax` for implicit."""
+    return Joint(width=width) if feedback == "explicit" else Softmax()
 
 
 def pairwise_loss(z: Embedded, batch: Batch) -> Tensor:

@@ -137,7 +137,7 @@ def test_bpr_has_no_squared_error_and_joint_has_one(z):
 
 def test_default_objective_follows_the_feedback():
     assert isinstance(for_feedback("explicit", 16), Joint)
-    assert isinstance(for_feedback("implicit"), BPR)
+    assert isinstance(for_feedback("implicit"), Softmax)
 
 
 def test_softmax_is_minus_the_mean_log_share_over_shared_samples(z, batch):
