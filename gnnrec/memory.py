@@ -27,6 +27,18 @@ def peak() -> float | None:
     return float(found.group(1)) * 1024 if found else None
 
 
+def give_back() -> bool:
+    """Return freed blocks to the system; False where the allocator cannot.
+
+    Glibc keeps what lies between blocks in use, so that columns gathered from thousands of pieces would be held twice.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return False
+    return bool(trim(0) == 1)
+
+
 def retain_large_blocks(limit: int = 64 << 20) -> bool:
     """Let glibc serve blocks up to `limit` bytes from its heap and keep them when freed; False on other systems.
 

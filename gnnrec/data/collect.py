@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from gnnrec import memory
 from gnnrec.data.clean import Cleaned, Rules
 from gnnrec.data.dataset import Counts, Dataset, Texts
 from gnnrec.data.repeats import kept_rows
@@ -72,8 +73,9 @@ class Collector:
     def piece(self, cleaned: Cleaned, rows_read: int, shapeless: Tally) -> Piece:
         """Return good rows as numbers; their texts are let go."""
         good = cleaned.good
-        columns: dict[str, Column] = {"user": self.users.codes(good["user"]), "item": self.items.codes(good["item"])}
-        columns |= {c: good[c].to_numpy() for c in ("value", "time") if c in good.columns}
+        found: dict[str, Column] = {"user": self.users.codes(good["user"]), "item": self.items.codes(good["item"])}
+        found |= {c: good[c].to_numpy() for c in ("value", "time") if c in good.columns}
+        columns = {c: np.array(column) for c, column in found.items()}  # copies: polars' memory is free for the next piece
         extra = {name: good[raw(name)].fill_null("") for name in self.keep}
         return Piece(columns, extra, rows_read, shapeless, replace(cleaned, good=good.clear()))
 
@@ -110,7 +112,9 @@ class Collector:
         """Return the columns of all pieces; the pieces are let go, so that no column lies in memory twice for long."""
         pieces, self._pieces = [(p.columns, p.extra) for p in self._pieces], []
         columns = {c: np.concatenate([own.pop(c) for own, _ in pieces]) for c in list(pieces[0][0])}
-        return columns, {name: pl.concat([extra.pop(name) for _, extra in pieces]) for name in self.keep}
+        joined = {name: pl.concat([extra.pop(name) for _, extra in pieces]) for name in self.keep}
+        memory.give_back()
+        return columns, joined
 
     def _aside(self) -> Tally:
         """Return what was set aside: rows without a shape first, then in the order of reasons."""

@@ -41,11 +41,14 @@ def kept_rows(columns: Mapping[str, NDArray[Any]], repeats: str) -> tuple[Ints |
 
 
 def _several(pair: Ints) -> Ints:
-    """Return the rows whose pair occurs more than once."""
-    order = np.argsort(pair, kind="stable")
-    ranked = pair[order]
-    same = ranked[1:] == ranked[:-1]
-    return np.union1d(order[1:][same], order[:-1][same])
+    """Return the rows whose pair occurs more than once, ascending."""
+    ranked = np.sort(pair)  # sorting values takes a fraction of the time and memory of ranking rows
+    twice = np.unique(ranked[1:][ranked[1:] == ranked[:-1]])
+    del ranked
+    if not len(twice):
+        return twice
+    at = np.searchsorted(twice, pair)
+    return np.flatnonzero(twice[np.minimum(at, len(twice) - 1, out=at)] == pair)
 
 
 def _one_each(row: Ints, pair: Ints, last: bool) -> Ints:
