@@ -54,12 +54,13 @@ class Segment:
 
     def has(self, keys: Keys) -> NDArray[np.bool_]:
         """Return which of `keys` are edges here, [n]."""
-        window = np.searchsorted(self._first, keys, side="right") - 1
-        at, step = np.maximum(window, 0) * WINDOW, WINDOW // 2
-        while step:  # within the window: the last key that is not above
-            probe = np.minimum(at + step, len(self.keys) - 1)
-            at, step = np.where(self.keys[probe] <= keys, probe, at), step // 2
-        found: NDArray[np.bool_] = self.keys[at] == keys
+        at = np.maximum(np.searchsorted(self._first, keys, side="right") - 1, 0) * WINDOW
+        step, probe = WINDOW // 2, np.empty_like(at)
+        while step:  # within the window: the last key that is not above; "clip" reads past the end as the last key
+            np.add(at, step, out=probe)
+            at += step * (self.keys.take(probe, mode="clip") <= keys)
+            step //= 2
+        found: NDArray[np.bool_] = self.keys.take(at, mode="clip") == keys
         return found
 
     def union(self, other: Segment) -> Segment:

@@ -26,9 +26,9 @@ class Batch(NamedTuple):
     positive: Tensor
     negative: Tensor
 
-    def nodes(self) -> tuple[Tensor, Tensor]:
-        """Return the distinct users and items of the batch, ascending."""
-        return torch.unique(self.user), torch.unique(torch.cat([self.item, self.negative]))
+    def nodes(self, negatives: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return the distinct users and items of the batch, ascending, counting its first `negatives` (None: all)."""
+        return torch.unique(self.user), torch.unique(torch.cat([self.item, self.negative[:negatives]]))
 
 
 class Objective(nn.Module, ABC):
@@ -38,10 +38,12 @@ class Objective(nn.Module, ABC):
         predicts_values: False: MSE is n/a, never a wrong number.
         selects_by: the valid metric that decides early stopping, "ndcg" or "mse".
         l2: weight of the squared norm of the batch's input rows (layer 0), summed over rows, halved, divided by n.
+        negatives: how many of a batch's negatives the loss reads, the first ones; None: all.
     """
 
     predicts_values = False
     selects_by = "ndcg"
+    negatives: int | None = None
 
     def __init__(self, l2: float = 1e-2) -> None:
         super().__init__()
@@ -99,13 +101,13 @@ class Softmax(Objective):
 
     def __init__(self, l2: float = 1e-4, temperature: float = 0.1, samples: int = 1024) -> None:
         super().__init__(l2)
-        self.temperature, self.samples = temperature, samples
+        self.temperature, self.negatives = temperature, samples
 
     def forward(self, z: Embedded, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
         user = F.normalize(z.users(batch.user), dim=1) / self.temperature
         good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1, keepdim=True)
-        others = user @ F.normalize(z.items(batch.negative[: self.samples]), dim=1).T
+        others = user @ F.normalize(z.items(batch.negative[: self.negatives]), dim=1).T
         share = torch.cat([good, others], dim=1).log_softmax(1)[:, 0]
         weight = batch.positive.to(share.dtype)
         return -(share * weight).sum() / weight.sum().clamp(min=1) + self.l2 * input_norm(z, batch, negatives=False)
@@ -178,6 +180,7 @@ class Rating(_ValueHead):
     """
 
     selects_by = "mse"
+    negatives = 0
 
     def __init__(self, l2: float = 1e-2, shrinkage: float = 3.0) -> None:
         super().__init__(l2, shrinkage)

@@ -33,7 +33,11 @@ class Touched(nn.Module):
         self.within = graph.within(users, items)
         self.user = nn.Parameter(start.input_user[users].clone())
         self.item = nn.Parameter(start.input_item[items].clone())
-        for name, table in (("users", users), ("items", items), *start._asdict().items()):
+        # What the trained rows read out and put in at the start is kept beside the tables, where no step has to look for it.
+        own = {"own_user": start.user[users], "own_item": start.item[items]}
+        begun = {"begun_user": start.input_user[users], "begun_item": start.input_item[items]}
+        tables = start._asdict() | own | begun | {"users": users, "items": items}
+        for name, table in tables.items():
             self.register_buffer(f"_{name}", table.detach(), persistent=False)
 
     _users: Tensor
@@ -42,12 +46,15 @@ class Touched(nn.Module):
     _item: Tensor
     _input_user: Tensor
     _input_item: Tensor
+    _own_user: Tensor
+    _own_item: Tensor
+    _begun_user: Tensor
+    _begun_item: Tensor
 
     def _moved(self) -> tuple[Tensor, Tensor]:
         """Return the read-out of the trained rows, [t, d] and [t', d]."""
-        change = self.user - self._input_user[self._users], self.item - self._input_item[self._items]
-        user, item = self.within.polynomial(*change, self.weights)
-        return user + self._user[self._users], item + self._item[self._items]
+        user, item = self.within.polynomial(self.user - self._begun_user, self.item - self._begun_item, self.weights)
+        return user + self._own_user, item + self._own_item
 
     def forward(self, graph: BipartiteGraph) -> Embeddings:
         """Return the embeddings of every node, those outside T as they were."""

@@ -137,7 +137,7 @@ class Exam:
         def epoch() -> None:
             for batch in batches:
                 optimiser.zero_grad()
-                schedule.objective(encoder.rows(self.graph, *batch.nodes()), batch).backward()
+                schedule.objective(encoder.rows(self.graph, *batch.nodes(schedule.objective.negatives)), batch).backward()
                 optimiser.step()
 
         for n in range(schedule.epochs + 1):

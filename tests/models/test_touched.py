@@ -42,7 +42,7 @@ def test_with_every_node_it_is_training_as_usual(make):
             table.add_(torch.randn(table.shape, generator=torch.Generator().manual_seed(3)))
             other.replace(table)
     batch = some_batch()
-    losses = [objective(x.rows(g, *batch.nodes()), batch) for x in (touched, encoder)]
+    losses = [objective(x.rows(g, *batch.nodes(objective.negatives)), batch) for x in (touched, encoder)]
     assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
     one = torch.autograd.grad(losses[0], (touched.user, touched.item))
     other = torch.autograd.grad(losses[1], (encoder.user.weight, encoder.item.weight))
