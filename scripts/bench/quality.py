@@ -30,6 +30,8 @@ NAME, WIDTH, LAYERS, K = "quality", 64, 3, 20
 SCHEDULE = 1000
 """Epochs that the authors train for."""
 SHARE = 0.95
+SLOPE = 4
+"""Epochs over which the slope of an unfinished curve is taken."""
 CALM = 5
 """Epochs without a better recall that end a curve: what it has reached is its converged recall."""
 
@@ -79,12 +81,13 @@ def run(quick: bool) -> Iterator[Line]:
     measured = len(theirs.recall) - 1
     note = f"{steps} steps an epoch; recall after {measured} measured epochs: {theirs.recall[-1]:.4f}"
     yield Line(NAME, "authors: seconds per epoch", epoch, "s", note=note)
-    reached = theirs.reaches(mark)
-    least = (measured if reached is None else reached) * epoch / ours.seconds[at]
-    more = "more than" if reached is None else "measured"
-    note = "no extrapolation: the peer is still below it" if reached is None else f"the peer's epoch {reached}"
-    what = f"authors' seconds to the same recall / gnnrec's, {more}"
-    yield Line(NAME, what, least, "×", target="≥ 50×", met=None if quick else least >= 50, note=note)
+    least, how = _epochs(theirs, mark)
+    what = "authors' seconds to the same recall / gnnrec's, at least"
+    if least is None:
+        yield Line(NAME, what, None, "×", target="≥ 50×", note=how)
+    else:
+        times = least * epoch / ours.seconds[at]
+        yield Line(NAME, what, times, "×", target="≥ 50×", met=None if quick else times >= 50, note=how)
     whole = SCHEDULE * epoch / ours.seconds[at]
     yield Line(
         NAME,
@@ -92,6 +95,26 @@ def run(quick: bool) -> Iterator[Line]:
         whole,
         "×",
         note=f"extrapolated: {SCHEDULE} epochs at the measured seconds",
+    )
+
+
+def _epochs(curve: Curve, mark: float) -> tuple[float | None, str]:
+    """Return how many epochs a curve takes to a recall at least, and how that is known.
+
+    Beyond what was measured it goes on straight at the slope of the last `SLOPE` epochs; a curve that flattens takes longer.
+    """
+    reached, last = curve.reaches(mark), len(curve.recall) - 1
+    if reached is not None:
+        return float(reached), f"measured: epoch {reached}"
+    if last < SLOPE:
+        return None, f"{last} epochs were measured, too few to extrapolate"
+    slope = (curve.recall[-1] - curve.recall[-1 - SLOPE]) / SLOPE
+    if slope <= 0:
+        return None, f"recall no longer rises after {last} epochs"
+    epochs = last + (mark - curve.recall[-1]) / slope
+    return (
+        epochs,
+        f"extrapolated to {epochs:.0f} epochs: straight on at {slope:.5f} an epoch from epoch {last}, which flatters it",
     )
 
 
@@ -137,7 +160,9 @@ class Exam:
         def epoch() -> None:
             for batch in batches:
                 optimiser.zero_grad()
-                schedule.objective(encoder.rows(self.graph, *batch.nodes(schedule.objective.negatives)), batch).backward()
+                schedule.objective(
+                    encoder.rows(self.graph, *batch.nodes(schedule.objective.negatives)), batch
+                ).backward()
                 optimiser.step()
 
         for n in range(schedule.epochs + 1):
