@@ -114,7 +114,7 @@ def _epochs(curve: Curve, mark: float) -> tuple[float | None, str]:
     epochs = last + (mark - curve.recall[-1]) / slope
     return (
         epochs,
-        f"extrapolated to {epochs:.0f} epochs: straight on at {slope:.5f} an epoch from epoch {last}, which flatters it",
+        f"extrapolated to {epochs:.0f} epochs: straight on at {slope:.5f} an epoch, which flatters it",
     )
 
 
