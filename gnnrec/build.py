@@ -18,6 +18,7 @@ from gnnrec.evaluation.world import worlds
 from gnnrec.experiment import Setting
 from gnnrec.instantiate import TARGET, instantiate
 from gnnrec.learner import Learner
+from gnnrec.models.blend import Grid
 from gnnrec.strategies.base import Strategy
 from gnnrec.training.fit import check_trainer
 from gnnrec.training.settings import FitSettings
@@ -97,11 +98,17 @@ def learner(config: Config, setting: Setting) -> Learner:
         base_fit=base,
         view=instantiate(config["graph"], allow, at="graph"),
         initial=instantiate(config["init"], allow, at="init"),
-        grid=instantiate(config["scorer"]["grid"], allow, at="scorer.grid"),
+        grid=_grid(config, setting, allow),
         measure=setting.measure,
         trainer=dict(config["trainer"]),
         seed=int(config["seed"]),
     )
+
+
+def _grid(config: Config, setting: Setting, allow: list[str]) -> Grid:
+    """Return what the blend chooses from; where no row is served by it, nothing is chosen and the update pays for nothing."""
+    grid: Grid = instantiate(config["scorer"]["grid"], allow, at="scorer.grid")
+    return grid if "blend" in setting.scorers else grid.model_alone()
 
 
 def fits(config: Config) -> tuple[FitSettings, FitSettings]:

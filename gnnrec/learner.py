@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,11 +42,13 @@ class Cost:
         steps: optimiser steps.
         triplets: events seen in training, repeats counted.
         edges: directed edges × layers × (forward + backward); what is left out of an outermost pass is counted.
+        reporting: seconds spent on valid metrics that no choice rests on; no update needs them.
     """
 
     steps: int = 0
     triplets: int = 0
     edges: int = 0
+    reporting: float = 0.0
 
 
 def no_penalty(z: Embedded, batch: Batch) -> float:
@@ -214,8 +217,11 @@ class Learner:
 
     def _score_valid(self, valid: Interactions) -> None:
         """Keep the selected model's metrics on valid; tuning compares settings by them."""
+        begin = time.perf_counter()
         for name, scorer in (("model", self.scorer()), ("blend", self.blend_scorer())):
-            self.valid_rows[name] = evaluate(scorer, valid, self._world(), self.measure, segments=False).rows
+            if name == "model" or len(self.grid.settings()) > 1:
+                self.valid_rows[name] = evaluate(scorer, valid, self._world(), self.measure, segments=False).rows
+        self.cost.reporting += time.perf_counter() - begin
 
     def _world(self) -> World:
         users, items = self.seen.num_users, self.seen.num_items

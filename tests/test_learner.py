@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from gnnrec.graph.views import Block
 from gnnrec.learner import Learner
+from gnnrec.models.blend import Grid, Weights
 from gnnrec.models.initial import Spectral
 from gnnrec.models.lightgcn import LightGCN
 from gnnrec.models.objectives import Joint
@@ -130,3 +131,11 @@ def test_a_cold_restart_starts_where_the_base_did():
     random = Learner(LightGCN(8, 2), Joint(width=8), FIT, measure=MEASURE)
     random.extend(BASE)
     assert not torch.equal(random.encoder.user.weight, first)
+
+
+def test_an_update_that_serves_the_model_alone_chooses_no_blend_and_reports_none():
+    learner = Learner(LightGCN(8, 2), Joint(width=8), FIT, grid=Grid().model_alone(), measure=MEASURE)
+    learner.extend(BASE), learner.fit(BASE.train), learner.absorb(BASE)
+    assert learner.weights == Weights()
+    assert set(learner.valid_rows) == {"model"}
+    assert learner.cost.reporting > 0

@@ -75,7 +75,9 @@ class Collector:
         good = cleaned.good
         found: dict[str, Column] = {"user": self.users.codes(good["user"]), "item": self.items.codes(good["item"])}
         found |= {c: good[c].to_numpy() for c in ("value", "time") if c in good.columns}
-        columns = {c: np.array(column) for c, column in found.items()}  # copies: polars' memory is free for the next piece
+        columns = {
+            c: np.array(column) for c, column in found.items()
+        }  # copies: polars' memory is free for the next piece
         extra = {name: good[raw(name)].fill_null("") for name in self.keep}
         return Piece(columns, extra, rows_read, shapeless, replace(cleaned, good=good.clear()))
 

@@ -21,9 +21,14 @@ CUTOFF = 20
 def choose_weights(
     model: Scorer, statistics: Statistics, valid: Interactions, world: World, settings: Settings, grid: Grid
 ) -> Weights | None:
-    """Return the setting with the highest NDCG@20 on `valid`, the first of equals; None without a relevant event or setting."""
-    truth = Truth.of(valid, settings.positive_from)
+    """Return the setting with the highest NDCG@20 on `valid`, the first of equals; None without a relevant event or setting.
+
+    The only setting of a grid needs no valid event.
+    """
     options = grid.settings()
+    if len(options) == 1:
+        return options[0]
+    truth = Truth.of(valid, settings.positive_from)
     if not len(truth.user) or not options:
         return None
     order, total = tie_order(settings.seed, world.num_items), dict.fromkeys(map(_direction, options), 0.0)

@@ -52,6 +52,10 @@ class Grid:
         every = product(self.alpha, self.beta, self.kappa, self.half_life)
         return [Weights(a, b, c, h) for a, b, c, h in every if (a or b or c) and (b or h == self.half_life[0])]
 
+    def model_alone(self) -> Grid:
+        """Return the grid of one setting, the model by itself: there is nothing to choose."""
+        return Grid((1.0,), (0.0,), (0.0,), tuple(self.half_life[:1]))
+
     def without_model(self) -> Grid:
         """Return the grid with α = 0 only: popularity and co-occurrence alone."""
         return Grid((0.0,), self.beta, self.kappa, self.half_life)

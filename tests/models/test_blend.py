@@ -122,3 +122,10 @@ def test_without_a_relevant_valid_event_nothing_is_chosen(absorbed):
     assert choose_weights(Fixed(), statistics, valid_events(seen), world, Settings(), nothing_else) is None
     low, strict = interactions([(0, 1)], [2.0]), Settings(positive_from=4.0)
     assert choose_weights(Fixed(), statistics, low, world, strict, GRID) is None
+
+
+def test_the_only_setting_of_a_grid_needs_no_valid_event(absorbed):
+    seen, statistics = absorbed
+    alone, world = Grid().model_alone(), world_of(seen, USERS, ITEMS)
+    assert alone.settings() == [Weights()]
+    assert choose_weights(Fixed(), statistics, interactions([]), world, Settings(), alone) == Weights()
