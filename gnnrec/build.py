@@ -106,7 +106,7 @@ def learner(config: Config, setting: Setting) -> Learner:
 
 
 def _grid(config: Config, setting: Setting, allow: list[str]) -> Grid:
-    """Return what the blend chooses from; where no row is served by it, nothing is chosen and the update pays for nothing."""
+    """Return what the blend chooses from; the model alone where no row is served by a blend."""
     grid: Grid = instantiate(config["scorer"]["grid"], allow, at="scorer.grid")
     return grid if "blend" in setting.scorers else grid.model_alone()
 

@@ -193,7 +193,6 @@ class Learner:
         self.moments = module.moments if settings.optimiser_state == "carry" else {}
         if touched is not None:
             touched.write_to(self.encoder.user, self.encoder.item)
-        if touched is not None:
             self.cost.edges += 2 * self.graph.num_edges * self.encoder.layers  # the propagation it starts from
         self._count(self.log, select is not None, (touched.within if touched is not None else self.graph).num_edges)
         self._z = None
@@ -219,8 +218,7 @@ class Learner:
         """Keep the selected model's metrics on valid; tuning compares settings by them."""
         begin = time.perf_counter()
         for name, scorer in (("model", self.scorer()), ("blend", self.blend_scorer())):
-            if name == "model" or len(self.grid.settings()) > 1:
-                self.valid_rows[name] = evaluate(scorer, valid, self._world(), self.measure, segments=False).rows
+            self.valid_rows[name] = evaluate(scorer, valid, self._world(), self.measure, segments=False).rows
         self.cost.reporting += time.perf_counter() - begin
 
     def _world(self) -> World:

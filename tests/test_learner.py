@@ -133,9 +133,8 @@ def test_a_cold_restart_starts_where_the_base_did():
     assert not torch.equal(random.encoder.user.weight, first)
 
 
-def test_an_update_that_serves_the_model_alone_chooses_no_blend_and_reports_none():
+def test_the_model_alone_has_no_blend_to_choose_and_reports_on_valid_are_counted_apart():
     learner = Learner(LightGCN(8, 2), Joint(width=8), FIT, grid=Grid().model_alone(), measure=MEASURE)
     learner.extend(BASE), learner.fit(BASE.train), learner.absorb(BASE)
     assert learner.weights == Weights()
-    assert set(learner.valid_rows) == {"model"}
     assert learner.cost.reporting > 0

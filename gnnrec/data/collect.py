@@ -75,9 +75,8 @@ class Collector:
         good = cleaned.good
         found: dict[str, Column] = {"user": self.users.codes(good["user"]), "item": self.items.codes(good["item"])}
         found |= {c: good[c].to_numpy() for c in ("value", "time") if c in good.columns}
-        columns = {
-            c: np.array(column) for c, column in found.items()
-        }  # copies: polars' memory is free for the next piece
+        # Copies, so that polars' memory is free for the next piece.
+        columns = {name: column.copy() for name, column in found.items()}
         extra = {name: good[raw(name)].fill_null("") for name in self.keep}
         return Piece(columns, extra, rows_read, shapeless, replace(cleaned, good=good.clear()))
 

@@ -26,10 +26,6 @@ class Batch(NamedTuple):
     positive: Tensor
     negative: Tensor
 
-    def nodes(self, negatives: int | None = None) -> tuple[Tensor, Tensor]:
-        """Return the distinct users and items of the batch, ascending, counting its first `negatives` (None: all)."""
-        return torch.unique(self.user), torch.unique(torch.cat([self.item, self.negative[:negatives]]))
-
 
 class Objective(nn.Module, ABC):
     """What every objective has.
@@ -48,6 +44,10 @@ class Objective(nn.Module, ABC):
     def __init__(self, l2: float = 1e-2) -> None:
         super().__init__()
         self.l2 = l2
+
+    def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the distinct users and items whose embeddings the loss reads, ascending."""
+        return torch.unique(batch.user), torch.unique(torch.cat([batch.item, batch.negative[: self.negatives]]))
 
     def grow(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Make room for new nodes whose events are among `events`."""

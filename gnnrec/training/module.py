@@ -56,7 +56,7 @@ class RecommendationModule(pl.LightningModule):
         """Return the loss of one batch."""
         # Elsewhere the distinct nodes would have to be counted on the host, which the device then waits for.
         local = self.graph.device.type == "cpu"
-        z = self.encoder.rows(self.graph, *batch.nodes(self.objective.negatives)) if local else self.encoder(self.graph)
+        z = self.encoder.rows(self.graph, *self.objective.nodes(batch)) if local else self.encoder(self.graph)
         loss: Tensor = self.objective(z, batch) + self.penalty(z, batch)
         self.losses.append(loss.detach())
         return loss

@@ -69,7 +69,7 @@ def _steps(trained: Encoder | Touched, graph: BipartiteGraph, new: Interactions,
 
     def step(batch: Batch) -> None:
         optimiser.zero_grad()
-        objective(trained.rows(graph, *batch.nodes()), batch).backward()
+        objective(trained.rows(graph, *objective.nodes(batch)), batch).backward()
         optimiser.step()
 
     step(drawn_batches[0])

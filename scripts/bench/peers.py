@@ -109,5 +109,5 @@ class Ours:
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the loss of a batch, as the Lightning module does."""
-        loss: Tensor = self.objective(self.encoder.rows(self.graph, *batch.nodes()), batch)
+        loss: Tensor = self.objective(self.encoder.rows(self.graph, *self.objective.nodes(batch)), batch)
         return loss

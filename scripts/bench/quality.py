@@ -83,11 +83,8 @@ def run(quick: bool) -> Iterator[Line]:
     yield Line(NAME, "authors: seconds per epoch", epoch, "s", note=note)
     least, how = _epochs(theirs, mark)
     what = "authors' seconds to the same recall / gnnrec's, at least"
-    if least is None:
-        yield Line(NAME, what, None, "×", target="≥ 50×", note=how)
-    else:
-        times = least * epoch / ours.seconds[at]
-        yield Line(NAME, what, times, "×", target="≥ 50×", met=None if quick else times >= 50, note=how)
+    times = None if least is None else least * epoch / ours.seconds[at]
+    yield Line(NAME, what, times, "×", target="≥ 50×", met=None if quick or times is None else times >= 50, note=how)
     whole = SCHEDULE * epoch / ours.seconds[at]
     yield Line(
         NAME,
@@ -112,10 +109,7 @@ def _epochs(curve: Curve, mark: float) -> tuple[float | None, str]:
     if slope <= 0:
         return None, f"recall no longer rises after {last} epochs"
     epochs = last + (mark - curve.recall[-1]) / slope
-    return (
-        epochs,
-        f"extrapolated to {epochs:.0f} epochs: straight on at {slope:.5f} an epoch, which flatters it",
-    )
+    return epochs, f"extrapolated to {epochs:.0f} epochs: straight on at {slope:.5f} an epoch, which flatters it"
 
 
 def _authors_step(graph: BipartiteGraph, log: worlds.Log) -> float:
@@ -151,6 +145,7 @@ class Exam:
     def curve(self, schedule: Schedule) -> Curve:
         """Return recall and seconds per epoch; ends early when recall has not risen for `CALM` epochs."""
         torch.manual_seed(0)
+        objective = schedule.objective
         encoder, found = LightGCN(WIDTH, LAYERS), Curve()
         random = 0.1 * torch.randn(self.log.num_users, WIDTH), 0.1 * torch.randn(self.log.num_items, WIDTH)
         spent = seconds(lambda: encoder.grow(*schedule.initial.start(random, self.graph)))
@@ -160,14 +155,12 @@ class Exam:
         def epoch() -> None:
             for batch in batches:
                 optimiser.zero_grad()
-                schedule.objective(
-                    encoder.rows(self.graph, *batch.nodes(schedule.objective.negatives)), batch
-                ).backward()
+                objective(encoder.rows(self.graph, *objective.nodes(batch)), batch).backward()
                 optimiser.step()
 
         for n in range(schedule.epochs + 1):
             spent += seconds(epoch) if n else 0.0
-            found.recall.append(self._recall(encoder, schedule.objective))
+            found.recall.append(self._recall(encoder, objective))
             found.seconds.append(spent)
             if n - int(np.argmax(found.recall)) >= CALM:
                 break

@@ -135,6 +135,15 @@ def test_bpr_has_no_squared_error_and_joint_has_one(z):
         assert "recall@3" in metrics
 
 
+def test_nodes_are_those_whose_embeddings_a_loss_reads(batch):
+    items = set(batch.item.tolist())
+    read = {BPR(): batch.negative, Softmax(samples=2): batch.negative[:2], Rating(): batch.negative[:0]}
+    for objective, negatives in read.items():
+        users, found = objective.nodes(batch)
+        assert set(users.tolist()) == set(batch.user.tolist())
+        assert set(found.tolist()) == items | set(negatives.tolist())
+
+
 def test_default_objective_follows_the_feedback():
     assert isinstance(for_feedback("explicit", 16), Joint)
     assert isinstance(for_feedback("implicit"), Softmax)

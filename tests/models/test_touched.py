@@ -42,7 +42,7 @@ def test_with_every_node_it_is_training_as_usual(make):
             table.add_(torch.randn(table.shape, generator=torch.Generator().manual_seed(3)))
             other.replace(table)
     batch = some_batch()
-    losses = [objective(x.rows(g, *batch.nodes(objective.negatives)), batch) for x in (touched, encoder)]
+    losses = [objective(x.rows(g, *objective.nodes(batch)), batch) for x in (touched, encoder)]
     assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
     one = torch.autograd.grad(losses[0], (touched.user, touched.item))
     other = torch.autograd.grad(losses[1], (encoder.user.weight, encoder.item.weight))
@@ -77,7 +77,7 @@ def test_only_messages_along_edges_among_the_trained_rows_move():
 def test_rows_outside_are_read_and_get_no_gradient():
     encoder, g = grown(lambda: LightGCN(8, 2)), graph()
     touched, batch = encoder.touched(g, torch.arange(USERS), torch.tensor([2, 13])), some_batch()
-    z = touched.rows(g, *batch.nodes())
+    z = touched.rows(g, *BPR().nodes(batch))
     assert torch.allclose(z.items(batch.item), encoder(g).items(batch.item), atol=1e-6)
     BPR()(z, batch).backward()
     assert touched.item.grad.shape == (2, 8)
