@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -201,11 +202,18 @@ def _block(a: Adjacency, root: Values, other: Values, dtype: torch.dtype, device
 
 def _torch(matrix: sparse.csr_matrix) -> Tensor:
     """Return a scipy CSR matrix as a tensor that shares its memory."""
+    _warn_in_silence()
+    start, column, value = (torch.from_numpy(x) for x in (matrix.indptr, matrix.indices, matrix.data))
+    return torch.sparse_csr_tensor(start, column, value, matrix.shape, check_invariants=False)
+
+
+@cache
+def _warn_in_silence() -> None:
+    """Let torch say now, once per process, that its CSR layout is beta; products are tested here against dense ones."""
     with warnings.catch_warnings():
-        # torch calls its CSR layout beta once per process; products with it are tested here against dense ones.
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        start, column, value = (torch.from_numpy(x) for x in (matrix.indptr, matrix.indices, matrix.data))
-        return torch.sparse_csr_tensor(start, column, value, matrix.shape, check_invariants=False)
+        start, column = torch.tensor([0, 0]), torch.empty(0, dtype=torch.int64)
+        torch.sparse_csr_tensor(start, column, torch.empty(0), (1, 1), check_invariants=False)
 
 
 def _scipy(csr: Tensor) -> sparse.csr_matrix:

@@ -10,7 +10,7 @@ from gnnrec.graph.adjacency import Adjacency
 
 Keys = NDArray[np.int64]
 
-WINDOW = 256
+WINDOW = 2048
 """One key in so many is set apart, so that a search meets few far places in memory and hardly grows with the edges."""
 
 

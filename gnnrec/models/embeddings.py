@@ -129,12 +129,16 @@ class Table(nn.Module):
         return self.weight.shape[1]
 
     def append(self, rows: Tensor) -> None:
-        """Add `rows` [m, d] below the present ones."""
-        self.replace(torch.cat([self.weight.detach(), rows.to(self.weight)]))
+        """Add `rows` [m, d] below the present ones; none cost nothing."""
+        if len(rows):
+            self._set(torch.cat([self.weight.detach(), rows.detach().to(self.weight)]))
 
     def replace(self, rows: Tensor) -> None:
-        """Become `rows` [n, d]."""
-        self.weight = nn.Parameter(rows.detach().clone(), requires_grad=self.weight.requires_grad)
+        """Become a copy of `rows` [n, d]."""
+        self._set(rows.detach().clone())
+
+    def _set(self, rows: Tensor) -> None:
+        self.weight = nn.Parameter(rows, requires_grad=self.weight.requires_grad)
 
 
 def random_rows(keys: Keys, width: int, seed: int, scale: float) -> Tensor:

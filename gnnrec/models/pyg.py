@@ -59,6 +59,10 @@ class PyG(Encoder):
         user, item = (total / (self.layers + 1)).tensor_split([graph.num_users])
         return Embeddings(user, item, self.user.weight, self.item.weight)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles hold: everything but the edges, which are the graph's."""
+        return {**super().__getstate__(), "_cache": None}  # type: ignore[misc]
+
     def _edge_index(self, graph: BipartiteGraph) -> Tensor:
         """Return the graph's edges, built once per graph rather than once per step."""
         if self._cache is None or self._cache[0] is not graph:

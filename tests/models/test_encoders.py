@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from contracts.encoders import ITEMS, USERS, EncoderContract, graph, grown
@@ -80,6 +82,15 @@ def test_messages_flow_both_ways(conv, side):
     expected = torch.zeros(len(changed), dtype=torch.bool)
     expected[item[user == 0] if side == "user" else user[item == 0]] = True
     assert torch.equal(changed, expected)
+
+
+def test_a_copy_shares_no_edges_and_reads_the_same():
+    encoder, g = grown(lambda: PyG("SAGEConv", 8)), graph()
+    z = encoder(g)
+    twin = copy.deepcopy(encoder)
+    assert encoder._cache is not None
+    assert twin._cache is None
+    assert all(torch.equal(a, b) for a, b in zip(twin(g), z, strict=True))
 
 
 def test_convolution_weights_depend_on_the_seed_and_not_on_what_ran_before():
