@@ -24,7 +24,7 @@ from gnnrec.models.embeddings import Embedded, Embeddings, Table, random_rows
 from gnnrec.models.encoders import Encoder
 from gnnrec.models.initial import Initial, TwoHopMean
 from gnnrec.models.objectives import Batch, Objective
-from gnnrec.models.scorers import ModelScorer
+from gnnrec.models.scorers import ModelScorer, Scorer
 from gnnrec.models.statistics import Statistics
 from gnnrec.models.touched import Touched
 from gnnrec.seeds import derive
@@ -215,11 +215,18 @@ class Learner:
         self.weights = chosen or self.weights
 
     def _score_valid(self, valid: Interactions) -> None:
-        """Keep the selected model's metrics on valid; tuning compares settings by them."""
-        begin = time.perf_counter()
-        for name, scorer in (("model", self.scorer()), ("blend", self.blend_scorer())):
+        """Keep the selected model's metrics on valid, and the blend's where there is one; tuning compares settings by them."""
+        begin, scorers = time.perf_counter(), dict[str, Scorer](model=self.scorer())
+        if self._blends:
+            scorers["blend"] = self.blend_scorer()
+        for name, scorer in scorers.items():
             self.valid_rows[name] = evaluate(scorer, valid, self._world(), self.measure, segments=False).rows
         self.cost.reporting += time.perf_counter() - begin
+
+    @property
+    def _blends(self) -> bool:
+        """Whether a blend is chosen, and so may serve."""
+        return len(self.grid.settings()) > 1
 
     def _world(self) -> World:
         users, items = self.seen.num_users, self.seen.num_items
@@ -280,7 +287,8 @@ class Learner:
 
     @property
     def bytes_kept(self) -> int:
-        """Bytes that must be stored for the next update: weights, moments, edges, counters."""
+        """Bytes that must be stored for the next update: weights, moments, edges, counters; a blend's where there is one."""
         tensors = sum(x.nbytes for x in self.state_dict().values())
         views = {id(g): g.nbytes for g in (self.graph, self.seen)}
-        return tensors + sum(views.values()) + self.statistics.nbytes
+        counters = self.statistics if self._blends else self.statistics.popularity
+        return tensors + sum(views.values()) + counters.nbytes

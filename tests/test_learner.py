@@ -138,3 +138,8 @@ def test_the_model_alone_has_no_blend_to_choose_and_reports_on_valid_are_counted
     learner.extend(BASE), learner.fit(BASE.train), learner.absorb(BASE)
     assert learner.weights == Weights()
     assert learner.cost.reporting > 0
+    assert set(learner.valid_rows) == {"model"}
+    blended = Learner(LightGCN(8, 2), Joint(width=8), FIT, measure=MEASURE)
+    blended.extend(BASE), blended.fit(BASE.train), blended.absorb(BASE)
+    counters = blended.statistics.nbytes - learner.statistics.popularity.nbytes
+    assert blended.bytes_kept - learner.bytes_kept == counters > blended.statistics.itemknn.nbytes > 0

@@ -12,31 +12,53 @@ from gnnrec.data.types import Interactions, Ints
 class ItemKNN:
     """score(u, i) = Σ_{j in N(u), j ≠ i} cos(i, j), cos over the binary item columns, no shrinkage, all neighbours.
 
-    The Gram matrix G = XᵀX is additive: new entries D beside old ones O of the touched users add OᵀD + DᵀO + DᵀD.
+    The Gram matrix G = XᵀX is additive: new entries D beside old ones O of the touched users add OᵀD + DᵀO + DᵀD. It is
+    brought up to date when somebody asks for it: a row that serves no blend never pays for it.
     """
 
     def __init__(self) -> None:
-        self.matrix = sparse.csr_matrix((0, 0), dtype=np.float32)
-        self.gram = sparse.csr_matrix((0, 0), dtype=np.float32)
+        self._matrix = sparse.csr_matrix((0, 0), dtype=np.float32)
+        self._gram = sparse.csr_matrix((0, 0), dtype=np.float32)
+        self._pending: list[Interactions] = []
+        self._shape = (0, 0)
 
     def absorb(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Add the events' distinct new pairs, and room for new nodes."""
-        self.matrix = _enlarged(self.matrix, (num_users, num_items))
-        self.gram = _enlarged(self.gram, (num_items, num_items))
-        new = self._new_entries(events, num_users, num_items)
+        self._shape = (num_users, num_items)
+        self._pending.append(events)
+
+    @property
+    def matrix(self) -> sparse.csr_matrix:
+        """The distinct pairs absorbed, X, [u, i]."""
+        self._settle()
+        return self._matrix
+
+    @property
+    def gram(self) -> sparse.csr_matrix:
+        """Users that two items share, G, [i, i]."""
+        self._settle()
+        return self._gram
+
+    def _settle(self) -> None:
+        if not self._pending:
+            return
+        events, self._pending = Interactions.concat(self._pending), []
+        self._matrix = _enlarged(self._matrix, self._shape)
+        self._gram = _enlarged(self._gram, (self._shape[1], self._shape[1]))
+        new = self._new_entries(events)
         if not new.nnz:
             return
         touched = np.flatnonzero(np.diff(new.indptr))
-        fresh, old = new[touched], self.matrix[touched]
+        fresh, old = new[touched], self._matrix[touched]
         cross = old.T @ fresh
-        self.gram = (self.gram + cross + cross.T + fresh.T @ fresh).tocsr()
-        self.matrix = (self.matrix + new).tocsr()
+        self._gram = (self._gram + cross + cross.T + fresh.T @ fresh).tocsr()
+        self._matrix = (self._matrix + new).tocsr()
 
-    def _new_entries(self, events: Interactions, num_users: int, num_items: int) -> sparse.csr_matrix:
+    def _new_entries(self, events: Interactions) -> sparse.csr_matrix:
         ones = np.ones(len(events), np.float32)
-        new = sparse.csr_matrix((ones, (events.user, events.item)), shape=(num_users, num_items))
+        new = sparse.csr_matrix((ones, (events.user, events.item)), shape=self._shape)
         new.data[:] = 1
-        new = new - new.multiply(self.matrix)
+        new = new - new.multiply(self._matrix)
         new.eliminate_zeros()
         return new
 

@@ -61,7 +61,7 @@ class PyG(Encoder):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles hold: everything but the edges, which are the graph's."""
-        return {**super().__getstate__(), "_cache": None}  # type: ignore[misc]
+        return {**self.__dict__, "_cache": None}
 
     def _edge_index(self, graph: BipartiteGraph) -> Tensor:
         """Return the graph's edges, built once per graph rather than once per step."""

@@ -61,12 +61,15 @@ def test_popularity_makes_room_for_new_items():
     assert counts.decayed[2.0] == pytest.approx([0.5, 0, 1 + 2**-0.5, 0])
 
 
+@pytest.mark.parametrize("read_between", [False, True])
 @pytest.mark.parametrize("cuts", CUTS)
-def test_itemknn_is_the_brute_force_cosine_for_every_cut(cuts):
+def test_itemknn_is_the_brute_force_cosine_for_every_cut(cuts, read_between):
     events, knn, users, items = events_with_repeats(), ItemKNN(), 0, 0
     for part in parts(events, cuts):
         users, items = max(users, part.user.max(initial=-1) + 1), max(items, part.item.max(initial=-1) + 1)
         knn.absorb(part, users, items)
+        if read_between:  # counted now, not all at once in the end
+            assert knn.gram.shape == (items, items)
     knn.absorb(interactions([]), USERS, ITEMS)
     found = knn.scores(np.arange(USERS))
     for u in range(USERS):
@@ -80,6 +83,7 @@ def test_itemknn_grows_to_the_same_gram_matrix(pairs, cut):
     whole.absorb(interactions(pairs), 6, 5)
     for part in (pairs[:cut], pairs[cut:]):
         grown.absorb(interactions(part), 6, 5)
+        assert grown.matrix.shape == (6, 5)
     assert np.array_equal(whole.gram.toarray(), grown.gram.toarray())
     assert np.array_equal(whole.matrix.toarray(), grown.matrix.toarray())
 
