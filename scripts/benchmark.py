@@ -21,6 +21,7 @@ from bench.timing import Line
 
 from gnnrec import memory
 from gnnrec.compare import run_record
+from gnnrec.files import write_atomic
 
 BENCHMARKS = {
     module.NAME: module.run for module in (step, ranking, extend, history, reading, start, growth, quality, update)
@@ -28,29 +29,33 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    """Run what is asked for, print a table, write the JSON."""
+    """Run what is asked for, print a table, write the JSON: what other runs have put into it stays."""
     options = _options()
     memory.retain_large_blocks()
     torch.set_num_threads(options.threads)
-    lines: list[Line] = []
     for name, run in BENCHMARKS.items():
         if options.only and name not in options.only:
             continue
-        begin = time.perf_counter()
+        begin, lines = time.perf_counter(), []
         for line in run(options.quick):
             print(_text(line), flush=True)
-            lines.append(line)
+            lines.append(asdict(line))
+            if options.json:
+                _write(options.json, name, lines, options.threads)
         print(f"  ({name}: {time.perf_counter() - begin:.0f} s)", flush=True)
-    if options.json:
-        record = run_record(f"python scripts/benchmark.py {' '.join(sys.argv[1:])}")
-        content = {"machine": record, "threads": options.threads, "lines": [asdict(line) for line in lines]}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _write(path: Path, name: str, lines: list[dict[str, object]], threads: int) -> None:
+    """Put the lines of a benchmark, and how they came about, into the file."""
+    found = json.loads(path.read_text()) if path.exists() else {}
+    record = run_record(f"python scripts/benchmark.py {' '.join(sys.argv[1:])}")
+    found[name] = {"run": record | {"threads": str(threads)}, "lines": lines}
+    write_atomic(path, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="where to write the lines")
+    parser.add_argument("--json", type=Path, help="where to write the lines; those of other benchmarks stay")
     parser.add_argument("--quick", action="store_true", help="small sizes, within a minute: does it run?")
     parser.add_argument("--only", action="append", choices=list(BENCHMARKS), help="run this one; may be repeated")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")

@@ -17,10 +17,11 @@ def lines(folder: Path, *options: str) -> list[dict[str, object]]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     written = json.loads((folder / "b.json").read_text())
-    assert written["machine"]["torch"]
-    for line in written["lines"]:
+    found = [line for one in written.values() for line in one["lines"]]
+    assert all(one["run"]["torch"] and one["run"]["threads"] for one in written.values())
+    for line in found:
         assert str(line["what"]) in done.stdout
-    return list(written["lines"])
+    return found
 
 
 def test_a_step_is_the_authors_step(tmp_path):
@@ -29,6 +30,14 @@ def test_a_step_is_the_authors_step(tmp_path):
     equal = [line for what, line in found.items() if "relative difference" in what]
     assert len(equal) == 2
     assert all(line["met"] for line in equal)
+
+
+def test_a_part_that_is_run_again_leaves_the_others(tmp_path):
+    (tmp_path / "b.json").write_text('{"step": {"run": {"torch": "0", "threads": "1"}, "lines": []}}')
+    lines(tmp_path, "--only", "start")
+    written = json.loads((tmp_path / "b.json").read_text())
+    assert set(written) == {"step", "start"}
+    assert written["step"]["run"]["torch"] == "0"
 
 
 @pytest.mark.slow
