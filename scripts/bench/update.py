@@ -24,11 +24,13 @@ NAME = "update"
 EXPERIMENTS = ("movietweetings", "amazon_games", "gowalla_ccd")
 FULL = "full_retrain"
 BRIEF = ("fit.max_epochs=5", "fit.lr=0.01")
+SMALL = ("fit.max_epochs=5", "fit.lr=0.003", "fit.batch_size=4096")
 ROWS = {
     "frozen": ("strategy=frozen",),
     "fine_tune": ("strategy=fine_tune",),
     "fine_tune, at most 5 epochs": ("strategy=fine_tune", *BRIEF),
     "fine_tune, at most 5 epochs, touched rows": ("strategy=fine_tune", "fit.rows=touched", *BRIEF),
+    "fine_tune, at most 5 epochs, small steps": ("strategy=fine_tune", *SMALL),
     FULL: ("strategy=full_retrain",),
 }
 CHEAPER, AS_GOOD = 20, 0.99
