@@ -6,7 +6,6 @@ import mmap
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from gnnrec import memory
