@@ -33,6 +33,7 @@ def main() -> None:
     options = _options()
     memory.retain_large_blocks()
     torch.set_num_threads(options.threads)
+    record = run_record(f"python scripts/benchmark.py {' '.join(sys.argv[1:])}") | {"threads": str(options.threads)}
     for name, run in BENCHMARKS.items():
         if options.only and name not in options.only:
             continue
@@ -40,16 +41,17 @@ def main() -> None:
         for line in run(options.quick):
             print(_text(line), flush=True)
             lines.append(asdict(line))
-            if options.json:
-                _write(options.json, name, lines, options.threads)
+            _write(options.json, name, {"run": record, "complete": False, "lines": lines})
+        _write(options.json, name, {"run": record, "complete": True, "lines": lines})
         print(f"  ({name}: {time.perf_counter() - begin:.0f} s)", flush=True)
 
 
-def _write(path: Path, name: str, lines: list[dict[str, object]], threads: int) -> None:
-    """Put the lines of a benchmark, and how they came about, into the file."""
+def _write(path: Path | None, name: str, entry: dict[str, object]) -> None:
+    """Put a benchmark's lines so far, how they came about, and whether they are all, into the file; None: there is none."""
+    if path is None:
+        return
     found = json.loads(path.read_text()) if path.exists() else {}
-    record = run_record(f"python scripts/benchmark.py {' '.join(sys.argv[1:])}")
-    found[name] = {"run": record | {"threads": str(threads)}, "lines": lines}
+    found[name] = entry
     write_atomic(path, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 

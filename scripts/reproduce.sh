@@ -10,7 +10,7 @@ jobs="${JOBS:-$(nproc)}"
 compare() { # EXPERIMENT SEED…: the runs, then the table of all of them
   local name="$1" && shift
   printf '%s\n' "$@" |
-    xargs -P "$jobs" -I{} "$gnnrec" compare "experiment=$name" "seeds=[{}]" threads=1 logger=none "output=runs/$name"
+    xargs -P "$jobs" -I{} "$gnnrec" compare "experiment=$name" "seeds=[{}]" threads=1 logger=none
   "$gnnrec" compare "experiment=$name" threads=1 logger=none
 }
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import subprocess
 import sys
-
-import pytest
+from pathlib import Path
 
 from gnnrec import memory
 
@@ -30,18 +30,21 @@ print(before - resident())
 
 
 def test_the_peak_is_that_of_the_stretch():
-    if not memory.reset_peak() or memory.peak() is None:
-        pytest.skip("this system does not tell the peak of a process")
+    if not memory.reset_peak():  # a system that keeps no such peak must say so, and has no place to reset it
+        assert not Path("/proc/self/clear_refs").exists()
+        return
     before = memory.peak()
     with mmap.mmap(-1, 64 * MIB) as block:  # pages of its own: the heap may hold some that another test gave back
-        block.write(b"x" * MIB * 64)
-    assert 60 * MIB < memory.peak() - before < 150 * MIB
+        for _ in range(64):
+            block.write(b"x" * MIB)
+    assert 60 * MIB < memory.peak() - before < 80 * MIB
     assert memory.reset_peak()
     assert memory.peak() < before + 30 * MIB
 
 
 def test_freed_pieces_go_back_to_the_system():
-    if not memory.give_back() and not sys.platform.startswith("linux"):
-        pytest.skip("this allocator gives nothing back")
+    if not hasattr(ctypes.CDLL(None), "malloc_trim"):  # another allocator than glibc's must say that it cannot
+        assert memory.give_back() is False
+        return
     done = subprocess.run([sys.executable, "-c", PIECES], capture_output=True, text=True, check=True)
     assert float(done.stdout) > 80 * MIB

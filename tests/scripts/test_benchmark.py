@@ -19,6 +19,7 @@ def lines(folder: Path, *options: str) -> list[dict[str, object]]:
     written = json.loads((folder / "b.json").read_text())
     found = [line for one in written.values() for line in one["lines"]]
     assert all(one["run"]["torch"] and one["run"]["threads"] for one in written.values())
+    assert all(one["complete"] for one in written.values())
     for line in found:
         assert str(line["what"]) in done.stdout
     return found
@@ -33,7 +34,7 @@ def test_a_step_is_the_authors_step(tmp_path):
 
 
 def test_a_part_that_is_run_again_leaves_the_others(tmp_path):
-    (tmp_path / "b.json").write_text('{"step": {"run": {"torch": "0", "threads": "1"}, "lines": []}}')
+    (tmp_path / "b.json").write_text('{"step": {"run": {"torch": "0", "threads": "1"}, "complete": true, "lines": []}}')
     lines(tmp_path, "--only", "start")
     written = json.loads((tmp_path / "b.json").read_text())
     assert set(written) == {"step", "start"}
