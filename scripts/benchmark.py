@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -23,9 +24,7 @@ from gnnrec import memory
 from gnnrec.compare import run_record
 from gnnrec.files import write_atomic
 
-BENCHMARKS = {
-    module.NAME: module.run for module in (step, ranking, extend, history, reading, start, growth, quality, update)
-}
+MODULES = (step, ranking, extend, history, reading, start, growth, quality, update)
 
 
 def main() -> None:
@@ -34,7 +33,9 @@ def main() -> None:
     memory.retain_large_blocks()
     torch.set_num_threads(options.threads)
     record = run_record(f"python scripts/benchmark.py {' '.join(sys.argv[1:])}") | {"threads": str(options.threads)}
-    for name, run in BENCHMARKS.items():
+    benchmarks = {module.NAME: module.run for module in MODULES}
+    benchmarks[update.NAME] = partial(update.run, runs=options.runs)
+    for name, run in benchmarks.items():
         if options.only and name not in options.only:
             continue
         begin, lines = time.perf_counter(), []
@@ -59,7 +60,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="where to write the lines; those of other benchmarks stay")
     parser.add_argument("--quick", action="store_true", help="small sizes, within a minute: does it run?")
-    parser.add_argument("--only", action="append", choices=list(BENCHMARKS), help="run this one; may be repeated")
+    parser.add_argument(
+        "--only", action="append", choices=[m.NAME for m in MODULES], help="run this one; may be repeated"
+    )
+    parser.add_argument(
+        "--runs", type=Path, help="where `update` keeps its runs: those that are done are not done again"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")
     return parser.parse_args()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars as pl
 
@@ -36,26 +37,36 @@ ROWS = {
 CHEAPER, AS_GOOD = 20, 0.99
 
 
-def run(quick: bool) -> Iterator[Line]:
-    """Yield the lines of this benchmark."""
+def run(quick: bool, runs: Path | None = None) -> Iterator[Line]:
+    """Yield the lines of this benchmark.
+
+    Args:
+        quick: a simulated stream only.
+        runs: folder that keeps the runs, so that what was cut off goes on; None: a temporary one.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        yield from _all(quick, runs or Path(temporary))
+
+
+def _all(quick: bool, runs: Path) -> Iterator[Line]:
     if quick:
-        yield from _lines("simulated", _table("simulated", ("data.events=5000",)))
+        yield from _lines("simulated", _table("simulated", ("data.events=5000",), runs))
         return
     if not worlds.has_data():
         yield Line(NAME, "update against full retraining", None, "×", note="needs the data sets below $GNNREC_DATA")
         return
     for experiment in EXPERIMENTS:
-        yield from _lines(experiment, _table(experiment, ("fit.budget=converge",)))
+        yield from _lines(experiment, _table(experiment, ("fit.budget=converge",), runs))
 
 
-def _table(experiment: str, overrides: tuple[str, ...]) -> pl.DataFrame:
+def _table(experiment: str, overrides: tuple[str, ...], runs: Path) -> pl.DataFrame:
     """Run every row with seed 0 and return the summary."""
-    with tempfile.TemporaryDirectory() as folder:
-        common = (f"experiment={experiment}", "scorer=model", "logger=none", f"output={folder}", *overrides)
-        scene = build.scene(compose(list(common)))
-        jobs = [Job(row, compose([*common, *own])) for row, own in ROWS.items()]
-        frames = joined([run_job(job, scene, Progress(quiet=True)) for job in jobs])
-        return summary(check(frames["results"]))
+    output = f"output={runs / experiment}"
+    common = (f"experiment={experiment}", "scorer=model", "logger=none", output, *overrides)
+    scene = build.scene(compose(list(common)))
+    jobs = [Job(row, compose([*common, *own])) for row, own in ROWS.items()]
+    frames = joined([run_job(job, scene, Progress(quiet=True)) for job in jobs])
+    return summary(check(frames["results"]))
 
 
 def _lines(experiment: str, table: pl.DataFrame) -> Iterator[Line]:
