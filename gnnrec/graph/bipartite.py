@@ -14,7 +14,7 @@ from gnnrec.data.types import Interactions, Ints
 from gnnrec.errors import GnnrecError
 from gnnrec.graph.operator import Inner, Operator
 from gnnrec.graph.propagate import Propagate, PropagateRows
-from gnnrec.graph.segment import Segment, edge_key
+from gnnrec.graph.segment import Segment, distinct, edge_key
 
 MERGE_RATIO = 4
 """A segment is merged into its predecessor when that is less than this many times larger: O(log e) remain."""
@@ -90,7 +90,7 @@ class BipartiteGraph:
             GnnrecError: the graph would shrink, or an event names a node without a number.
         """
         self._check(events, num_users, num_items)
-        keys = np.unique(edge_key(events.user, events.item))
+        keys = distinct(edge_key(events.user, events.item))
         keys = keys[~self._has_keys(keys)]
         segments = _merged((*self.segments, Segment(keys))) if len(keys) else self.segments
         return BipartiteGraph(num_users, num_items, segments, self.device)

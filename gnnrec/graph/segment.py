@@ -1,4 +1,4 @@
-"""A fixed set of edges: sorted keys, and an index in either direction once somebody asks for it."""
+"""A fixed set of edges: sorted keys, a filter before them, and an index in either direction once somebody asks for it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from numpy.typing import NDArray
 
 from gnnrec.data.types import Ints
 from gnnrec.graph.adjacency import Adjacency
+from gnnrec.graph.filter import Filter
 
 Keys = NDArray[np.int64]
 
+FILTERED = 1 << 17
+"""Keys from which a filter stands before the search: those of a smaller segment lie in the cache anyway."""
 WINDOW = 2048
 """One key in so many is set apart, so that a search meets few far places in memory and hardly grows with the edges."""
 
@@ -17,6 +20,14 @@ WINDOW = 2048
 def edge_key(user: Ints, item: Ints) -> Keys:
     """Return user · 2^32 + item, [n]: sorted keys are sorted by user, then item."""
     return (user << 32) | item
+
+
+def distinct(keys: Keys) -> Keys:
+    """Return the keys in order, each once; `np.unique` looks them up in a hash table first, which takes longer."""
+    keys = np.sort(keys)
+    fresh = np.ones(len(keys), bool)
+    np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
+    return keys[fresh]
 
 
 class Segment:
@@ -29,6 +40,7 @@ class Segment:
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
         self._first = keys[::WINDOW].copy()
+        self._filter: Filter | None = None
         self._by_user: Adjacency | None = None
         self._by_item: Adjacency | None = None
 
@@ -54,6 +66,15 @@ class Segment:
 
     def has(self, keys: Keys) -> NDArray[np.bool_]:
         """Return which of `keys` are edges here, [n]."""
+        if self.num_edges < FILTERED:
+            return self._search(keys)
+        if self._filter is None:
+            self._filter = Filter(self.keys)
+        found = self._filter.may_have(keys)
+        found[found] = self._search(keys[found])
+        return found
+
+    def _search(self, keys: Keys) -> NDArray[np.bool_]:
         at = np.maximum(np.searchsorted(self._first, keys, side="right") - 1, 0) * WINDOW
         step, probe = WINDOW // 2, np.empty_like(at)
         while step:  # within the window: the last key that is not above; "clip" reads past the end as the last key

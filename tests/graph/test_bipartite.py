@@ -13,7 +13,8 @@ from gnnrec.data.types import Interactions
 from gnnrec.errors import GnnrecError
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.convert import edge_index, to_edge_index, to_hetero
-from gnnrec.graph.segment import WINDOW, Segment
+from gnnrec.graph.filter import Filter
+from gnnrec.graph.segment import FILTERED, WINDOW, Segment, edge_key
 
 
 def events(pairs):
@@ -115,11 +116,20 @@ def test_membership_and_neighbours_equal_the_pair_list():
     assert got == {(int(u), int(i)) for u, i in known if u in (29, 31)}
 
 
-@pytest.mark.parametrize("edges", [1, 2, WINDOW - 1, WINDOW, WINDOW + 1, 5 * WINDOW + 3])
+@pytest.mark.parametrize("edges", [1, 2, WINDOW - 1, WINDOW, WINDOW + 1, 5 * WINDOW + 3, FILTERED])
 def test_a_segment_has_its_keys_and_no_other(edges):
     keys = np.sort(np.random.default_rng(edges).choice(20 * edges, edges, replace=False)).astype(np.int64)
     asked = np.random.default_rng(1).permutation(np.arange(-3, 20 * edges + 3))
     assert np.array_equal(Segment(keys).has(asked), np.isin(asked, keys))
+
+
+def test_a_filter_misses_no_key_and_passes_one_in_twenty_others():
+    rng = np.random.default_rng(0)
+    pairs = np.unique(edge_key(rng.zipf(1.3, 300_000) % 5000, rng.zipf(1.3, 300_000) % 3000))
+    known, others = np.split(rng.permutation(pairs), [len(pairs) // 2])
+    bloom = Filter(known)
+    assert bloom.may_have(known).all()
+    assert 0.03 < bloom.may_have(others).mean() < 0.08  # two bits of 64 with some 8 keys in them: about .05
 
 
 def test_conversions_hold_both_directions():
