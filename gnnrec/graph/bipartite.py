@@ -91,7 +91,7 @@ class BipartiteGraph:
         """
         self._check(events, num_users, num_items)
         keys = distinct(edge_key(events.user, events.item))
-        keys = keys[~self._has_keys(keys)]
+        keys = keys[~self._has_keys(keys, ascending=True)]
         segments = _merged((*self.segments, Segment(keys))) if len(keys) else self.segments
         return BipartiteGraph(num_users, num_items, segments, self.device)
 
@@ -105,10 +105,10 @@ class BipartiteGraph:
             if len(column) and (column.min() < 0 or column.max() >= limit):
                 raise GnnrecError(f"{name} numbers must lie in [0, {limit}), got {column.min()} to {column.max()}")
 
-    def _has_keys(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _has_keys(self, keys: NDArray[np.int64], ascending: bool = False) -> NDArray[np.bool_]:
         found = np.zeros(len(keys), bool)
         for segment in self.segments:
-            found |= segment.has(keys)
+            found |= segment.has(keys, ascending)
         return found
 
     def has(self, user: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.bool_]:

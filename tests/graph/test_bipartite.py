@@ -121,6 +121,8 @@ def test_a_segment_has_its_keys_and_no_other(edges):
     keys = np.sort(np.random.default_rng(edges).choice(20 * edges, edges, replace=False)).astype(np.int64)
     asked = np.random.default_rng(1).permutation(np.arange(-3, 20 * edges + 3))
     assert np.array_equal(Segment(keys).has(asked), np.isin(asked, keys))
+    ordered = np.sort(asked)
+    assert np.array_equal(Segment(keys).has(ordered, ascending=True), np.isin(ordered, keys))
 
 
 def test_a_filter_misses_no_key_and_passes_one_in_twenty_others():
