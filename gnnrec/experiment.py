@@ -79,8 +79,8 @@ def run(
     learner.follow(past[: at.meta["absorbed"] + 1])
     learner.load_state_dict(at.weights)
     learner.weights = Weights(**at.meta["blend"])
-    # The loaded model serves already: propagating it is no cost of the next update, resumed or not.
-    learner.embed()
+    # The loaded model serves already: what it needs for that is no cost of the next update, resumed or not.
+    learner.ready()
     record = Record.of(name, at.tables)
     if at.index == 0:
         strategy.begin(learner, past[0])
@@ -113,7 +113,7 @@ def _measured(
     learner.cost, learner.valid_rows, tells = Cost(), {}, memory.reset_peak()
     begin = time.perf_counter()
     update()
-    learner.embed()
+    learner.ready()
     seconds = time.perf_counter() - begin - learner.cost.reporting
     kept = learner.bytes_kept + (strategy.bytes_kept if strategy else 0)
     values = {

@@ -112,8 +112,11 @@ class Learner:
 
     def absorb(self, new: Observed) -> None:
         """Select the blend on valid, then let the held-back events into graph, tables and counters."""
-        self.objective.calibrate(self.embed(), new.valid)
+        if self.objective.calibrates:
+            self.objective.calibrate(self.embed(), new.valid)
         self._choose_blend(new.valid)
+        if not len(new.folded):
+            self.embed()  # the graph stays as it is, so what valid is scored by will serve: no reporting, a cost
         self._score_valid(new.valid)
         self._let_in(new.folded, new.num_users, new.num_items)
         self._grow(new.folded)
@@ -130,17 +133,18 @@ class Learner:
     def _open(self, new: Observed) -> None:
         self.index, self._valid = new.index, new.valid
         self.user_key, self.item_key = new.user_key, new.item_key
-        self.graph = self.view.begin(self.graph)
+        self.graph, self._z = self.view.begin(self.graph), None
         users = max(self.seen.num_users, int(new.arrived.user.max(initial=-1)) + 1)
         items = max(self.seen.num_items, int(new.arrived.item.max(initial=-1)) + 1)
         self._let_in(new.arrived, users, items)
 
     def _let_in(self, events: Interactions, num_users: int, num_items: int) -> None:
-        same = self.graph is self.seen
+        same, before = self.graph is self.seen, self.graph
         self.seen = self.seen.extend(events, num_users, num_items)
         self.graph = self.seen if same else self.graph.extend(events, num_users, num_items)
         self.statistics.absorb(events, num_users, num_items)
-        self._z = None
+        if self.graph is not before:
+            self._z = None
 
     def _grow(self, events: Interactions) -> None:
         """Append rows of nodes that have none: the policy's where neighbours allow it, else seeded random ones."""
@@ -210,6 +214,9 @@ class Learner:
         self.cost.edges += hop * (2 * log.steps + (len(log.epochs) if selects else 0))
 
     def _choose_blend(self, valid: Interactions) -> None:
+        if not self._blends:
+            self.weights = next(iter(self.grid.settings()), self.weights)
+            return
         chosen = choose_weights(self.scorer(), self.statistics, valid, self._world(), self.measure, self.grid)
         # Without a valid event there is nothing to choose by; the last choice stands.
         self.weights = chosen or self.weights
@@ -243,6 +250,12 @@ class Learner:
             self.encoder.train()
             self.cost.edges += 2 * self.graph.num_edges * self.encoder.layers
         return self._z
+
+    def ready(self) -> None:
+        """Have at hand what serves: the embeddings, and co-occurrence up to date where a blend reads it."""
+        self.embed()
+        if self._blends:
+            self.statistics.itemknn.settle()
 
     def scorer(self) -> ModelScorer:
         """Return the model alone as a row of the table."""

@@ -6,6 +6,8 @@ import ctypes
 import re
 from pathlib import Path
 
+MOST = 32 << 20
+"""Older versions of glibc take no larger threshold."""
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -40,7 +42,7 @@ def give_back() -> bool:
 
 
 def retain_large_blocks(limit: int = 64 << 20) -> bool:
-    """Let glibc serve blocks up to `limit` bytes from its heap and keep them when freed; False on other systems.
+    """Let glibc serve blocks up to `limit` bytes (or `MOST`) from its heap and keep them when freed; False on other systems.
 
     By default it maps every table-sized temporary anew and the kernel clears its pages each time: measured, that is
     half the time of a training step on a graph of 80,000 edges. Called by the command line; call it yourself in a notebook.
@@ -50,5 +52,6 @@ def retain_large_blocks(limit: int = 64 << 20) -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    settings = ((mmap_threshold, limit), (trim_threshold, 8 * limit), (top_pad, limit))
-    return all(mallopt(name, value) == 1 for name, value in settings)
+    kept = any(mallopt(mmap_threshold, size) == 1 for size in (limit, min(limit, MOST)))
+    others = [mallopt(name, value) == 1 for name, value in ((trim_threshold, 8 * limit), (top_pad, limit))]
+    return kept and all(others)

@@ -18,6 +18,8 @@ from gnnrec.graph.segment import Segment, distinct, edge_key
 
 MERGE_RATIO = 4
 """A segment is merged into its predecessor when that is less than this many times larger: O(log e) remain."""
+LIMIT = 2**31 - 1
+"""Most users, and most items: columns of the matrices are 32 bits wide."""
 NEGLIGIBLE = 1e-30
 """Share of the largest weight below which a last layer is left out."""
 WORTHWHILE = 0.5
@@ -79,7 +81,7 @@ class BipartiteGraph:
     def extend(self, events: Interactions, num_users: int, num_items: int) -> BipartiteGraph:
         """Return this graph with the events' new pairs as edges and room for new nodes.
 
-        Pairs that are edges already, or repeat inside `events`, add nothing.
+        Pairs that are edges already, or repeat inside `events`, add nothing; without a new pair or node it is this graph.
 
         Args:
             events: users in [0, num_users), items in [0, num_items).
@@ -91,7 +93,10 @@ class BipartiteGraph:
         """
         self._check(events, num_users, num_items)
         keys = distinct(edge_key(events.user, events.item))
-        keys = keys[~self._has_keys(keys, ascending=True)]
+        for segment in self.segments:
+            keys = keys[~segment.has_ascending(keys)]
+        if not len(keys) and (num_users, num_items) == (self.num_users, self.num_items):
+            return self
         segments = _merged((*self.segments, Segment(keys))) if len(keys) else self.segments
         return BipartiteGraph(num_users, num_items, segments, self.device)
 
@@ -102,18 +107,18 @@ class BipartiteGraph:
                 f"{num_users} and {num_items}"
             )
         for name, column, limit in (("user", events.user, num_users), ("item", events.item, num_items)):
+            if limit > LIMIT:
+                raise GnnrecError(f"a graph numbers at most {LIMIT:,} {name}s, got {limit:,}")
             if len(column) and (column.min() < 0 or column.max() >= limit):
                 raise GnnrecError(f"{name} numbers must lie in [0, {limit}), got {column.min()} to {column.max()}")
 
-    def _has_keys(self, keys: NDArray[np.int64], ascending: bool = False) -> NDArray[np.bool_]:
-        found = np.zeros(len(keys), bool)
-        for segment in self.segments:
-            found |= segment.has(keys, ascending)
-        return found
-
     def has(self, user: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which of the pairs (user[j], item[j]) are edges, [n]."""
-        return self._has_keys(edge_key(user, item))
+        keys = edge_key(user, item)
+        found = np.zeros(len(keys), bool)
+        for segment in self.segments:
+            found |= segment.has(keys)
+        return found
 
     def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return (user, item), each [e], sorted by user, then item: the same for every order of growth."""

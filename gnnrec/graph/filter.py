@@ -20,7 +20,7 @@ class Filter:
     """What may be in a set of keys (Bloom 1970, in words as Putze, Sanders & Singler 2007).
 
     Args:
-        keys: [e] of the set, at least one. Beyond 2^29 of them the words stay as many, and more others pass.
+        keys: [e] of the set, at least one. Beyond 2^35 of them the words stay as many, and more others pass.
     """
 
     def __init__(self, keys: NDArray[np.int64]) -> None:

@@ -9,22 +9,22 @@ from gnnrec.data.types import Ints
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.filter import Filter
 
-Keys = NDArray[np.int64]
+EdgeKeys = NDArray[np.int64]
 
 FILTERED = 1 << 17
-"""Keys from which a filter stands before the search: those of a smaller segment lie in the cache anyway."""
+"""EdgeKeys from which a filter stands before the search: those of a smaller segment lie in the cache anyway."""
 MANY = 16
 """Ascending keys, at least one for so many of the segment's, are searched one after the other: a filter costs more to make."""
 WINDOW = 2048
 """One key in so many is set apart, so that a search meets few far places in memory and hardly grows with the edges."""
 
 
-def edge_key(user: Ints, item: Ints) -> Keys:
+def edge_key(user: Ints, item: Ints) -> EdgeKeys:
     """Return user · 2^32 + item, [n]: sorted keys are sorted by user, then item."""
     return (user << 32) | item
 
 
-def distinct(keys: Keys) -> Keys:
+def distinct(keys: EdgeKeys) -> EdgeKeys:
     """Return the keys in order, each once; `np.unique` looks them up in a hash table first, which takes longer."""
     keys = np.sort(keys)
     fresh = np.ones(len(keys), bool)
@@ -39,7 +39,7 @@ class Segment:
         keys: [e] sorted, distinct, at least one.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: EdgeKeys) -> None:
         self.keys = keys
         self._first = keys[::WINDOW].copy()
         self._filter: Filter | None = None
@@ -66,11 +66,15 @@ class Segment:
             self._by_item = self.by_user.transposed()
         return self._by_item
 
-    def has(self, keys: Keys, ascending: bool = False) -> NDArray[np.bool_]:
-        """Return which of `keys` are edges here, [n]; knowing that they are ascending saves time where they are many."""
-        if ascending and self._filter is None and len(keys) * MANY > self.num_edges:
-            there: NDArray[np.bool_] = self.keys.take(np.searchsorted(self.keys, keys), mode="clip") == keys
-            return there
+    def has_ascending(self, keys: EdgeKeys) -> NDArray[np.bool_]:
+        """Return the same as `has` for ascending keys, in less time where they are many."""
+        if self._filter is not None or len(keys) * MANY <= self.num_edges:
+            return self.has(keys)
+        found: NDArray[np.bool_] = self.keys.take(np.searchsorted(self.keys, keys), mode="clip") == keys
+        return found
+
+    def has(self, keys: EdgeKeys) -> NDArray[np.bool_]:
+        """Return which of `keys` are edges here, [n]."""
         if self.num_edges < FILTERED:
             return self._search(keys)
         if self._filter is None:
@@ -79,7 +83,7 @@ class Segment:
         found[found] = self._search(keys[found])
         return found
 
-    def _search(self, keys: Keys) -> NDArray[np.bool_]:
+    def _search(self, keys: EdgeKeys) -> NDArray[np.bool_]:
         at = np.maximum(np.searchsorted(self._first, keys, side="right") - 1, 0) * WINDOW
         step, probe = WINDOW // 2, np.empty_like(at)
         while step:  # within the window: the last key that is not above; "clip" reads past the end as the last key

@@ -30,16 +30,17 @@ class ItemKNN:
     @property
     def matrix(self) -> sparse.csr_matrix:
         """The distinct pairs absorbed, X, [u, i]."""
-        self._settle()
+        self.settle()
         return self._matrix
 
     @property
     def gram(self) -> sparse.csr_matrix:
         """Users that two items share, G, [i, i]."""
-        self._settle()
+        self.settle()
         return self._gram
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Bring the counts up to date with what was absorbed."""
         if not self._pending:
             return
         events, self._pending = Interactions.concat(self._pending), []

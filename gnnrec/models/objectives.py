@@ -32,12 +32,14 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         predicts_values: False: MSE is n/a, never a wrong number.
+        calibrates: whether `calibrate` does anything.
         selects_by: the valid metric that decides early stopping, "ndcg" or "mse".
         l2: weight of the squared norm of the batch's input rows (layer 0), summed over rows, halved, divided by n.
         negatives: how many of a batch's negatives the loss reads, the first ones; None: all.
     """
 
     predicts_values = False
+    calibrates = False
     selects_by = "ndcg"
     negatives: int | None = None
 
@@ -125,6 +127,7 @@ class _ValueHead(Objective):
     """
 
     predicts_values = True
+    calibrates = True
     trust: Tensor
 
     def __init__(self, l2: float, shrinkage: float) -> None:

@@ -122,7 +122,7 @@ def test_a_segment_has_its_keys_and_no_other(edges):
     asked = np.random.default_rng(1).permutation(np.arange(-3, 20 * edges + 3))
     assert np.array_equal(Segment(keys).has(asked), np.isin(asked, keys))
     ordered = np.sort(asked)
-    assert np.array_equal(Segment(keys).has(ordered, ascending=True), np.isin(ordered, keys))
+    assert np.array_equal(Segment(keys).has_ascending(ordered), np.isin(ordered, keys))
 
 
 def test_a_filter_misses_no_key_and_passes_one_in_twenty_others():
