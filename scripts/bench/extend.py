@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench import worlds
-from bench.timing import Line, seconds, single
+from bench.timing import Line, bootstrap, seconds
 from gnnrec.data.types import Interactions
-from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.graph.bipartite import MERGE_RATIO, BipartiteGraph
+from gnnrec.graph.segment import Segment
 
 NAME, NEW = "extend", 10_000
 EDGES_PER_NODE = 20
@@ -29,20 +30,37 @@ def run(quick: bool) -> Iterator[Line]:
             begun = graph
             times[edges].append(seconds(lambda b=begun, f=fresh, n=nodes: b.extend(f, n, n)))
             graph = begun.extend(fresh, nodes, nodes)
+        largest = graph.segments[0]
         middle, mean = 1e3 * float(np.median(times[edges])), 1e3 * float(np.mean(times[edges]))
         grown_by = f"{2 * nodes:,} nodes, {rounds} increments, {len(graph.segments)} segments"
         note = f"{grown_by}; index and values come with the next propagation"
         yield Line(NAME, f"extend by {NEW:,} edges at {edges:,}, median", middle, "ms", note=note)
         yield Line(NAME, f"extend by {NEW:,} edges at {edges:,}, mean with merges", mean, "ms")
-        del graph, begun
+        every, merge = largest.num_edges // MERGE_RATIO // NEW, seconds(lambda s=largest: _merge(s))
+        note = f"{merge:.2f} s, merged with a quarter of its size and filtered, every {every:,} increments"
+        yield Line(
+            NAME, f"merges of the largest segment at {edges:,}, per increment", 1e3 * merge / every, "ms", note=note
+        )
+        del graph, begun, largest
     small, large = (times[e] for e in sizes)
-    yield single(NAME, f"median at {sizes[1]:,} / median at {sizes[0]:,}", np.median(large) / np.median(small), 1.5)
+    yield bootstrap(NAME, f"median at {sizes[1]:,} / median at {sizes[0]:,}", large, small, 1.5)
     yield Line(NAME, "mean / mean", float(np.mean(large) / np.mean(small)), "×")
 
 
-def grown(edges: int) -> tuple[BipartiteGraph, int]:
-    """Return a power-law graph, made in pieces of bounded memory, and its number of users and of items."""
-    nodes = max(edges // EDGES_PER_NODE // 2, 1000)
+def _merge(segment: Segment) -> None:
+    """Merge a segment with one of a quarter of its size and make the filter, as a long stream does again and again."""
+    other = Segment(segment.keys[::MERGE_RATIO] | (1 << 31))  # the same users, items that are not there
+    segment.union(other).has(segment.keys[:1])
+
+
+def grown(edges: int, nodes: int | None = None) -> tuple[BipartiteGraph, int]:
+    """Return a power-law graph, made in pieces of bounded memory, and its number of users and of items.
+
+    Args:
+        edges: of the graph.
+        nodes: users, and as many items; None: a user and an item for every `2 · EDGES_PER_NODE` edges.
+    """
+    nodes = nodes or max(edges // EDGES_PER_NODE // 2, 1000)
     rng = np.random.default_rng(0)
     graph, piece = BipartiteGraph.empty(), 5_000_000
     while graph.num_edges < edges:

@@ -1,4 +1,8 @@
-"""Does a step of fine-tuning cost what the increment costs, or what the history costs?"""
+"""Does a step of fine-tuning cost what the increment costs, or what the history costs?
+
+Twice: with nodes growing beside their edges, as where users come and go, and on the same nodes, whose neighbourhoods then
+hold ten times as many edges.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import numpy as np
 import torch
 
 from bench.extend import drawn, grown
-from bench.timing import Line, absolute, seconds, single
+from bench.timing import Line, absolute, bootstrap, seconds
 from gnnrec.data.types import Interactions
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.models.encoders import Encoder
@@ -27,9 +31,15 @@ ROWS: dict[str, Callable[[Encoder, BipartiteGraph, Interactions], Encoder | Touc
 def run(quick: bool) -> Iterator[Line]:
     """Yield the lines of this benchmark."""
     sizes = (50_000, 500_000) if quick else (1_000_000, 10_000_000)
+    yield from _pair(sizes, None, "nodes grow too", quick)
+    yield from _pair(sizes, sizes[1] // 40, "the same nodes", quick)
+
+
+def _pair(sizes: tuple[int, int], fixed: int | None, how: str, quick: bool) -> Iterator[Line]:
+    """Yield the lines of two histories: of as many users and as many items as `fixed` says; None: growing with the edges."""
     times: dict[tuple[str, int], list[float]] = {}
     for edges in sizes:
-        graph, nodes = grown(edges)
+        graph, nodes = grown(edges, fixed)
         new = drawn(np.random.default_rng(1), nodes, NEW)
         graph = graph.extend(new, nodes, nodes)
         torch.manual_seed(0)
@@ -41,13 +51,19 @@ def run(quick: bool) -> Iterator[Line]:
             trained: list[Encoder | Touched] = []
             start = seconds(lambda m=make, t=trained, e=encoder, g=graph, n=new: t.append(m(e, g, n)))
             times[rows, edges] = _steps(trained[0], graph, new, 20 if rows.endswith("touched") and not quick else 6)
-            note = f"{NEW:,} new events, d={WIDTH}; once: {start:.2f} s to begin, {begin:.2f} s to serve, {index:.2f} s index"
-            yield absolute(NAME, f"step after {edges:,} edges, {rows}", times[rows, edges], note)
+            inner = f"{_inner(trained[0], graph):,} edges within what is trained"
+            once = f"once: {start:.2f} s to begin, {begin:.2f} s to serve, {index:.2f} s index"
+            note = f"{NEW:,} new events, d={WIDTH}, {2 * nodes:,} nodes, {inner}; {once}"
+            yield absolute(NAME, f"step after {edges:,} edges, {how}, {rows}", times[rows, edges], note)
         del graph, encoder, trained
     for rows, target in (("fit.rows=touched", 1.3), ("fit.rows=all", None)):
-        small, large = (float(np.median(times[rows, e])) for e in sizes)
-        what = f"step with ten times the history, {rows}"
-        yield single(NAME, what, large / small, target) if target else Line(NAME, what, large / small, "×")
+        large, small = (times[rows, e] for e in reversed(sizes))
+        what = f"step with ten times the history, {how}, {rows}"
+        yield bootstrap(NAME, what, large, small, target)
+
+
+def _inner(trained: Encoder | Touched, graph: BipartiteGraph) -> int:
+    return trained.within.num_edges if isinstance(trained, Touched) else graph.num_edges
 
 
 def _touched(encoder: Encoder, graph: BipartiteGraph, new: Interactions) -> Touched:

@@ -25,6 +25,7 @@ class Line:
         target: what is asked, as text; empty: reported only.
         met: whether the target is met; None: there is none.
         note: what the number rests on.
+        exact: whether the target is asked of any size, as equal gradients are; times are asked at their sizes only.
     """
 
     benchmark: str
@@ -36,6 +37,7 @@ class Line:
     target: str = ""
     met: bool | None = None
     note: str = ""
+    exact: bool = False
 
 
 def seconds(work: Work) -> float:
@@ -85,9 +87,14 @@ def at_most(benchmark: str, what: str, slow: list[float], fast: list[float], tar
     return Line(benchmark, what, middle, "×", low, high, f"≤ {target:g}×", middle <= target, note)
 
 
-def single(benchmark: str, what: str, value: float, target: float, note: str = "") -> Line:
-    """Return the line of one ratio that should be `target` or less."""
-    return Line(benchmark, what, float(value), "×", target=f"≤ {target:g}×", met=bool(value <= target), note=note)
+def bootstrap(benchmark: str, what: str, large: list[float], small: list[float], target: float | None) -> Line:
+    """Return the line of a ratio of medians of samples that were not taken in turns; its spread is bootstrapped."""
+    rng = np.random.default_rng(0)
+    drawn = [np.median(rng.choice(x, (2000, len(x))), axis=1) for x in (large, small)]
+    low, high = (float(q) for q in np.quantile(drawn[0] / drawn[1], (0.1, 0.9)))
+    middle = float(np.median(large) / np.median(small))
+    asked = {} if target is None else {"target": f"≤ {target:g}×", "met": middle <= target}
+    return Line(benchmark, what, middle, "×", low, high, **asked)
 
 
 def absolute(benchmark: str, what: str, times: list[float], note: str = "") -> Line:

@@ -19,7 +19,7 @@ from gnnrec.cli import compose
 from gnnrec.compare import joined
 from gnnrec.evaluation.results import check, summary
 from gnnrec.progress import Progress
-from gnnrec.runs import Job, run_job
+from gnnrec.runs import Job, finished, run_job
 
 NAME = "update"
 EXPERIMENTS = ("movietweetings", "amazon_games", "gowalla_ccd")
@@ -34,6 +34,9 @@ ROWS = {
     "fine_tune, at most 5 epochs, small steps": ("strategy=fine_tune", *SMALL),
     FULL: ("strategy=full_retrain",),
 }
+FASTER = "full_retrain, at fine-tuning's learning rate"
+MORE = {"amazon_games": {FASTER: ("strategy=full_retrain", "fit.lr=0.01")}}
+"""Full retraining at the rate of the brief rows, where the experiment itself has another."""
 CHEAPER, AS_GOOD = 20, 0.99
 
 
@@ -64,23 +67,35 @@ def _table(experiment: str, overrides: tuple[str, ...], runs: Path) -> pl.DataFr
     output = f"output={runs / experiment}"
     common = (f"experiment={experiment}", "scorer=model", "logger=none", output, *overrides)
     scene = build.scene(compose(list(common)))
-    jobs = [Job(row, compose([*common, *own])) for row, own in ROWS.items()]
+    rows = ROWS | MORE.get(experiment, {})
+    jobs = [Job(row, compose([*common, *own])) for row, own in rows.items()]
+    kept = [job.row for job in jobs if finished(job.folder(scene.setting.stream))]
     frames = joined([run_job(job, scene, Progress(quiet=True)) for job in jobs])
-    return summary(check(frames["results"]))
+    found = summary(check(frames["results"]))
+    return found.with_columns(kept=pl.col("strategy").is_in(kept))
 
 
 def _lines(experiment: str, table: pl.DataFrame) -> Iterator[Line]:
     rows = {r["strategy"]: r for r in table.filter(pl.col("scorer") == "model").iter_rows(named=True)}
-    full, best = rows.pop(FULL), None
-    note = f"per update; next recall@20 {full['recall@20_all']:.4f}"
-    yield Line(NAME, f"{experiment}: full retraining", full["seconds_per_update"], "s", note=note)
+    fulls = {name: rows.pop(name) for name in (FULL, FASTER) if name in rows}
+    best = None
+    for name, row in fulls.items():
+        note = f"per update; next recall@20 {row['recall@20_all']:.4f}{_kept(row)}"
+        yield Line(NAME, f"{experiment}: {name}", row["seconds_per_update"], "s", note=note)
+    # Measured against the better one, whatever it costs.
+    full = max(fulls.values(), key=lambda row: row["recall@20_all"])
     for name, row in rows.items():
         cheaper = full["seconds_per_update"] / row["seconds_per_update"]
         good = row["recall@20_all"] / full["recall@20_all"]
-        note = f"{row['seconds_per_update']:.2f} s; {good:.1%} of its recall@20"
+        note = f"{row['seconds_per_update']:.2f} s; {good:.1%} of its recall@20, seed 0{_kept(row)}"
         yield Line(NAME, f"{experiment}: full retraining's seconds / {name}'s", cheaper, "×", note=note)
         if good >= AS_GOOD:
             best = max(best or 0.0, cheaper)
     what = f"{experiment}: the cheapest at ≥ {AS_GOOD:.0%} of the recall"
     met, note = best is not None and best >= CHEAPER, "" if best is not None else "none reaches it"
     yield Line(NAME, what, best, "×", target=f"≥ {CHEAPER}×", met=met, note=note)
+
+
+def _kept(row: dict[str, object]) -> str:
+    """Say of a run that was done before that its seconds are not today's."""
+    return "; run kept from an earlier call" if row["kept"] else ""
