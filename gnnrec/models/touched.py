@@ -2,7 +2,7 @@
 
 A linear encoder reads out z = M x, so with δ the change of the trained rows T since the fit began, z = M x_0 + M δ. The first
 term is propagated once per fit. Of the second, messages are followed along the edges within T: paths that leave T and come
-back are dropped, so a step costs the increment's nodes, not the history. With every node in T nothing is dropped, and
+back are dropped, so a step costs the edges within T, not the graph's. With every node in T nothing is dropped, and
 this is training as usual. Serving propagates the whole graph. Letters: u users, i items, d width, T = (t, t') trained rows.
 """
 
