@@ -5,18 +5,18 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 gnnrec="${GNNREC:-.venv/bin/gnnrec}"
 python="$(dirname "$gnnrec")/python"
-jobs="${JOBS:-$(nproc)}"
+fixed=(threads=1 logger=none)
 
-compare() { # EXPERIMENT SEED…: the runs, then the table of all of them
-  local name="$1" && shift
-  printf '%s\n' "$@" |
-    xargs -P "$jobs" -I{} "$gnnrec" compare "experiment=$name" "seeds=[{}]" threads=1 logger=none
-  "$gnnrec" compare "experiment=$name" threads=1 logger=none
+runs() { # a line of arguments for each process, the longest first, so that no core is idle for long
+  for seed in 0 1 2; do echo "compare experiment=movietweetings seeds=[$seed]"; done
+  echo "sweep experiment=amazon_games strategy=replay sweep=replay output=runs/amazon_games_sweep"
+  for seed in 0 1 2; do echo "compare experiment=amazon_games seeds=[$seed]"; done
 }
 
-compare movietweetings 0 1 2
-compare amazon_games 0 1 2
-"$gnnrec" sweep experiment=amazon_games strategy=replay sweep=replay threads=1 logger=none output=runs/amazon_games_sweep
+runs | sed "s/\$/ ${fixed[*]}/" | xargs -P "${JOBS:-$(nproc)}" -L 1 "$gnnrec"
+for name in movietweetings amazon_games; do # the table of all seeds, from the runs that are there now
+  "$gnnrec" compare "experiment=$name" "${fixed[@]}"
+done
 if [ "${BENCHMARK:-yes}" = yes ]; then
   "$python" scripts/benchmark.py --json runs/benchmark.json
 fi
