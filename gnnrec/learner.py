@@ -101,6 +101,7 @@ class Learner:
         self._valid = self._unsolved = Interactions.empty()
         self._fitted = False
         self._z: Embeddings | None = None
+        self._written: tuple[int, ...] = ()
 
     # Growing ------------------------------------------------------------------------------------------------------
 
@@ -244,7 +245,10 @@ class Learner:
     @torch.no_grad()
     def embed(self) -> Embeddings:
         """Return embeddings of the present graph, propagated once and kept until something changes."""
-        if self._z is None:
+        # A strategy may write to the tables between absorbing and serving; torch counts what is written in place.
+        written = tuple(p._version for p in self.encoder.parameters())
+        if self._z is None or written != self._written:
+            self._written = written
             self.encoder.eval()
             self._z = self.encoder(self.graph)
             self.encoder.train()

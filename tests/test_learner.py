@@ -143,3 +143,12 @@ def test_the_model_alone_has_no_blend_to_choose_and_reports_on_valid_are_counted
     blended.extend(BASE), blended.fit(BASE.train), blended.absorb(BASE)
     counters = blended.statistics.nbytes - learner.statistics.popularity.nbytes
     assert blended.bytes_kept - learner.bytes_kept == counters > blended.statistics.itemknn.nbytes > 0
+
+
+def test_rows_that_a_strategy_writes_after_absorbing_are_what_serves():
+    learner = trained()
+    before = learner.embed().user.clone()
+    with torch.no_grad():
+        learner.encoder.user.weight.mul_(2)
+    assert not torch.equal(learner.embed().user, before)
+    assert learner.embed() is learner.embed()

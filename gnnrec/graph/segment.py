@@ -12,7 +12,7 @@ from gnnrec.graph.filter import Filter
 EdgeKeys = NDArray[np.int64]
 
 FILTERED = 1 << 17
-"""EdgeKeys from which a filter stands before the search: those of a smaller segment lie in the cache anyway."""
+"""Keys from which a filter stands before the search: those of a smaller segment lie in the cache anyway."""
 MANY = 16
 """Ascending keys, at least one for so many of the segment's, are searched one after the other: a filter costs more to make."""
 RUN = 4096
