@@ -65,7 +65,7 @@ def grown(edges: int, nodes: int | None = None) -> tuple[BipartiteGraph, int]:
     graph, piece = BipartiteGraph.empty(), 5_000_000
     while graph.num_edges < edges:
         size = min(piece, edges - graph.num_edges)
-        graph = graph.extend(drawn(rng, nodes, size), nodes, nodes)
+        graph = graph.extend(some_events(rng, nodes, size), nodes, nodes)
     return graph, nodes
 
 
@@ -73,9 +73,9 @@ def increments(count: int, nodes: int, seed: int) -> Iterator[Interactions]:
     """Yield increments of `NEW` drawn events."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        yield drawn(rng, nodes, NEW)
+        yield some_events(rng, nodes, NEW)
 
 
-def drawn(rng: np.random.Generator, nodes: int, size: int) -> Interactions:
+def some_events(rng: np.random.Generator, nodes: int, size: int) -> Interactions:
     """Return events of power-law users and items."""
     return worlds.events(worlds.power(rng, nodes, size), worlds.power(rng, nodes, size))

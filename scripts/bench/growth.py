@@ -29,7 +29,7 @@ memory.retain_large_blocks(); torch.set_num_threads(threads)
 import numpy as np
 rng = np.random.default_rng(0)
 out = {}
-events = [extend.drawn(rng, nodes, min(5_000_000, edges)) for _ in range(max(edges // 5_000_000, 1))]
+events = [extend.some_events(rng, nodes, min(5_000_000, edges)) for _ in range(max(edges // 5_000_000, 1))]
 keys = np.concatenate([edge_key(part.user, part.item) for part in events])
 begin = time.perf_counter()
 keys.sort()

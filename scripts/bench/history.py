@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from bench.extend import drawn, grown
+from bench import worlds
+from bench.extend import grown, some_events
 from bench.timing import Line, absolute, bootstrap, seconds
 from gnnrec.data.types import Interactions
 from gnnrec.graph.bipartite import BipartiteGraph
@@ -40,11 +41,10 @@ def _pair(sizes: tuple[int, int], fixed: int | None, how: str, quick: bool) -> I
     times: dict[tuple[str, int], list[float]] = {}
     for edges in sizes:
         graph, nodes = grown(edges, fixed)
-        new = drawn(np.random.default_rng(1), nodes, NEW)
+        new = some_events(np.random.default_rng(1), nodes, NEW)
         graph = graph.extend(new, nodes, nodes)
-        torch.manual_seed(0)
         encoder = LightGCN(WIDTH, LAYERS)
-        encoder.grow(0.1 * torch.randn(nodes, WIDTH), 0.1 * torch.randn(nodes, WIDTH))
+        encoder.grow(*worlds.tables(nodes, nodes, WIDTH))
         index = seconds(lambda g=graph, e=encoder: _propagated(e, g))
         for rows, make in ROWS.items():
             begin = seconds(lambda g=graph, e=encoder: _propagated(e, g))

@@ -159,7 +159,7 @@ class Exam:
         torch.manual_seed(0)
         objective = schedule.objective
         encoder, found = LightGCN(WIDTH, LAYERS), Curve()
-        random = 0.1 * torch.randn(self.log.num_users, WIDTH), 0.1 * torch.randn(self.log.num_items, WIDTH)
+        random = worlds.tables(self.log.num_users, self.log.num_items, WIDTH)
         spent = seconds(lambda: encoder.grow(*schedule.initial.start(random, self.graph)))
         optimiser = torch.optim.Adam(encoder.parameters(), lr=schedule.lr, fused=True)
         batches = EpochBatches(self.log.train, self.graph, schedule.batch, None, 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
 from bench import worlds
 from bench.timing import Line, absolute, alternate, at_most
@@ -24,7 +23,7 @@ def run(quick: bool) -> Iterator[Line]:
     """Yield the lines of this benchmark."""
     log = worlds.drawn(3_000, 5_000, 50_000, 0) if quick else worlds.gowalla()
     graph = BipartiteGraph.empty().extend(log.train, log.num_users, log.num_items)
-    user, item = torch.randn(log.num_users, 64), torch.randn(log.num_items, 64)
+    user, item = worlds.tables(log.num_users, log.num_items, 64, scale=1.0)
     counts = Statistics()
     counts.popularity.absorb(log.train, log.num_items)
     scorer = ModelScorer(Embeddings(user, item, user, item), BPR(), counts, graph.degrees[0] > 0)

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from bench import worlds
 from bench.timing import Line, alternate
@@ -58,7 +57,7 @@ def _small() -> tuple[Interactions, BipartiteGraph, LightGCN]:
     log = worlds.drawn(20, 30, 16, 0)
     graph = BipartiteGraph.empty().extend(log.train, 20, 30)
     encoder = LightGCN(8, 2)
-    encoder.grow(torch.randn(20, 8), torch.randn(30, 8))
+    encoder.grow(*worlds.tables(20, 30, 8))
     return log.train, graph, encoder
 
 

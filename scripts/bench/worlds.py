@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from gnnrec import build
@@ -55,6 +56,13 @@ def gowalla() -> Log:
     items = int(max(train.item.max(), valid.item.max())) + 1
     known = (test.user < users) & (test.item < items)
     return Log("gowalla-ccd, all train rows", train, test.take(known), users, items)
+
+
+def tables(users: int, items: int, width: int, scale: float = 0.1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return normal tables `[u, d]` and `[i, d]` with this deviation, the same at each call."""
+    own = torch.Generator().manual_seed(0)
+    user, item = (scale * torch.randn(n, width, generator=own) for n in (users, items))
+    return user, item
 
 
 def drawn(users: int, items: int, edges: int, seed: int) -> Log:
