@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from gnnrec import memory
 from gnnrec.data.types import Interactions, Stream
 from gnnrec.evaluation.evaluate import Evaluation, Row, Settings, evaluate
 from gnnrec.evaluation.results import SCHEMA
@@ -117,6 +118,7 @@ def score_round(
         for k, test in _tests(stream, t):
             found = evaluate(scorer, test, worlds[k], measure, segments=False)
             record.add(name, t, k, "test", found.rows)
+        memory.give_back()  # what ranking has freed lies between what is still in use
 
 
 def _tests(stream: Stream, t: int) -> Iterable[tuple[int, Interactions]]:

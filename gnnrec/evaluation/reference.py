@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from gnnrec import memory
 from gnnrec.data.types import Interactions, Observed, Stream
 from gnnrec.evaluation.choose import choose_weights
 from gnnrec.evaluation.evaluate import Settings, evaluate
@@ -39,6 +40,7 @@ def reference_rows(
             elif len(increment.upcoming):
                 found = evaluate(scorer, increment.upcoming, world, measure)
                 record.add_next(REFERENCE, world.index, found, stream)
+            memory.give_back()  # blocks of many sizes leave gaps: 7 GB instead of 2 on three million clicks
     frames = [record.frames() for record in records.values()]
     return {table: pl.concat([f[table] for f in frames]) for table in ("results", "per_user", "predictions")}
 
