@@ -26,6 +26,8 @@ commands:
   gnnrec report DIR...                            table and report again, from finished runs
   gnnrec recommend DIR --user ID -k 10            the list a run's newest model gives a user
   gnnrec data summary data=file data.path=FILE    what a log holds: counts, growth per increment, dirt
+  gnnrec data ingest STORE FILE...                clean files into a new version of a store; then log, show, diff,
+                                                  checkout, verify, gc, export, forget
 
 your own log:
   gnnrec compare data=file data.path=log.csv data.columns.user=CustomerID data.columns.item=StockCode
@@ -186,9 +188,16 @@ def _recommend(rest: list[str]) -> int:
 
 
 def _data(rest: list[str]) -> int:
-    actions = ("summary",)
-    if not rest or rest[0] not in actions:
-        raise GnnrecError(f"gnnrec data needs an action{nearest(rest[0] if rest else '', actions)}")
+    from gnnrec.store import commands
+
+    known = ("summary", "ingest", *commands.ACTIONS)
+    if not rest or rest[0] not in known:
+        raise GnnrecError(f"gnnrec data needs an action{nearest(rest[0] if rest else '', known)}")
+    parser = _Parser(prog=f"gnnrec data {rest[0]}", allow_abbrev=False)
+    if rest[0] == "ingest":
+        return commands.run_ingest(parser, rest[1:], lambda overrides: dict(compose(overrides)["data"]))
+    if rest[0] in commands.ACTIONS:
+        return commands.ACTIONS[rest[0]](parser, rest[1:])
     given = _parse("data summary", rest[1:], "what a log holds")
     if given is None:
         return 0

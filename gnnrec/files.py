@@ -28,6 +28,11 @@ def write_durable(path: Path, content: bytes | str) -> None:
         os.fsync(file.fileno())
 
 
+def sync_file(path: Path) -> None:
+    """Wait until the disk has the content of a file that somebody else wrote."""
+    sync_folder(path)
+
+
 def sync_folder(path: Path) -> None:
     """Wait until the disk has the folder's names."""
     handle = os.open(path, os.O_RDONLY)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from gnnrec.data import columns as column_names
@@ -13,18 +14,34 @@ from gnnrec.data.clean import TIME_TEXT, Cleaned, Rules, clean, make_rules
 from gnnrec.data.collect import Collector, Piece
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.filters import make_filters
-from gnnrec.data.formats import DEFAULT_MAX_BYTES, Blob, load
+from gnnrec.data.formats import DEFAULT_MAX_BYTES, Blob, Source, load
 from gnnrec.data.locate import Places, data_root, find_files
 from gnnrec.data.read import How, table_of
-from gnnrec.data.rows import ROW, Rows, Table, raw
+from gnnrec.data.rows import ROW, Rows, Table, Tally, raw
 from gnnrec.data.times import Survey, TimeRule, decide, declared_rule, likely, survey
 from gnnrec.data.titles import read_titles
+from gnnrec.data.types import Ints
 from gnnrec.errors import GnnrecError, nearest, one_line
 
 _UNTIMED = (
     "no time column: the order of the file is taken as the order of events; "
     "only stream=by_column makes increments that mean something"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The rows of one file that were set aside: physical numbers by reason, and the table that still has their text."""
+
+    table: Table
+    source: Source
+    rows: Mapping[str, Ints]
+
+    def __iter__(self) -> Iterator[tuple[int, str, str]]:
+        """Yield (row, reason, raw text) in the order of the file; the file is read again."""
+        reason = {int(row): name for name, rows in self.rows.items() for row in rows}
+        for row, text in self.table.raw(np.array(sorted(reason), np.int64)) if reason else ():
+            yield row, reason[row], text
 
 
 class File:
@@ -104,12 +121,28 @@ class File:
         Args:
             keep: raw columns to keep beside the events (a stream's block column, for example).
         """
-        blobs, notes = _distinct([load(path, self.how.max_bytes) for path in find_files(self.name, self.places)])
+        return self.read(keep)[0]
+
+    def blobs(self) -> list[Blob]:
+        """Return the files, each checked and hashed."""
+        return [load(path, self.how.max_bytes) for path in find_files(self.name, self.places)]
+
+    def read(self, keep: Sequence[str] = (), blobs: Sequence[Blob] | None = None) -> tuple[Dataset, tuple[Lost, ...]]:
+        """Read and clean the log; return with it what each file lost, in the order of files.
+
+        Args:
+            keep: as `load`.
+            blobs: the files to read; None: all.
+        """
+        blobs, notes = _distinct(self.blobs() if blobs is None else blobs)
         files = [_Part(self, blob, keep) for blob in blobs]
         _check_alike(files)
         collector = Collector(self.rules, keep)
+        lost = []
         for file in files:
-            collector.add(file.pieces(collector))
+            pieces = file.pieces(collector)
+            lost.append(Lost(file.table, file.blob.source, _lost_rows(pieces)))
+            collector.add(pieces)
         log = collector.finish(self.name)
         log = replace(
             log, feedback=self.feedback or log.feedback, positive_from=self.positive_from, scale=self.rules.scale
@@ -117,7 +150,8 @@ class File:
         notes += [note for file in files for note in file.notes] + self._remarks(log)
         titles = self._titles({i: t for file in reversed(files) for i, t in file.titles.items()}, notes)
         sources = tuple(blob.source for blob in blobs)
-        return replace(log, titles=titles, sources=sources, notes=tuple(dict.fromkeys(map(one_line, notes))))
+        log = replace(log, titles=titles, sources=sources, notes=tuple(dict.fromkeys(map(one_line, notes))))
+        return log, tuple(lost)
 
     def _remarks(self, log: Dataset) -> list[str]:
         """Return what is unusual about the log."""
@@ -211,6 +245,15 @@ class _Part:
         for i, t in named.unique("item", keep="first", maintain_order=True).iter_rows():
             if i:
                 self.titles.setdefault(i, t.strip())
+
+
+def _lost_rows(pieces: Sequence[Piece]) -> dict[str, Ints]:
+    """Return the rows that pieces of one file set aside, by reason."""
+    found = Tally()
+    for piece in pieces:
+        found.merge(piece.shapeless)
+        found.merge(piece.cleaned.aside)
+    return {reason: found.numbers(reason) for reason in found.counts}
 
 
 def _distinct(blobs: Sequence[Blob]) -> tuple[list[Blob], list[str]]:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from gnnrec.data.columns import looks_like_header
-from gnnrec.data.dialect import find_delimiter, header_names, numbered_lines, split, split_all
+from gnnrec.data.dialect import find_delimiter, header_names, numbered_lines, raw_lines, split, split_all
 from gnnrec.data.formats import Blob
 from gnnrec.data.lines import check_decodes, lines
 from gnnrec.data.rows import EXAMPLES, ROW, SHAPELESS, Example, Rows, Tally
+from gnnrec.data.types import Ints
 from gnnrec.errors import GnnrecError
 
 _BAD = pl.DataFrame(schema={"row": pl.Int64, "reason": pl.String, "line": pl.String})
@@ -56,10 +57,14 @@ class Delimited:
         if found.total() and not kept:
             self._refuse_shape(found)
 
+    def raw(self, rows: Ints) -> Iterator[tuple[int, str]]:
+        """Yield number and text of these lines."""
+        return raw_lines(self.blob, self.encoding, self.multiline, rows)
+
     def _rows(self, numbered: pl.DataFrame, undecodable: Sequence[tuple[int, bytes]], names: Sequence[str]) -> Rows:
         file, aside = self.blob.path.name, Tally()
         shown = (Example(file, n, b.decode("utf-8", "backslashreplace")) for n, b in undecodable)
-        aside.add("invalid_utf8", len(undecodable), shown)
+        aside.add("invalid_utf8", [n for n, _ in undecodable], shown)
         read_as = {"plain": self._plain, "quoted": self._all_quoted, "mixed": self._mixed}
         parts = numbered.with_columns(self._kind().alias("kind")).partition_by("kind", as_dict=True)
         read = [read_as[str(kind)](part, names) for (kind,), part in parts.items()]
@@ -67,7 +72,7 @@ class Delimited:
         for reason in bad["reason"].unique():
             found = bad.filter(pl.col("reason") == reason)
             rows = found.head(EXAMPLES).select("row", "line").iter_rows()
-            aside.add(reason, found.height, (Example(file, row, line) for row, line in rows))
+            aside.add(reason, found["row"].to_numpy(), (Example(file, row, line) for row, line in rows))
         frames = [frame for frame, _ in read]
         frame = frames[0] if len(frames) == 1 else pl.concat([_empty(names), *frames]).sort(ROW)
         return Rows(frame, numbered.height + len(undecodable), aside)

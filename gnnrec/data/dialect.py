@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import polars as pl
 
 from gnnrec.data.formats import Blob
-from gnnrec.data.lines import Lines
+from gnnrec.data.lines import Lines, lines
+from gnnrec.data.types import Ints
 from gnnrec.errors import GnnrecError, one_line
 
 _CANDIDATES = ("::", "\t", ",", ";", "|", " ")
@@ -27,6 +29,17 @@ def numbered_lines(piece: Lines, multiline: bool) -> pl.DataFrame:
         number = pl.int_range(piece.first, piece.first + len(piece.text), dtype=pl.Int64, eager=True)
         frame = pl.DataFrame([number.alias("row"), piece.text.alias("line")])
     return frame.filter(pl.col("line") != "")
+
+
+def raw_lines(blob: Blob, encoding: str, multiline: bool, rows: Ints) -> Iterator[tuple[int, str]]:
+    """Yield number and text of the lines `rows`; what does not decode is escaped."""
+    for piece in lines(blob, encoding, whole=multiline):
+        numbered = numbered_lines(piece, multiline)
+        found = dict(numbered.filter(np.isin(numbered["row"].to_numpy(), rows)).iter_rows())
+        wanted = np.isin([number for number, _ in piece.undecodable], rows)
+        spoilt = zip(piece.undecodable, wanted, strict=True)
+        found |= {number: data.decode("utf-8", "backslashreplace") for (number, data), asked in spoilt if asked}
+        yield from sorted(found.items())
 
 
 def _joined(texts: list[str], first: int) -> pl.DataFrame:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from gnnrec.data.dialect import raw_lines
 from gnnrec.data.formats import BOM, Blob
 from gnnrec.data.lines import lines
 from gnnrec.data.rows import ROW, Example, Rows, Tally
+from gnnrec.data.types import Ints
 from gnnrec.errors import GnnrecError, one_line
 
 Record = dict[str, object]
@@ -40,6 +42,10 @@ class JsonLines:
         for records, aside in _parsed(self.blob, self.encoding):
             yield self._rows(records, aside, names)
 
+    def raw(self, rows: Ints) -> Iterator[tuple[int, str]]:
+        """Yield number and text of these lines."""
+        return raw_lines(self.blob, self.encoding, False, rows)
+
     def _rows(self, records: list[tuple[int, Record]], aside: Tally, names: Sequence[str]) -> Rows:
         read, keep = len(records) + aside.total(), []
         for number, record in records:
@@ -47,7 +53,7 @@ class JsonLines:
             if nested is None:
                 keep.append((number, record))
             else:
-                aside.add("nested_value", 1, [Example(self.blob.path.name, number, json.dumps(record[nested]))])
+                aside.add("nested_value", [number], [Example(self.blob.path.name, number, json.dumps(record[nested]))])
         columns: dict[str, list[object]] = {n: [_text(r.get(n)) for _, r in keep] for n in names}
         columns[ROW] = [number for number, _ in keep]
         frame = pl.DataFrame(columns, schema={**dict.fromkeys(names, pl.String), ROW: pl.Int64})
@@ -81,13 +87,13 @@ def _parsed(blob: Blob, encoding: str) -> Iterator[tuple[list[tuple[int, Record]
     for piece in lines(blob, encoding):
         aside, records = Tally(), []
         shown = (Example(file, n, b.decode("utf-8", "backslashreplace")) for n, b in piece.undecodable)
-        aside.add("invalid_utf8", len(piece.undecodable), shown)
+        aside.add("invalid_utf8", [n for n, _ in piece.undecodable], shown)
         for number, line in enumerate(piece.text.to_list(), piece.first):
             if not line.strip():
                 continue
             record = _parse(line)
             if isinstance(record, str):
-                aside.add(record, 1, [Example(file, number, line)])
+                aside.add(record, [number], [Example(file, number, line)])
             else:
                 records.append((number, record))
         yield records, aside

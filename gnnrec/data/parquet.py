@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import polars as pl
 
 from gnnrec.data.formats import Blob
 from gnnrec.data.rows import ROW, Rows, Tally
+from gnnrec.data.types import Ints
 from gnnrec.errors import GnnrecError, one_line
 
 _CELL_BYTES = 8
@@ -58,6 +60,15 @@ class ParquetTable:
             yield Rows(frame, frame.height, Tally())
         self.blob.check_same()
 
+    def raw(self, rows: Ints) -> Iterator[tuple[int, str]]:
+        """Yield number and cells, as a JSON object, of these rows."""
+        source = _source(self.blob)
+        for start in range(0, self.height, ROWS):
+            at = rows[(rows > start) & (rows <= start + ROWS)]
+            if len(at):
+                frame = _scan(source).slice(start, ROWS).select(pl.all().gather(at - start - 1)).collect()
+                yield from zip(at.tolist(), map(_object, frame.iter_rows(named=True)), strict=True)
+
     def _read(self, source: Path | io.BytesIO, cells: Sequence[pl.Expr], start: int) -> pl.DataFrame:
         number = pl.int_range(start + 1, start + pl.len() + 1).alias(ROW)
         try:
@@ -99,6 +110,10 @@ def _source(blob: Blob) -> Path | io.BytesIO:
 def _scan(source: Path | io.BytesIO) -> pl.LazyFrame:
     """Scan this file and no other: a name with * or [ is a name."""
     return pl.scan_parquet(source, glob=False, hive_partitioning=False)
+
+
+def _object(cells: dict[str, object]) -> str:
+    return json.dumps(cells, default=str, ensure_ascii=False)
 
 
 def _ending(blob: Blob) -> bytes:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
 import polars as pl
 
+from gnnrec.data.types import Ints
 from gnnrec.errors import one_line
 
 EXAMPLES = 5
@@ -36,16 +38,18 @@ class Example:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts rows set aside by reason and keeps the first few of each as examples."""
+    """Counts rows set aside by reason, remembers where they stand and keeps the first few of each as examples."""
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[Example]] = field(default_factory=dict)
+    rows: dict[str, list[Ints]] = field(default_factory=dict)
 
-    def add(self, reason: str, count: int, found: Iterable[Example]) -> None:
-        """Count `count` more rows for `reason`."""
-        if not count:
+    def add(self, reason: str, rows: Sequence[int] | Ints, found: Iterable[Example]) -> None:
+        """Count more rows, physical numbers [n], for `reason`."""
+        if not len(rows):
             return
-        self.counts[reason] = self.counts.get(reason, 0) + count
+        self.counts[reason] = self.counts.get(reason, 0) + len(rows)
+        self.rows.setdefault(reason, []).append(np.asarray(rows, np.int64))
         kept = self.examples.setdefault(reason, [])
         for example in found:
             if len(kept) >= EXAMPLES:
@@ -54,15 +58,19 @@ class Tally:
 
     def merge(self, other: Tally) -> None:
         """Add everything `other` counted."""
-        for reason, count in other.counts.items():
-            self.add(reason, count, other.examples[reason])
+        for reason, examples in other.examples.items():
+            self.add(reason, other.numbers(reason), examples)
 
     def ordered(self, reasons: Iterable[str]) -> Tally:
         """Return the same in this order of reasons, whichever was met first."""
         found = Tally()
         for reason in reasons:
-            found.add(reason, self.counts.get(reason, 0), self.examples.get(reason, []))
+            found.add(reason, self.numbers(reason), self.examples.get(reason, []))
         return found
+
+    def numbers(self, reason: str) -> Ints:
+        """Return the physical rows counted for `reason`, [n]."""
+        return np.concatenate(self.rows.get(reason) or [np.empty(0, np.int64)])
 
     def total(self) -> int:
         """Return the number of rows set aside."""
@@ -98,3 +106,6 @@ class Table(Protocol):
 
     def batches(self, names: Sequence[str]) -> Iterator[Rows]:
         """Yield the columns `names` of all rows in order, in pieces of bounded size."""
+
+    def raw(self, rows: Ints) -> Iterator[tuple[int, str]]:
+        """Yield number and raw text of these physical rows, ascending numbers."""

@@ -1,0 +1,101 @@
+"""A page of HTML: nothing is loaded from elsewhere, nothing runs, every text is escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from gnnrec.errors import GnnrecError, one_line
+from gnnrec.reporting import tables
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+CSS = Path(__file__).with_name("page.css")
+
+
+def picture(png: bytes, caption: str) -> str:
+    """Return a PNG with its caption, inside the page."""
+    data, said = base64.b64encode(png).decode("ascii"), text(caption)
+    return f'<figure><img alt="{said}" src="data:image/png;base64,{data}"><figcaption>{said}</figcaption></figure>'
+
+
+def page(title: str, answer: str, sections: Sequence[tuple[str, str, str]]) -> str:
+    """Return a page of sections (id, heading, inner HTML) under a title and a few sentences."""
+    links = "".join(f'<a href="#{name}">{text(heading)}</a>' for name, heading, _ in sections)
+    body = "".join(
+        f'<section id="{name}"><h2>{text(heading)}</h2>{inner}</section>' for name, heading, inner in sections
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
+        f"<title>{text(title)}</title>\n<style>{CSS.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<main>\n"
+        f'<h1>{text(title)}</h1>\n<p class="answer">{text(answer)}</p>\n<nav>{links}</nav>\n{body}\n'
+        "</main>\n</body>\n</html>\n"
+    )
+
+
+def table(frame: pl.DataFrame) -> str:
+    """Return a table: texts first and to the left, numbers with four decimals to the right."""
+    left = sum(kind == pl.String for kind in frame.dtypes)
+    rows = [[v if isinstance(v, str) else tables.number(v, 4) for v in line] for line in frame.iter_rows()]
+    return grid(frame.columns, [row(line, left=left) for line in rows], left=left)
+
+
+def grid(heads: Sequence[str], rows: Sequence[str], left: int = 2) -> str:
+    """Return a table of these rows, the first `left` columns to the left."""
+    head = "".join(f"<th{_left(i, left)}>{text(h)}</th>" for i, h in enumerate(heads))
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def row(cells: Sequence[str], classes: str = "", left: int = 2) -> str:
+    """Return a row of cells."""
+    inner = "".join(f"<td{_left(i, left)}>{text(c)}</td>" for i, c in enumerate(cells))
+    return f'<tr class="{classes}">{inner}</tr>' if classes else f"<tr>{inner}</tr>"
+
+
+def _left(column: int, left: int) -> str:
+    return ' class="text"' if column < left else ""
+
+
+def folded(heading: str, inner: str) -> str:
+    """Return what is shown once its heading is clicked."""
+    return f"<details><summary>{text(heading)}</summary>{inner}</details>"
+
+
+def paragraphs(content: str) -> str:
+    """Return paragraphs; empty lines separate them."""
+    return "".join(f"<p>{text(part)}</p>" for part in content.split("\n\n") if part.strip())
+
+
+def listed(notes: Sequence[str]) -> str:
+    """Return notes as a list."""
+    return f"<h3>Notes</h3><ul>{''.join(f'<li>{text(note)}</li>' for note in notes)}</ul>" if notes else ""
+
+
+def block(content: str) -> str:
+    """Return text in fixed width, as it is."""
+    if not content.strip():
+        return ""
+    lines = ("".join(c if c.isprintable() or c == "\t" else " " for c in line) for line in content.splitlines())
+    return f"<pre>{html.escape(chr(10).join(lines))}</pre>"
+
+
+def text(raw: str) -> str:
+    """Escape, after control and direction characters are gone."""
+    return html.escape(one_line(raw))
+
+
+def save(path: Path, content: str) -> None:
+    """Write a page, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(content, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise GnnrecError(f"cannot write the report {path}: {error.strerror}") from error

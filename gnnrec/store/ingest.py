@@ -1,0 +1,245 @@
+"""Raw files become a version of a store: every row read is kept, a duplicate, a repeat, known already, or set aside."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from gnnrec import __version__
+from gnnrec.data.dataset import Dataset
+from gnnrec.data.datasets import File, Lost
+from gnnrec.data.rows import Example
+from gnnrec.errors import GnnrecError, nearest
+from gnnrec.files import sha256, write_atomic
+from gnnrec.store.quality import Verdict, rules_of
+from gnnrec.store.review import review
+from gnnrec.store.table import COLUMNS, Store
+from gnnrec.store.version import RowCounts, Version, content_hash
+
+_PAIR = ["user", "item"]
+_EVENT = [*_PAIR, "value", "time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What to do with files that do not follow the store in time.
+
+    Attributes:
+        late: rows earlier than the newest event of the store: "accept" keeps them (a stream puts them into train), "refuse".
+        out_of_order: files all of whose rows are late: "refuse", or "accept".
+        blocked: a version whose quality report says BLOCK: "refuse", or "accept".
+    """
+
+    late: str = "accept"
+    out_of_order: str = "refuse"
+    blocked: str = "refuse"
+
+    def __post_init__(self) -> None:
+        for key in ("late", "out_of_order", "blocked"):
+            if getattr(self, key) not in ("accept", "refuse"):
+                value = str(getattr(self, key))
+                raise GnnrecError(
+                    f"--{key.replace('_', '-')} {value} is not a choice{nearest(value, ['accept', 'refuse'])}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What an ingest did.
+
+    Attributes:
+        version: its record; None: every file was in the store already.
+        seen: names of files left out and the version that holds each.
+        examples: rows set aside, a few per reason.
+        notes: what was inferred or is unusual.
+        verdict: of the quality report.
+    """
+
+    version: Version | None
+    seen: Mapping[str, int]
+    examples: Mapping[str, list[Example]]
+    notes: tuple[str, ...]
+    verdict: Verdict | None = None
+
+
+def ingest(
+    store: Store,
+    log: File,
+    cleaning: Mapping[str, object],
+    policy: Policy | None = None,
+    rules: Mapping[str, Any] | None = None,
+) -> Ingested:
+    """Read the files of `log` into a new version.
+
+    Args:
+        store: to write to; made where there is none.
+        log: files and how to clean them.
+        cleaning: the configuration that `log` was made from, for the record.
+        policy: for files that do not follow the store in time, or are judged unsound.
+        rules: of the quality report; those of `quality.RULES` where None.
+
+    Raises:
+        GnnrecError: the files cannot be read, rows are refused, or another process is writing. The store is as it was.
+    """
+    if log.rules.repeats == "last":
+        raise GnnrecError("data.repeats=last would change earlier versions; a store takes first or all")
+    with store.writing():
+        old = store.versions if store.exists else ()
+        blobs = log.blobs()
+        held = {b.source: v for b in blobs if (v := _holder(old, b.source.sha256)) is not None}
+        seen = {source.name: version for source, version in held.items()}
+        left = [b for b in blobs if b.source not in held]
+        if not left:
+            return Ingested(None, seen, {}, ())
+        data, lost = log.read(blobs=left)
+        rows, known, repeat = _apart(_frame(data), store, bool(old), log.rules.repeats)
+        policy = policy or Policy()
+        rows = _marked_late(rows, old, policy)
+        counts = _counted(data, rows, known, repeat)
+        version = _record(store, rows, data, counts, cleaning, _set_aside(store, lost))
+        verdict = review(store, version, rows, data.examples, rules or rules_of())
+        if verdict.level == "BLOCK" and policy.blocked == "refuse":
+            raise GnnrecError(_blocked(store, version, verdict))
+        store.append(rows.with_columns(version=pl.lit(version.number, pl.Int64)), version)
+        return Ingested(version, seen, data.examples, data.notes, verdict)
+
+
+def _blocked(store: Store, version: Version, verdict: Verdict) -> str:
+    why = "; ".join(
+        f"{a.rule} ({a.value:.4g}, {a.threshold}): {a.advice}" for a in verdict.alerts if a.level == "BLOCK"
+    )
+    return f"BLOCK, nothing was committed: {why}. See {store.report(version, 'html')}; pass --blocked accept to take it"
+
+
+def _holder(versions: Sequence[Version], digest: str) -> int | None:
+    """Return the version that read a file of this hash."""
+    return next((v.number for v in versions if any(f.sha256 == digest for f in v.files)), None)
+
+
+def _counted(data: Dataset, rows: pl.DataFrame, known: Mapping[int, int], repeat: int) -> RowCounts:
+    found = data.counts
+    late, aside = int(rows["late"].sum()), dict(found.set_aside)
+    repeats = found.repeat + repeat
+    counts = RowCounts(found.rows_read, rows.height, found.duplicate, repeats, known, aside, dict(found.matched), late)
+    counts.check()
+    return counts
+
+
+def _set_aside(store: Store, lost: Iterable[Lost]) -> str | None:
+    """Write down what was set aside and return the file's name, which is its hash; None: nothing was."""
+    text = _quarantine(lost)
+    if not text:
+        return None
+    # Written before the commit that names it: after a crash between the two it is a leftover, never a loss.
+    write_atomic(store.aside / f"{sha256(text)}.jsonl", text)
+    return sha256(text)
+
+
+def _record(
+    store: Store,
+    rows: pl.DataFrame,
+    data: Dataset,
+    counts: RowCounts,
+    cleaning: Mapping[str, object],
+    aside: str | None,
+) -> Version:
+    grown = store.exists
+    (users, new_users), (items, new_items) = (_novel(rows[c], c, store, grown) for c in _PAIR)
+    first, last = _span(rows)
+    return Version(
+        number=store.head + 1,
+        content=content_hash(rows),
+        cleaning=dict(cleaning),
+        files=data.sources,
+        counts=counts,
+        first=first,
+        last=last,
+        users=users,
+        items=items,
+        new_users=new_users,
+        new_items=new_items,
+        feedback=data.feedback,
+        aside=aside,
+        code=__version__,
+    )
+
+
+def _frame(data: Dataset) -> pl.DataFrame:
+    """Return the events as columns of the store."""
+    time = np.full(len(data), np.nan) if data.time is None else data.time
+    columns = {
+        "place": pl.int_range(len(data), dtype=pl.Int64, eager=True),
+        "user": pl.Series(data.user_ids, dtype=pl.String).gather(data.user_code),
+        "item": pl.Series(data.item_ids, dtype=pl.String).gather(data.item_code),
+        "value": pl.Series(data.value, dtype=pl.Float64),
+        "time": (pl.Series(time).fill_nan(None) * 1e6).round().cast(pl.Int64).cast(COLUMNS["time"]),
+    }
+    return pl.DataFrame(columns)
+
+
+def _apart(rows: pl.DataFrame, store: Store, grown: bool, repeats: str) -> tuple[pl.DataFrame, dict[int, int], int]:
+    """Return the rows that are new, how many equal one of each earlier version, and how many repeat an earlier pair."""
+    if not grown or not rows.height:
+        return rows, {}, 0
+    pairs = rows.lazy().select(_PAIR).unique()
+    before = store.rows().select(*_EVENT, "version").join(pairs, on=_PAIR, how="semi").collect(engine="streaming")
+    held = before.group_by(_EVENT).agg(pl.col("version").min().alias("held"))
+    rows = rows.join(held, on=_EVENT, how="left", nulls_equal=True, maintain_order="left")
+    known = Counter(rows["held"].drop_nulls().to_list())
+    fresh = rows.filter(pl.col("held").is_null()).drop("held")
+    if repeats == "all":
+        return fresh, dict(sorted(known.items())), 0
+    first = fresh.join(before.select(_PAIR).unique(), on=_PAIR, how="anti", maintain_order="left")
+    return first, dict(sorted(known.items())), fresh.height - first.height
+
+
+def _marked_late(rows: pl.DataFrame, old: Sequence[Version], policy: Policy) -> pl.DataFrame:
+    """Say of each row whether the store already holds a later event."""
+    newest = max((v.last for v in old if v.last is not None), default=None)
+    mark = pl.lit(False) if newest is None else (pl.col("time").dt.epoch("us") < round(newest * 1e6)).fill_null(False)
+    rows = rows.with_columns(late=mark)
+    late = int(rows["late"].sum())
+    if rows.height and late == rows.height and policy.out_of_order == "refuse":
+        raise GnnrecError(
+            f"all {late:,} new rows are earlier than the newest event of the store: files out of order; ingest the older "
+            "files first, or pass --out-of-order accept"
+        )
+    if late and policy.late == "refuse":
+        raise GnnrecError(
+            f"{late:,} rows are earlier than the newest event of the store; pass --late accept to keep them"
+        )
+    return rows
+
+
+def _quarantine(lost: Iterable[Lost]) -> bytes:
+    """Return a JSON object per row set aside: file, its hash, row, reason, raw text."""
+    lines = [
+        json.dumps(
+            {"file": one.source.name, "sha256": one.source.sha256, "row": row, "reason": reason, "raw": text},
+            ensure_ascii=False,
+        )
+        for one in lost
+        for row, reason, text in one
+    ]
+    return "".join(line + "\n" for line in lines).encode()
+
+
+def _novel(ids: pl.Series, name: str, store: Store, grown: bool) -> tuple[int, int]:
+    """Return how many distinct ids there are now, and how many of them are new."""
+    mine = ids.unique()
+    if not grown:
+        return len(mine), len(mine)
+    before = store.rows().select(name).unique().collect(engine="streaming")[name]
+    fresh = int((~mine.is_in(before.implode())).sum())
+    return len(before) + fresh, fresh
+
+
+def _span(rows: pl.DataFrame) -> tuple[float | None, float | None]:
+    time = rows["time"].dt.epoch("us").drop_nulls()
+    return (None, None) if not len(time) else (int(time.min()) / 1e6, int(time.max()) / 1e6)  # type: ignore[arg-type]

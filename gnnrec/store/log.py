@@ -1,0 +1,108 @@
+"""`StoreLog`: the events of a store as a data set, its versions as a column; the option `data=store`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from gnnrec.data.collect import coded, texts
+from gnnrec.data.dataset import Counts, Dataset
+from gnnrec.errors import GnnrecError, nearest
+from gnnrec.store.table import Store
+from gnnrec.store.version import Version
+
+_EXTRA = ("version", "late")
+
+
+class StoreLog:
+    """The events of a store.
+
+    Args:
+        path: its folder.
+        name: what to call the data set; None: the folder's name.
+        version: newest version to read; None: all.
+        feedback: explicit or implicit; None: as the versions look.
+        positive_from: smallest value that counts as relevant; None: every event does.
+        scale: lowest and highest value.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        name: str | None = None,
+        version: int | None = None,
+        feedback: str | None = None,
+        positive_from: float | None = None,
+        scale: Sequence[float] | None = None,
+    ) -> None:
+        if not path:
+            raise GnnrecError("data=store needs the folder of a store: data.path=STORE")
+        if feedback not in (None, "explicit", "implicit"):
+            raise GnnrecError(f"data.feedback={feedback} is not a choice{nearest(feedback, ['explicit', 'implicit'])}")
+        self.store, self.version = Store(path), version
+        self.name = name or Path(path).name
+        self.feedback, self.positive_from = feedback, positive_from
+        self.scale = None if scale is None else (float(scale[0]), float(scale[1]))
+
+    def load(self, keep: Sequence[str] = ()) -> Dataset:
+        """Read the events.
+
+        Args:
+            keep: columns to keep beside them: version, late.
+        """
+        for name in keep:
+            if name not in _EXTRA:
+                raise GnnrecError(
+                    f"a store has no column '{name}'{nearest(name, _EXTRA)}; stream=by_version cuts it by versions"
+                )
+        versions = self._versions()
+        rows = self.store.rows(self.version).collect(engine="streaming")
+        timed = rows["time"].null_count() == 0 and rows.height > 0
+        rows = rows.sort(*(["time"] if timed else []), "version", "place")
+        users, user = coded(rows["user"])
+        items, item = coded(rows["item"])
+        time = rows["time"].dt.epoch("us").to_numpy() / 1e6 if timed else None
+        explicit = any(v.feedback == "explicit" for v in versions)
+        return Dataset(
+            self.name,
+            user,
+            item,
+            users,
+            items,
+            rows["value"].to_numpy().astype(np.float64),
+            time,
+            _counts(versions, rows.height),
+            self.feedback or ("explicit" if explicit else "implicit"),
+            self.positive_from,
+            self.scale,
+            {name: texts(rows[name].cast(pl.String)) for name in keep},
+            sources=tuple(f for v in versions for f in v.files),
+            notes=(f"versions {versions[0].number} to {versions[-1].number} of {self.store.path.name}",),
+        )
+
+    def _versions(self) -> tuple[Version, ...]:
+        """Return the versions to read."""
+        if self.version is not None:
+            self.store.version(self.version)
+        return tuple(v for v in self.store.versions if self.version is None or v.number <= self.version)
+
+
+def _counts(versions: Sequence[Version], kept: int) -> Counts:
+    """Return where the rows of all ingests went; rows erased since count as set aside."""
+    each = [v.counts for v in versions]
+    aside: Counter[str] = Counter()
+    matched: Counter[str] = Counter()
+    for counts in each:
+        aside.update(counts.set_aside)
+        matched.update(counts.matched)
+    erased = sum(c.kept for c in each) - kept
+    if erased:
+        aside["erased"] = erased
+    duplicate = sum(c.duplicate + sum(c.known.values()) for c in each)
+    found = Counts(sum(c.read for c in each), kept, duplicate, sum(c.repeat for c in each), dict(aside), dict(matched))
+    found.check()
+    return found

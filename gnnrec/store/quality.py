@@ -1,0 +1,213 @@
+"""Is a new version sound? Measures, comparisons with earlier ones, and a verdict by named rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import yaml
+
+from gnnrec.errors import GnnrecError, one_line
+from gnnrec.store import drift
+from gnnrec.store.drift import Drift
+from gnnrec.store.statistics import Statistics, components, gini, top_share
+from gnnrec.store.version import RowCounts
+
+RULES = Path(__file__).with_name("rules.yaml")
+LEVELS = ("PASS", "WARN", "BLOCK")
+_KEYS = {"above", "below", "history", "p_below", "psi_above"}
+_COMPARED = ("values", "popularity", "hours")
+
+Measures = Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A rule that was met.
+
+    Attributes:
+        level: WARN or BLOCK.
+        rule: its name.
+        value: of the measure, or the PSI.
+        threshold: the conditions, as text.
+        n: events it rests on.
+        advice: what to look at.
+    """
+
+    level: str
+    rule: str
+    value: float
+    threshold: str
+    n: int
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """PASS, WARN or BLOCK, and why.
+
+    Attributes:
+        level: the highest of the alerts.
+        alerts: by rule, in their order.
+        drifts: comparisons by (measure, against), None where nothing could be said.
+    """
+
+    level: str
+    alerts: tuple[Alert, ...]
+    drifts: Mapping[tuple[str, str], Drift | None]
+
+
+def measured(
+    new: Statistics, rows: pl.DataFrame, counts: RowCounts, new_users: int, new_items: int
+) -> dict[str, float | None]:
+    """Return the measures of a version that rules may look at; None where there is nothing to divide by."""
+    users, items = new.users["count"].to_numpy(), new.items["count"].to_numpy()
+    aside, read = sum(counts.set_aside.values()), counts.read
+    cells = new.users.height * new.items.height
+    return {
+        "rows": float(new.rows),
+        "log_rows": float(np.log(new.rows)) if new.rows else None,
+        "set_aside_share": _share(aside, read),
+        "duplicate_share": _share(counts.duplicate + sum(counts.known.values()), read),
+        "repeat_share": _share(counts.repeat, read),
+        "late_share": _share(counts.late, new.rows),
+        "new_user_share": _share(new_users, new.users.height),
+        "new_item_share": _share(new_items, new.items.height),
+        "density": _share(new.rows, cells),
+        "mean_user_degree": _share(new.rows, new.users.height),
+        "mean_item_degree": _share(new.rows, new.items.height),
+        "user_gini": gini(users),
+        "item_gini": gini(items),
+        "top_user_share": _share(float(users.max(initial=0)), new.rows),
+        "top_item_share": _share(float(items.max(initial=0)), new.rows),
+        "top_percent_of_items": top_share(items),
+        "mean_value": new.mean,
+        "deviation_of_values": new.deviation,
+        "longest_gap_hours": None if new.gap is None else float(new.gap),
+        "components": float(components(rows["user"], rows["item"])),
+    }
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def rules_of(path: Path = RULES) -> dict[str, Any]:
+    """Return the rules of a file.
+
+    Raises:
+        GnnrecError: it cannot be read, or a rule says something that no rule can.
+    """
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError, UnicodeError) as error:
+        raise GnnrecError(f"the rules {path} cannot be read ({one_line(str(error))[:160]})") from None
+    if not isinstance(found, dict) or not isinstance(found.get("rules"), list):
+        raise GnnrecError(f"the rules {path} need a list under 'rules'; copy {RULES}")
+    for rule in found["rules"]:
+        odd = {k for level in ("warn", "block") for k in rule.get(level) or {}} - _KEYS
+        if odd or not {"name", "measure", "advice"} <= set(rule):
+            raise GnnrecError(
+                f"the rules {path}: '{rule.get('name')}' needs name, measure, advice and of {sorted(_KEYS)}"
+            )
+    return dict(found)
+
+
+def judge(
+    new: Statistics, measures: Measures, before: Sequence[tuple[Statistics, Measures]], rules: Mapping[str, Any]
+) -> Verdict:
+    """Return the verdict on a version.
+
+    Args:
+        new: its statistics.
+        measures: of it.
+        before: statistics and measures of the accepted versions, oldest first.
+        rules: as `rules_of` returns them.
+    """
+    wanted = [(r["measure"], r["against"]) for r in rules["rules"] if r["measure"] in _COMPARED]
+    drifts = {key: _drift(new, *key, before, int(rules["recent"])) for key in dict.fromkeys(wanted)}
+    # Several comparisons are made: their p-values are adjusted together.
+    said = [key for key, found in drifts.items() if found is not None]
+    p_values = drift.adjusted(np.array([drifts[key].p_value for key in said]))  # type: ignore[union-attr]
+    adjusted = dict(zip(said, p_values.tolist(), strict=True))
+    past = [m for _, m in before]
+    alerts = [
+        a for rule in rules["rules"] if (a := _alert(rule, new, measures, past, drifts, adjusted, int(rules["least"])))
+    ]
+    level = max((a.level for a in alerts), key=LEVELS.index, default="PASS")
+    return Verdict(level, tuple(alerts), drifts)
+
+
+def _drift(
+    new: Statistics, measure: str, against: str, before: Sequence[tuple[Statistics, Measures]], recent: int
+) -> Drift | None:
+    if not before:
+        return None
+    chosen = [s for s, _ in (before[:1] if against == "first" else before[-recent:])]
+    old = reduce(add, chosen)
+    if measure == "popularity":
+        return drift.compare(*drift.popularity(old.items, new.items))
+    if measure == "hours":
+        return drift.compare(old.by_hour_of_day(), new.by_hour_of_day())
+    return drift.compare(*drift.popularity(old.values, new.values))
+
+
+def _alert(
+    rule: Mapping[str, Any],
+    new: Statistics,
+    measures: Measures,
+    past: Sequence[Measures],
+    drifts: Mapping[tuple[str, str], Drift | None],
+    adjusted: Mapping[tuple[str, str], float],
+    least: int,
+) -> Alert | None:
+    measure, key = rule["measure"], (rule["measure"], rule.get("against", ""))
+    found = drifts.get(key)
+    if measure in _COMPARED:
+        value, p = (None, None) if found is None else (found.psi, adjusted[key])
+    else:
+        value, p = measures[measure], None
+    if value is None:
+        return None
+    history = [float(v) for m in past if (v := m.get(measure)) is not None]
+    for level in ("block", "warn"):
+        conditions = rule.get(level)
+        if conditions and all(_holds(k, float(bound), value, p, history, least) for k, bound in conditions.items()):
+            shown = ", ".join(f"{k} {bound:g}" for k, bound in conditions.items())
+            return Alert(level.upper(), rule["name"], value, shown, new.rows, rule["advice"])
+    return None
+
+
+def _holds(key: str, bound: float, value: float, p: float | None, history: Sequence[float], least: int) -> bool:
+    if key == "above":
+        return value > bound
+    if key == "below":
+        return value < bound
+    if key == "history":
+        return len(history) >= least and _outside(value, history, bound)
+    if key == "psi_above":
+        return value >= bound
+    return p is not None and p < bound
+
+
+def _outside(value: float, history: Sequence[float], deviations: float) -> bool:
+    return bool(abs(value - np.mean(history)) > deviations * max(float(np.std(history, ddof=1)), 1e-12))
+
+
+def as_json(verdict: Verdict, measures: Measures, counts: RowCounts) -> dict[str, Any]:
+    """Return the report's contract: verdict, alerts, measures, counts and comparisons, in plain types."""
+    drifts = {f"{m} against {a}": None if d is None else asdict(d) for (m, a), d in verdict.drifts.items()}
+    alerts = [asdict(a) for a in verdict.alerts]
+    return {
+        "verdict": verdict.level,
+        "alerts": alerts,
+        "measures": dict(measures),
+        "rows": asdict(counts),
+        "drift": drifts,
+    }

@@ -1,0 +1,205 @@
+"""`Store`: a Delta Lake table of events with a record in every commit that adds some.
+
+Layout of the folder: the table's own files, `_delta_log/`, and below `_gnnrec/` (which Delta leaves alone) `quarantine/`,
+`reports/` and the writers' lock. Columns: see `COLUMNS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError
+from filelock import FileLock, Timeout
+
+from gnnrec.errors import GnnrecError, one_line
+from gnnrec.files import sync_file, sync_folder
+from gnnrec.store.version import Version
+
+KEY, ERASURE = "gnnrec", "gnnrec_erasure"
+"""Under which a commit holds the record of an ingest, or of an erasure."""
+_TIME = pl.Datetime("us", "UTC")
+COLUMNS: dict[str, pl.DataType] = {
+    "user": pl.String(),
+    "item": pl.String(),
+    "value": pl.Float64(),
+    "time": _TIME,
+    "late": pl.Boolean(),
+    "version": pl.Int64(),
+    "place": pl.Int64(),
+}
+"""`place` numbers the rows of a version by time, equal times as the files have them."""
+_SETTINGS: dict[str, str | None] = {
+    # The log is the history: Delta would drop what is older than 30 days.
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.enableExpiredLogCleanup": "false",
+    # Statistics in the log hold smallest and largest values; ids must not lie there after an erasure.
+    "delta.dataSkippingStatsColumns": "time,version",
+}
+
+
+class Store:
+    """A store at `path`, which need not exist yet.
+
+    Args:
+        path: its folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+
+    @property
+    def aside(self) -> Path:
+        """Folder of the rows set aside."""
+        return self.path / "_gnnrec" / "quarantine"
+
+    def report(self, version: Version, suffix: str) -> Path:
+        """Return where a version's quality report lies: "json" or "html"."""
+        return self.path / "_gnnrec" / "reports" / f"{version.number:06}-{version.content[:12]}.{suffix}"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a table here."""
+        return (self.path / "_delta_log").is_dir() and DeltaTable.is_deltatable(str(self.path))
+
+    @cached_property
+    def _table(self) -> DeltaTable:
+        if not self.exists:
+            raise GnnrecError(f"{self.path} is no store; make one by `gnnrec data ingest {self.path} FILE`")
+        try:
+            return DeltaTable(self.path)
+        except DeltaError as error:
+            raise GnnrecError(f"{self.path} is a damaged store ({one_line(str(error))[:200]})") from None
+
+    def refresh(self) -> None:
+        """See what others have committed."""
+        for name in ("_table", "_commits", "versions", "contents"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def _commits(self) -> list[dict[str, Any]]:
+        """What the log says of every commit, oldest first."""
+        return sorted(self._table.history(), key=lambda c: int(c["version"]))
+
+    @cached_property
+    def versions(self) -> tuple[Version, ...]:
+        """The records of all ingests, oldest first."""
+        return tuple(Version.from_json(c[KEY]) for c in self._commits if KEY in c)
+
+    @cached_property
+    def contents(self) -> dict[int, str]:
+        """What the rows of each version hash to now: as ingested, or as the last erasure left them."""
+        found = {v.number: v.content for v in self.versions}
+        for commit in self._commits:
+            for number, content in json.loads(commit.get(ERASURE, "{}")).get("contents", {}).items():
+                found[int(number)] = content
+        return found
+
+    def aside_of(self, version: Version) -> tuple[Path, str] | None:
+        """Return the file of the rows a version set aside, and what it hashes to; None: there were none."""
+        name = version.aside
+        for commit in self._commits:
+            name = json.loads(commit.get(ERASURE, "{}")).get("asides", {}).get(name, name)
+        return None if name is None else (self.aside / f"{name}.jsonl", name)
+
+    @property
+    def head(self) -> int:
+        """Number of the newest Delta commit, −1 where there is none."""
+        return int(self._table.version()) if self.exists else -1
+
+    def version(self, number: int) -> Version:
+        """Return one record.
+
+        Raises:
+            GnnrecError: there is no such version.
+        """
+        for version in self.versions:
+            if version.number == number:
+                return version
+        known = ", ".join(str(v.number) for v in self.versions[-10:])
+        raise GnnrecError(f"{self.path} has no version {number}; it has {known}")
+
+    def rows(self, upto: int | None = None) -> pl.LazyFrame:
+        """Return the events of all versions, or of those up to `upto`."""
+        rows = pl.scan_delta(self._table)
+        return rows if upto is None else rows.filter(pl.col("version") <= upto)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the store against other writers.
+
+        Raises:
+            GnnrecError: somebody else is writing.
+        """
+        folder = self.path / "_gnnrec"
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(folder / "lock", timeout=0):
+                self.refresh()
+                yield
+        except Timeout:
+            raise GnnrecError(f"{self.path} is being written by another process; wait for it to finish") from None
+
+    def append(self, rows: pl.DataFrame, version: Version) -> None:
+        """Commit the rows of a version with its record; returns once the disk has them."""
+        seen = [Transaction(f"{KEY}:{file.sha256}", 0) for file in version.files]
+        # The table as it was when the version was numbered, and no retry: a commit in between must not shift its number.
+        record = CommitProperties({KEY: version.to_json()}, 0, seen)
+        try:
+            if self.exists:
+                write_deltalake(self._table, _shaped(rows), mode="append", commit_properties=record)
+            else:
+                write_deltalake(self.path, _shaped(rows), configuration=_SETTINGS, commit_properties=record)
+        except DeltaError as error:
+            self.refresh()
+            raise GnnrecError(
+                f"{self.path}: the version was not committed ({one_line(str(error))[:200]}); run again"
+            ) from None
+        self.refresh()
+        self._sync(version.number)
+
+    def replace(self, rows: pl.DataFrame, versions: Sequence[int], record: Mapping[str, object]) -> None:
+        """Commit these rows in the place of those that the versions have, and let the files that held them go."""
+        write_deltalake(
+            self.path,
+            _shaped(rows),
+            mode="overwrite",
+            # Not a predicate on the ids: it would stand in the log.
+            predicate=f"version IN ({', '.join(map(str, versions))})",
+            commit_properties=CommitProperties({ERASURE: json.dumps(record, sort_keys=True)}),
+        )
+        self.refresh()
+        self._sync(self.head)
+        self.vacuum()
+
+    def vacuum(self, dry_run: bool = False) -> list[str]:
+        """Delete data files that the newest commit does not use, and return their names."""
+        found = self._table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=dry_run)
+        self.refresh()
+        return list(found)
+
+    def files(self) -> list[Path]:
+        """Return the data files that the newest commit uses."""
+        paths = pl.DataFrame(self._table.get_add_actions(flatten=True))["path"]
+        return [self.path / unquote(path) for path in paths]
+
+    def _sync(self, number: int) -> None:
+        """Wait until the disk has a commit; deltalake itself calls no fsync."""
+        entry = self.path / "_delta_log" / f"{number:020}.json"
+        actions = map(json.loads, entry.read_text().splitlines())
+        for path in (self.path / unquote(a["add"]["path"]) for a in actions if "add" in a):
+            sync_file(path)
+        sync_file(entry)
+        sync_folder(self.path)
+        sync_folder(entry.parent)
+
+
+def _shaped(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
