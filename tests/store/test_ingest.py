@@ -4,44 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections import Counter
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnnrec.data.datasets import File
+from stores import DAY, START, add, events, rows, write
+
 from gnnrec.errors import GnnrecError
-from gnnrec.store.ingest import Policy, ingest
+from gnnrec.store.ingest import Policy
 from gnnrec.store.log import StoreLog
 from gnnrec.store.table import Store
-
-DAY = 86_400
-START = 1_300_000_000
-
-
-def rows(n, seed=0, start=START, users=20, items=15):
-    rng = np.random.default_rng(seed)
-    time = start + np.sort(rng.integers(0, DAY, n))
-    return [
-        f"u{u},i{i},{r},{t}"
-        for u, i, r, t in zip(*rng.integers(0, (users, items), (n, 2)).T, rng.integers(1, 6, n), time, strict=True)
-    ]
-
-
-def write(path, lines, header="user,item,rating,time"):
-    path.write_text("\n".join([header, *lines]) + "\n")
-    return path
-
-
-def add(store, *files, policy=None, **options):
-    return ingest(store, File(path=[str(f) for f in files], **options), options, policy)
-
-
-def events(store):
-    return Counter(store.rows().select("user", "item", "value", "time").collect().rows())
 
 
 def test_every_row_is_accounted_for_and_set_aside_with_its_text(tmp_path):

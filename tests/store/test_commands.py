@@ -1,0 +1,139 @@
+"""`gnnrec data …`: what the commands print, what they refuse, and that nothing of torch is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from stores import DAY, START, grown, rows, write
+
+from gnnrec.cli import main
+from gnnrec.store.table import Store
+
+ACTIONS = ("ingest", "log", "show", "diff", "checkout", "verify", "gc", "export", "forget", "summary")
+
+
+def run(capsys, *arguments):
+    code = main(["data", *map(str, arguments)])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_ingest_says_where_every_row_went_and_names_the_version_of_a_file_it_has(tmp_path, capsys):
+    file = write(tmp_path / "a.csv", [*rows(50), f"u1,,3,{START}"])
+    code, out, _ = run(capsys, "ingest", tmp_path / "s", file)
+    assert code == 0
+    assert "version 0: read 51 = kept" in out
+    assert "1 missing_item: a.csv:52" in out
+    code, out, _ = run(capsys, "ingest", tmp_path / "s", file)
+    assert (code, "a.csv: already in version 0" in out, "no version was made" in out) == (0, True, True)
+
+
+def test_a_glob_is_taken_by_name_a_version_per_file(tmp_path, capsys):
+    for k in range(3):
+        write(tmp_path / f"day{k}.csv", rows(40, k, START + k * DAY, users=100))
+    run(capsys, "ingest", tmp_path / "s", tmp_path / "day*.csv", "--each")
+    assert [v.files[0].name for v in Store(tmp_path / "s").versions] == ["day0.csv", "day1.csv", "day2.csv"]
+    code, _, err = run(capsys, "ingest", tmp_path / "s", tmp_path / "none*.csv")
+    assert (code, "no file matches" in err) == (2, True)
+
+
+def test_how_the_first_files_were_read_holds_for_the_next_ones(tmp_path, capsys):
+    for k in range(2):
+        write(tmp_path / f"{k}.csv", rows(40, k, START + k * DAY, users=100), header="who,what,stars,when")
+    columns = [f"data.columns.{r}={c}" for r, c in zip(("user", "item", "rating", "time"), ("who", "what", "stars", "when"), strict=True)]
+    assert run(capsys, "ingest", tmp_path / "s", tmp_path / "0.csv", *columns)[0] == 0
+    assert run(capsys, "ingest", tmp_path / "s", tmp_path / "1.csv")[0] == 0
+    one, two = Store(tmp_path / "s").versions
+    assert one.cleaning == two.cleaning
+
+
+def test_log_show_diff_verify_and_gc_of_a_sound_store(tmp_path, capsys):
+    store = grown(tmp_path).path
+    code, out, _ = run(capsys, "log", store)
+    assert (code, len(out.splitlines())) == (0, 4)
+    assert "sha256" in run(capsys, "show", store)[1]
+    assert "1 versions" in run(capsys, "diff", store, 1, 2)[1]
+    assert run(capsys, "verify", store)[:2] == (0, "version 0: ok\nversion 1: ok\nversion 2: ok\n")
+    assert run(capsys, "gc", store)[:2] == (0, "0 files deleted\n")
+
+
+def test_verify_fails_where_rows_were_changed(tmp_path, capsys):
+    store = grown(tmp_path)
+    path = store.files()[0]
+    path.write_bytes(path.read_bytes()[:-20])
+    code, out, _ = run(capsys, "verify", store.path)
+    assert code == 1
+    assert "cannot be read" in out
+
+
+def test_checkout_and_export_write_events(tmp_path, capsys):
+    store = grown(tmp_path).path
+    assert "up to version 1" in run(capsys, "checkout", store, 1, tmp_path / "old.parquet")[1]
+    assert "events in" in run(capsys, "export", store, tmp_path / "all.csv")[1]
+
+
+def test_forget_is_a_dry_run_until_it_is_confirmed(tmp_path, capsys):
+    store = grown(tmp_path)
+    before = store.head
+    code, out, _ = run(capsys, "forget", store.path, "--user", "u1")
+    assert (code, "dry run: nothing was changed" in out, Store(store.path).head) == (0, True, before)
+    code, out, _ = run(capsys, "forget", store.path, "--user", "u1", "--yes")
+    assert (code, "erased; certificate:" in out) == (0, True)
+    assert "u1" not in Store(store.path).rows().collect()["user"].to_list()
+
+
+def test_an_unknown_user_is_said_to_be_unknown(tmp_path, capsys):
+    code, out, err = run(capsys, "forget", grown(tmp_path).path, "--user", "nobody")
+    assert code == 2
+    assert "no row of this user" in err
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize("action", [a for a in ACTIONS if a not in ("ingest", "summary")])
+def test_a_folder_that_is_no_store_is_refused(tmp_path, capsys, action):
+    more = {"diff": ["0", "1"], "checkout": ["0", "x.csv"], "export": ["x.csv"], "forget": ["--user", "u"]}
+    code, _, err = run(capsys, action, tmp_path, *more.get(action, []))
+    assert code == 2
+    assert "is no store" in err
+
+
+def test_follow_takes_files_once_they_are_complete_and_leaves_out_bad_ones(tmp_path, capsys):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    write(inbox / "day0.csv", rows(40))
+
+    def deliver():
+        time.sleep(0.6)
+        write(inbox / "bad.csv", ["x"], header="nonsense")
+        with (inbox / "day1.csv").open("w") as file:  # written slowly: not to be taken half
+            file.write("user,item,rating,time\n")
+            for line in rows(40, 1, START + DAY, users=100):
+                file.write(line + "\n")
+                file.flush()
+                time.sleep(0.02)
+
+    writer = threading.Thread(target=deliver)
+    writer.start()
+    code, out, _ = run(capsys, "ingest", tmp_path / "s", "--follow", inbox, "--settle", "0.4", "--idle", "3")
+    writer.join()
+    assert code == 0
+    assert "bad.csv was left out" in out
+    versions = Store(tmp_path / "s").versions
+    assert [v.files[0].name for v in versions] == ["day0.csv", "day1.csv"]
+    assert versions[1].counts.read == 40
+
+
+def test_the_commands_load_no_torch(tmp_path):
+    write(tmp_path / "a.csv", rows(40))
+    code = (
+        "import sys; from gnnrec.cli import main\n"
+        f"main(['data', 'ingest', {str(tmp_path / 's')!r}, {str(tmp_path / 'a.csv')!r}])\n"
+        f"main(['data', 'log', {str(tmp_path / 's')!r}])\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
