@@ -14,6 +14,7 @@ import polars as pl
 from gnnrec.data.filters import Filter
 from gnnrec.data.rows import EXAMPLES, ROW, Example, Tally, raw
 from gnnrec.data.times import EARLIEST, parse_instant
+from gnnrec.data.valuation import Valuation
 from gnnrec.errors import GnnrecError, nearest
 
 MAX_ID = 256
@@ -28,7 +29,7 @@ class Rules:
     """What a row must meet, and which of several events of a pair count."""
 
     filters: tuple[Filter, ...] = ()
-    scale: tuple[float, float] | None = None
+    valuation: Valuation = Valuation()
     time_range: tuple[float, float] = (EARLIEST, float("inf"))
     repeats: str = "first"
     refuse: bool = False
@@ -55,7 +56,7 @@ class Cleaned:
 
 def make_rules(
     filters: tuple[Filter, ...],
-    scale: Sequence[float] | None,
+    valuation: Valuation,
     time_range: Sequence[object] | None,
     repeats: str,
     on_bad: str,
@@ -71,16 +72,7 @@ def make_rules(
     low, high = list(time_range or (None, None))
     earliest = EARLIEST if low is None else parse_instant(str(low), "data.time_range")
     latest = time.time() + _DAY if high is None else parse_instant(str(high), "data.time_range")
-    return Rules(filters, _check_scale(scale), (earliest, latest), repeats, on_bad == "refuse", normalise_ids)
-
-
-def _check_scale(scale: Sequence[float] | None) -> tuple[float, float] | None:
-    if scale is None:
-        return None
-    bounds = [float(x) for x in scale]
-    if len(bounds) != 2 or not bounds[0] < bounds[1]:
-        raise GnnrecError(f"data.scale={list(scale)} is not [lowest, highest]; write for example data.scale=[1,5]")
-    return bounds[0], bounds[1]
+    return Rules(filters, valuation, (earliest, latest), repeats, on_bad == "refuse", normalise_ids)
 
 
 def clean(frame: pl.DataFrame, rules: Rules, keep: Sequence[str], file: str) -> Cleaned:
@@ -103,6 +95,8 @@ def clean(frame: pl.DataFrame, rules: Rules, keep: Sequence[str], file: str) -> 
         first = flags.select(pl.coalesce(number).alias("reason")).to_series()
         _set_aside(frame.with_columns(first), found, aside, rules, file)
         frame = frame.filter(first.is_null())
+    if "value" in frame.columns:
+        frame = frame.with_columns(value=rules.valuation.finish(pl.col("value")))
     columns = ["user", "item", *(c for c in ("value", "time") if c in frame.columns), *map(raw, keep)]
     return Cleaned(frame.select(list(dict.fromkeys(columns))), aside, matched, low, high)
 
@@ -120,7 +114,7 @@ def _typed(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
         frame = frame.with_columns(pl.col("user", "item").str.strip_chars().str.normalize("NFC"))
     if "rating" not in frame.columns:
         return frame
-    return frame.with_columns(value=pl.col("rating").str.strip_chars().cast(pl.Float64, strict=False))
+    return frame.with_columns(value=rules.valuation.read(pl.col("rating")))
 
 
 def _reasons(frame: pl.DataFrame, rules: Rules) -> dict[str, pl.Expr]:
@@ -132,9 +126,9 @@ def _reasons(frame: pl.DataFrame, rules: Rules) -> dict[str, pl.Expr]:
         _also(found, rule.reason, rule.drops())
     if "value" in frame.columns:
         finite = pl.col("value").is_finite().fill_null(False)
-        _also(found, "bad_rating", ~finite)
-        if rules.scale is not None:
-            _also(found, "out_of_scale", finite & ~pl.col("value").is_between(*rules.scale))
+        _also(found, rules.valuation.reason, ~finite)
+        if (scale := rules.valuation.scale) is not None:
+            _also(found, "out_of_scale", finite & ~pl.col("value").is_between(*scale))
     if "time" in frame.columns:
         low, high = rules.time_range
         _also(found, "bad_time", pl.col("time").is_null())

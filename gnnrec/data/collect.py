@@ -128,7 +128,7 @@ class Collector:
     def _complain(self, aside: Tally, read: int) -> None:
         if self.rules.refuse and aside.counts:
             raise GnnrecError(f"data.on_bad=refuse: {describe(aside)}; fix the file, or set data.on_bad=set_aside")
-        outside, scale = aside.counts.get("out_of_scale", 0), self.rules.scale
+        outside, scale = aside.counts.get("out_of_scale", 0), self.rules.valuation.scale
         if scale is not None and 2 * outside > read:
             low = min(p.cleaned.low for p in self._pieces if p.cleaned.low is not None)
             high = max(p.cleaned.high for p in self._pieces if p.cleaned.high is not None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from gnnrec.data.formats import Source
@@ -63,6 +64,7 @@ class Dataset:
         extra: raw columns asked for by `load(keep=…)`, as text.
         examples: rows set aside, by reason.
         titles: item id -> title.
+        side: side information, a row per item it knows (column item), or None; see `gnnrec.data.side`.
         sources: files read.
         notes: what was inferred or is unusual.
         oracle: the truth of a simulated world.
@@ -82,6 +84,7 @@ class Dataset:
     extra: Mapping[str, Texts] = field(default_factory=dict)
     examples: Mapping[str, list[Example]] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
+    side: pl.DataFrame | None = None
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
     oracle: Oracle | None = None

@@ -18,9 +18,11 @@ from gnnrec.data.formats import DEFAULT_MAX_BYTES, Blob, Source, load
 from gnnrec.data.locate import Places, data_root, find_files
 from gnnrec.data.read import How, table_of
 from gnnrec.data.rows import ROW, Rows, Table, Tally, raw
-from gnnrec.data.times import Survey, TimeRule, decide, declared_rule, likely, survey
+from gnnrec.data.side import ITEM, make_side, read_side
+from gnnrec.data.times import Survey, TimeRule, check_zone, decide, declared_rule, likely, survey
 from gnnrec.data.titles import read_titles
 from gnnrec.data.types import Ints
+from gnnrec.data.valuation import make_valuation
 from gnnrec.errors import GnnrecError, nearest, one_line
 
 _UNTIMED = (
@@ -63,7 +65,11 @@ class File:
         time_unit: s, ms, us, ns, iso, or auto.
         time_format: strptime format, for example ``%d/%m/%Y %H:%M``.
         time_range: earliest and latest possible time (the latter excluded); None: 1990 and tomorrow.
+        time_zone: of times that are written without one, such as Europe/London; None: UTC.
         scale: lowest and highest rating.
+        rescale: lowest and highest value that `scale` is stretched to.
+        weights: value of each action that the rating column names, such as {view: 1, buy: 5}.
+        quantity: log2: the rating column holds quantities q, which become log2(1 + q).
         feedback: explicit or implicit; None: implicit without ratings or with constant ones.
         positive_from: smallest rating that counts as relevant; None: every event does.
         repeats: which event of a (user, item) pair counts: first, all, last.
@@ -72,6 +78,7 @@ class File:
         upper_items: write item ids in capitals, to join codes that differ in case only.
         normalise_ids: strip ids and bring them to Unicode NFC; by default ids are exact.
         items: file with item ids and titles.
+        side: file with categories, text or vectors of items: {file, id, columns, vector}; see `gnnrec.data.side`.
         max_bytes: cap on the unpacked size of a file.
     """
 
@@ -92,7 +99,11 @@ class File:
         time_unit: str = "auto",
         time_format: str | None = None,
         time_range: Sequence[object] | None = None,
+        time_zone: str | None = None,
         scale: Sequence[float] | None = None,
+        rescale: Sequence[float] | None = None,
+        weights: Mapping[str, object] | None = None,
+        quantity: str | None = None,
         feedback: str | None = None,
         positive_from: float | None = None,
         repeats: str = "first",
@@ -101,6 +112,7 @@ class File:
         upper_items: bool = False,
         normalise_ids: bool = False,
         items: str | None = None,
+        side: Mapping[str, object] | None = None,
         max_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         if feedback not in (None, "explicit", "implicit"):
@@ -110,10 +122,11 @@ class File:
         self.declared = column_names.check_declared(columns or {})
         known = frozenset(str(c) for c in self.declared.values() if isinstance(c, str))
         self.how = How(delimiter, header, encoding, int(max_bytes), known, multiline)
-        self.rules = make_rules(make_filters(filters), scale, time_range, repeats, on_bad, normalise_ids)
-        self.time_unit, self.time_format = time_unit, time_format
+        valuation = make_valuation(weights, quantity, scale, rescale)
+        self.rules = make_rules(make_filters(filters), valuation, time_range, repeats, on_bad, normalise_ids)
+        self.time_unit, self.time_format, self.time_zone = time_unit, time_format, check_zone(time_zone)
         self.feedback, self.positive_from = feedback, positive_from
-        self.upper_items, self.items = upper_items, items
+        self.upper_items, self.items, self.side = upper_items, items, make_side(side)
 
     def load(self, keep: Sequence[str] = ()) -> Dataset:
         """Read and clean the log.
@@ -144,14 +157,15 @@ class File:
             lost.append(Lost(file.table, file.blob.source, _lost_rows(pieces)))
             collector.add(pieces)
         log = collector.finish(self.name)
-        log = replace(
-            log, feedback=self.feedback or log.feedback, positive_from=self.positive_from, scale=self.rules.scale
-        )
+        valuation = self.rules.valuation
+        feedback = self.feedback or ("implicit" if valuation.weighs else log.feedback)
+        log = replace(log, feedback=feedback, positive_from=self.positive_from, scale=valuation.bounds)
         notes += [note for file in files for note in file.notes] + self._remarks(log)
         titles = self._titles({i: t for file in reversed(files) for i, t in file.titles.items()}, notes)
         sources = tuple(blob.source for blob in blobs)
-        log = replace(log, titles=titles, sources=sources, notes=tuple(dict.fromkeys(map(one_line, notes))))
-        return log, tuple(lost)
+        about = self._side(log, notes)
+        notes = list(dict.fromkeys(map(one_line, notes)))
+        return replace(log, titles=titles, side=about, sources=sources, notes=tuple(notes)), tuple(lost)
 
     def _remarks(self, log: Dataset) -> list[str]:
         """Return what is unusual about the log."""
@@ -171,9 +185,30 @@ class File:
             if not path.exists() and not below.exists() and self.places.files:
                 notes.append(f"no titles: {below} does not exist (data.items)")
                 return {}
-            how = replace(self.how, delimiter=None, header=None, known=frozenset())
-            return read_titles(path if path.exists() or not below.exists() else below, how)
+            return read_titles(self._near(self.items), self._other)
         return own
+
+    def _side(self, log: Dataset, notes: list[str]) -> pl.DataFrame | None:
+        """Return the side information and note how many items it knows."""
+        if self.side is None:
+            return None
+        found, source = read_side(self.side, self._near(self.side.file), self._other)
+        if self.upper_items:
+            found = found.with_columns(pl.col(ITEM).str.to_uppercase()).unique(ITEM, keep="first", maintain_order=True)
+        known = int(pl.Series(log.item_ids, dtype=pl.String).is_in(found[ITEM].implode()).sum())
+        what = ", ".join(c for c in found.columns if c != ITEM)
+        notes.append(f"{source.name}: {what} for {known:,} of {len(log.item_ids):,} items")
+        return found
+
+    @property
+    def _other(self) -> How:
+        """How to read a file that is not the log."""
+        return replace(self.how, delimiter=None, header=None, known=frozenset())
+
+    def _near(self, name: str) -> Path:
+        """Return where a file beside the log lies: at its name, else below the data folder."""
+        path, below = Path(name).expanduser(), data_root(self.places.root) / name
+        return path if path.exists() or not below.exists() else below
 
 
 class _Part:
@@ -232,7 +267,7 @@ class _Part:
         if "time" in cells:
             assert rule is not None
             cells[TIME_TEXT] = cells["time"]
-            cells["time"] = rule.seconds(cells["time"])
+            cells["time"] = rule.seconds(cells["time"], self.how.time_zone)
         if "title" in cells:
             self._remember(cells["item"], cells.pop("title"))
         cells |= {raw(name): rows.frame[name] for name in self.raw} | {ROW: rows.frame[ROW]}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import polars as pl
 
-from gnnrec.errors import GnnrecError, nearest, one_line
+from gnnrec.errors import GnnrecError, closest, nearest, one_line
 
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _KINDS = (*UNITS, "iso", "auto")
@@ -51,17 +52,23 @@ class TimeRule:
     day: str | None = None
     note: str | None = None
 
-    def seconds(self, text: pl.Series) -> pl.Series:
-        """Return the seconds of each cell, null where a text is no time."""
+    def seconds(self, text: pl.Series, zone: str | None = None) -> pl.Series:
+        """Return the seconds of each cell, null where a text is no time.
+
+        Args:
+            text: the cells.
+            zone: of dates that name none; None: UTC. An hour that the clocks repeat is taken as its first run; one that they
+                leave out is no time.
+        """
         text = text.str.strip_chars()
         if self.pattern is not None:
-            return _seconds(_declared(text, self.pattern))
+            return _seconds(_declared(text, self.pattern), zone)
         if self.unit in UNITS:
             return _numbers(text) / UNITS[self.unit]
         plain = text.str.replace(r"^(\d{4}-\d{2}-\d{2})[Tt]", "${1} ")
         plain = plain.str.replace(r"\s*([Zz]|UTC)$", "+00:00")
-        parsed = [_seconds(_parse(plain, f)) for f in (*_ISO, *_ISO_ZONE)]
-        return _coalesce([*parsed, *([_clocked(text, self.day)] if self.day else [])])
+        parsed = [_seconds(_parse(plain, f), zone) for f in _ISO] + [_seconds(_parse(plain, f)) for f in _ISO_ZONE]
+        return _coalesce([*parsed, *([_clocked(text, self.day, zone)] if self.day else [])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,21 @@ def declared_rule(unit: str, pattern: str | None) -> TimeRule | None:
     if unit not in _KINDS:
         raise GnnrecError(f"data.time_unit={unit} is not a unit{nearest(unit, _KINDS)}")
     return TimeRule(unit, pattern) if pattern is not None or unit in UNITS else None
+
+
+def check_zone(zone: str | None) -> str | None:
+    """Return the time zone.
+
+    Raises:
+        GnnrecError: there is none of that name.
+    """
+    try:
+        if zone is not None:
+            ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        near = closest(str(zone), available_timezones()) or "Europe/London"
+        raise GnnrecError(f"data.time_zone={one_line(str(zone))} is no time zone; did you mean '{near}'?") from None
+    return zone
 
 
 def survey(text: pl.Series, low: float, high: float) -> Survey:
@@ -185,8 +207,8 @@ def _numbers(text: pl.Series) -> pl.Series:
     return pl.select(pl.when(number.is_finite()).then(number)).to_series()
 
 
-def _clocked(text: pl.Series, day: str) -> pl.Series:
-    return _coalesce([_seconds(_parse(text, day + clock)) for clock in _CLOCKS])
+def _clocked(text: pl.Series, day: str, zone: str | None = None) -> pl.Series:
+    return _coalesce([_seconds(_parse(text, day + clock), zone) for clock in _CLOCKS])
 
 
 def _declared(text: pl.Series, pattern: str) -> pl.Series:
@@ -202,7 +224,9 @@ def _parse(text: pl.Series, pattern: str) -> pl.Series:
     return text.str.to_datetime(pattern, strict=False, time_unit="us")
 
 
-def _seconds(moment: pl.Series) -> pl.Series:
+def _seconds(moment: pl.Series, zone: str | None = None) -> pl.Series:
+    if zone is not None and moment.dtype == pl.Datetime("us"):  # a text with a zone of its own has been converted already
+        moment = moment.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     return moment.dt.epoch("us").cast(pl.Float64) / 1e6
 
 

@@ -81,11 +81,20 @@ class Objective(nn.Module, ABC):
 
 
 class BPR(Objective):
-    """−mean log σ(<e_u, e_i> − <e_u, e_j>) over positives (Rendle et al., UAI 2009), with L2 on the input rows."""
+    """−mean log σ(<e_u, e_i> − <e_u, e_j>) over positives (Rendle et al., UAI 2009), with L2 on the input rows.
+
+    Args:
+        l2: weight of the input rows' norm.
+        weighted: whether events count by their values, as implicit weights do, instead of alike.
+    """
+
+    def __init__(self, l2: float = 1e-2, weighted: bool = False) -> None:
+        super().__init__(l2)
+        self.weighted = weighted
 
     def forward(self, z: Embedded, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
-        return pairwise_loss(z, batch) + self.l2 * input_norm(z, batch, negatives=True)
+        return pairwise_loss(z, batch, self.weighted) + self.l2 * input_norm(z, batch, negatives=True)
 
 
 class Softmax(Objective):
@@ -99,11 +108,14 @@ class Softmax(Objective):
         l2: weight of the input rows' norm.
         temperature: τ, that cosines are divided by.
         samples: M, at most one per event of the batch.
+        weighted: whether events count by their values, as implicit weights do, instead of alike.
     """
 
-    def __init__(self, l2: float = 1e-4, temperature: float = 0.1, samples: int = 1024) -> None:
+    def __init__(
+        self, l2: float = 1e-4, temperature: float = 0.1, samples: int = 1024, weighted: bool = False
+    ) -> None:
         super().__init__(l2)
-        self.temperature, self.negatives = temperature, samples
+        self.temperature, self.negatives, self.weighted = temperature, samples, weighted
 
     def forward(self, z: Embedded, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
@@ -111,8 +123,7 @@ class Softmax(Objective):
         good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1, keepdim=True)
         others = user @ F.normalize(z.items(batch.negative[: self.negatives]), dim=1).T
         share = torch.cat([good, others], dim=1).log_softmax(1)[:, 0]
-        weight = batch.positive.to(share.dtype)
-        return -(share * weight).sum() / weight.sum().clamp(min=1) + self.l2 * input_norm(z, batch, negatives=False)
+        return mean(-share, batch, self.weighted) + self.l2 * input_norm(z, batch, negatives=False)
 
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the cosine of every item for each user, [n, i]."""
@@ -236,11 +247,19 @@ def for_feedback(feedback: str, width: int = 64) -> Objective:
     return Joint(width=width) if feedback == "explicit" else Softmax()
 
 
-def pairwise_loss(z: Embedded, batch: Batch) -> Tensor:
+def pairwise_loss(z: Embedded, batch: Batch, weighted: bool = False) -> Tensor:
     """Return −mean log σ(s_ui − s_uj) over the batch's positives; 0 without one."""
     margin = (z.users(batch.user) * (z.items(batch.item) - z.items(batch.negative))).sum(1)
-    weight = batch.positive.to(margin.dtype)
-    return (F.softplus(-margin) * weight).sum() / weight.sum().clamp(min=1)
+    return mean(F.softplus(-margin), batch, weighted)
+
+
+def mean(loss: Tensor, batch: Batch, weighted: bool) -> Tensor:
+    """Return the mean of `loss` [n] over the batch's positives, by value where `weighted`; 0 without one."""
+    weight = batch.positive.to(loss.dtype)
+    if weighted:
+        weight = weight * batch.value.to(loss.dtype)
+        return (loss * weight).sum() / weight.sum().clamp(min=torch.finfo(loss.dtype).tiny)
+    return (loss * weight).sum() / weight.sum().clamp(min=1)
 
 
 def input_norm(z: Embedded, batch: Batch, negatives: bool) -> Tensor:

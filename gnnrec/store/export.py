@@ -41,7 +41,9 @@ def _harmless(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def leftovers(store: Store) -> list[Path]:
-    """Return the files of rows set aside, and the temporary ones, that no version refers to."""
+    """Return the files of rows set aside and of side information, and temporary ones, that no version refers to."""
     used = {aside[0].name for v in store.versions if (aside := store.aside_of(v)) is not None}
-    found = [p for p in store.aside.glob("*.jsonl") if p.name not in used]
+    used |= {f"{v.side}.parquet" for v in store.versions if v.side is not None}
+    kept = [*store.aside.glob("*.jsonl"), *store.sides.glob("*.parquet")]
+    found = [p for p in kept if p.name not in used]
     return sorted([*found, *(store.path / "_gnnrec").rglob(".*.tmp")])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from gnnrec import __version__
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.datasets import File, Lost
 from gnnrec.data.rows import Example
+from gnnrec.data.side import ITEM
 from gnnrec.errors import GnnrecError, nearest
 from gnnrec.files import sha256, write_atomic
 from gnnrec.store.quality import Verdict, rules_of
@@ -22,6 +24,7 @@ from gnnrec.store.review import review
 from gnnrec.store.table import COLUMNS, Store
 from gnnrec.store.version import RowCounts, Version, content_hash
 
+TITLE = "title"
 _PAIR = ["user", "item"]
 _EVENT = [*_PAIR, "value", "time"]
 
@@ -102,7 +105,8 @@ def ingest(
         policy = policy or Policy()
         rows = _marked_late(rows, old, policy)
         counts = _counted(data, rows, known, repeat)
-        version = _record(store, rows, data, counts, cleaning, _set_aside(store, lost))
+        version = _record(store, rows, data, counts, cleaning)
+        version = replace(version, aside=_set_aside(store, lost), side=_beside(store, data))
         verdict = review(store, version, rows, data.examples, rules or rules_of())
         if verdict.level == "BLOCK" and policy.blocked == "refuse":
             raise GnnrecError(_blocked(store, version, verdict))
@@ -141,13 +145,27 @@ def _set_aside(store: Store, lost: Iterable[Lost]) -> str | None:
     return sha256(text)
 
 
+def _beside(store: Store, data: Dataset) -> str | None:
+    """Write down titles and side information of the items and return the file's name, which is its hash; None: nothing."""
+    side = data.side
+    if data.titles:
+        titles = pl.DataFrame({ITEM: list(data.titles), TITLE: list(data.titles.values())})
+        side = titles if side is None else side.join(titles, on=ITEM, how="full", coalesce=True)
+    if side is None:
+        return None
+    buffer = BytesIO()
+    side.sort(ITEM).write_parquet(buffer)
+    name = sha256(buffer.getvalue())
+    write_atomic(store.sides / f"{name}.parquet", buffer.getvalue())
+    return name
+
+
 def _record(
     store: Store,
     rows: pl.DataFrame,
     data: Dataset,
     counts: RowCounts,
     cleaning: Mapping[str, object],
-    aside: str | None,
 ) -> Version:
     grown = store.exists
     (users, new_users), (items, new_items) = (_novel(rows[c], c, store, grown) for c in _PAIR)
@@ -165,7 +183,7 @@ def _record(
         new_users=new_users,
         new_items=new_items,
         feedback=data.feedback,
-        aside=aside,
+        aside=None,
         code=__version__,
     )
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from gnnrec.data.collect import coded, texts
 from gnnrec.data.dataset import Counts, Dataset
+from gnnrec.data.valuation import make_valuation
 from gnnrec.errors import GnnrecError, nearest
 from gnnrec.store.table import Store
 from gnnrec.store.version import Version
@@ -26,8 +28,8 @@ class StoreLog:
         name: what to call the data set; None: the folder's name.
         version: newest version to read; None: all.
         feedback: explicit or implicit; None: as the versions look.
-        positive_from: smallest value that counts as relevant; None: every event does.
-        scale: lowest and highest value.
+        positive_from: smallest value that counts as relevant; None: as the newest version was cleaned.
+        scale: lowest and highest value; None: likewise.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class StoreLog:
         items, item = coded(rows["item"])
         time = rows["time"].dt.epoch("us").to_numpy() / 1e6 if timed else None
         explicit = any(v.feedback == "explicit" for v in versions)
+        cleaned = versions[-1].cleaning
+        side = self.store.side(self.version)
         return Dataset(
             self.name,
             user,
@@ -77,9 +81,11 @@ class StoreLog:
             time,
             _counts(versions, rows.height),
             self.feedback or ("explicit" if explicit else "implicit"),
-            self.positive_from,
-            self.scale,
+            cleaned.get("positive_from") if self.positive_from is None else self.positive_from,
+            self.scale or _bounds(cleaned),
             {name: texts(rows[name].cast(pl.String)) for name in keep},
+            titles=_titles(side),
+            side=side,
             sources=tuple(f for v in versions for f in v.files),
             notes=(f"versions {versions[0].number} to {versions[-1].number} of {self.store.path.name}",),
         )
@@ -89,6 +95,18 @@ class StoreLog:
         if self.version is not None:
             self.store.version(self.version)
         return tuple(v for v in self.store.versions if self.version is None or v.number <= self.version)
+
+
+def _bounds(cleaning: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return the lowest and highest value that the cleaning configuration declares."""
+    keys = ("weights", "quantity", "scale", "rescale")
+    return make_valuation(*(cleaning.get(key) for key in keys)).bounds
+
+
+def _titles(side: pl.DataFrame | None) -> dict[str, str]:
+    if side is None or "title" not in side.columns:
+        return {}
+    return dict(side.select("item", "title").drop_nulls().iter_rows())
 
 
 def _counts(versions: Sequence[Version], kept: int) -> Counts:

@@ -1,7 +1,7 @@
 """`Store`: a Delta Lake table of events with a record in every commit that adds some.
 
 Layout of the folder: the table's own files, `_delta_log/`, and below `_gnnrec/` (which Delta leaves alone) `quarantine/`,
-`reports/` and the writers' lock. Columns: see `COLUMNS`.
+`side/`, `reports/`, `certificates/` and the writers' lock. Columns: see `COLUMNS`.
 """
 
 from __future__ import annotations
@@ -59,6 +59,23 @@ class Store:
     def aside(self) -> Path:
         """Folder of the rows set aside."""
         return self.path / "_gnnrec" / "quarantine"
+
+    @property
+    def sides(self) -> Path:
+        """Folder of what is known of items beside their events."""
+        return self.path / "_gnnrec" / "side"
+
+    def side(self, upto: int | None = None) -> pl.DataFrame | None:
+        """Return titles and side information, a row per item: as the newest version that names it has it; None: none.
+
+        Args:
+            upto: newest version to look at; None: all.
+        """
+        names = [v.side for v in self.versions if v.side is not None and (upto is None or v.number <= upto)]
+        if not names:
+            return None
+        frames = [pl.read_parquet(self.sides / f"{name}.parquet", glob=False) for name in dict.fromkeys(names[::-1])]
+        return pl.concat(frames, how="diagonal_relaxed").unique("item", keep="first", maintain_order=True)
 
     def report(self, version: Version, suffix: str) -> Path:
         """Return where a version's quality report lies: "json" or "html"."""

@@ -64,6 +64,7 @@ class Version:
         feedback: explicit or implicit, as these files look.
         aside: SHA-256 and name of the file with the rows set aside, below the store's quarantine; None: there are none.
         code: version of gnnrec.
+        side: SHA-256 and name of the file with titles and side information of items, below the store's side; None: none.
         schema: of this record.
     """
 
@@ -81,6 +82,7 @@ class Version:
     feedback: str
     aside: str | None
     code: str
+    side: str | None = None
     schema: int = SCHEMA
 
     def to_json(self) -> str:
