@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import glob
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gnnrec.errors import GnnrecError
+from gnnrec.errors import GnnrecError, one_line
 from gnnrec.store import erase, export, tell
 from gnnrec.store.ingest import Policy, ingest
 from gnnrec.store.quality import RULES, rules_of
+from gnnrec.store.source import commits, groups, is_table
 from gnnrec.store.table import Store
 from gnnrec.store.verify import verify
 
@@ -27,7 +27,7 @@ _CHOICES = ("accept", "refuse")
 def run_ingest(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Compose) -> int:
     """Make versions from files."""
     parser.add_argument("store", type=Path, help="folder of the store; made where there is none")
-    parser.add_argument("given", nargs="*", metavar="FILE|data.KEY=VALUE", help="files or globs, and how to read them")
+    parser.add_argument("given", nargs="*", metavar="FILE|data.KEY=VALUE", help="files, globs or Delta tables; how to read")
     parser.add_argument("--late", default="accept", choices=_CHOICES, help="rows earlier than the store's newest event")
     parser.add_argument("--out-of-order", default="refuse", choices=_CHOICES, help="files all of whose rows are late")
     parser.add_argument(
@@ -42,25 +42,16 @@ def run_ingest(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Co
     parser.add_argument("--idle", type=float, help="with --follow: stop after so many seconds without a new file")
     given = parser.parse_intermixed_args(rest)
     overrides = [g for g in given.given if _OVERRIDE.match(g)]
-    files = [f for g in given.given if not _OVERRIDE.match(g) for f in _expanded(g)]
+    files = [g for g in given.given if not _OVERRIDE.match(g)]
     store, policy = Store(given.store), Policy(given.late, given.out_of_order, given.blocked)
     cleaning, rules = _cleaning(store, overrides, compose), rules_of(given.rules or RULES)
     if not files and given.follow is None:
-        raise GnnrecError("data ingest needs a FILE, a glob, or --follow FOLDER")
-    for group in [[f] for f in files] if given.each else [files] if files else []:
+        raise GnnrecError("data ingest needs a FILE, a glob, the folder of a Delta table, or --follow FOLDER")
+    for group in groups(files, given.each):
         _one(store, group, cleaning, policy, rules)
     if given.follow is not None:
-        _follow(given, lambda file: _one(store, [file], cleaning, policy, rules))
+        _follow(given, lambda group: _one(store, group, cleaning, policy, rules))
     return 0
-
-
-def _expanded(name: str) -> list[str]:
-    if Path(name).exists() or not glob.has_magic(name):
-        return [name]
-    found = sorted(glob.glob(name))  # noqa: PTH207
-    if not found:
-        raise GnnrecError(f"no file matches {name}")
-    return found
 
 
 def _cleaning(store: Store, overrides: list[str], compose: Compose) -> dict[str, Any]:
@@ -71,33 +62,43 @@ def _cleaning(store: Store, overrides: list[str], compose: Compose) -> dict[str,
     return {**found, "path": None}
 
 
-def _one(store: Store, files: list[str], cleaning: Mapping[str, Any], policy: Policy, rules: Mapping[str, Any]) -> None:
+def _one(store: Store, files: Sequence[Path], cleaning: Mapping[str, Any], policy: Policy, rules: Mapping[str, Any]) -> None:
     from gnnrec.instantiate import instantiate
 
-    log = instantiate({**cleaning, "path": files}, (), at="data")
+    log = instantiate({**cleaning, "path": [str(f) for f in files]}, (), at="data")
     print(tell.ingested(store, ingest(store, log, cleaning, policy, rules)), flush=True)
 
 
-def _follow(given: argparse.Namespace, take: Callable[[str], None]) -> None:
-    """Take files as they are completed, by name, until nothing comes for `idle` seconds or the user interrupts."""
+def _follow(given: argparse.Namespace, take: Callable[[Sequence[Path]], None]) -> None:
+    """Take what is completed in a folder until nothing comes for `idle` seconds or the user interrupts."""
     if not given.follow.is_dir():
         raise GnnrecError(f"--follow {given.follow} is not a folder")
-    done: set[tuple[str, int, int]] = set()
+    done: set[object] = set()
     last = time.monotonic()
     while given.idle is None or time.monotonic() - last < given.idle:
-        for file in sorted(given.follow.iterdir()):
-            status = file.stat()
-            stamp = file.name, status.st_size, status.st_mtime_ns
-            waiting = file.name.startswith(".") or file.suffix in _PARTIAL or not file.is_file() or not status.st_size
-            if waiting or stamp in done or time.time() - status.st_mtime < given.settle:
+        for stamp, group in _complete(given.follow, given.settle):
+            if stamp in done:
                 continue
             done.add(stamp)
             last = time.monotonic()
             try:
-                take(str(file))
+                take(group)
             except GnnrecError as error:  # one bad file must not stop those that follow
-                print(f"gnnrec: {file.name} was left out: {error}", flush=True)
+                print(f"gnnrec: {one_line(group[0].name)} was left out: {error}", flush=True)
         time.sleep(min(given.settle, 1.0) / 2)
+
+
+def _complete(folder: Path, settle: float) -> list[tuple[object, Sequence[Path]]]:
+    """Return what can be taken: the commits of a Delta table, else files by name that nobody has written to lately."""
+    if is_table(folder):
+        return [(tuple(files), files) for files in commits(folder)]
+    found: list[tuple[object, Sequence[Path]]] = []
+    for file in sorted(folder.iterdir()):
+        status = file.stat()
+        waiting = file.name.startswith(".") or file.suffix in _PARTIAL or not file.is_file() or not status.st_size
+        if not waiting and time.time() - status.st_mtime >= settle:
+            found.append(((file.name, status.st_size, status.st_mtime_ns), [file]))
+    return found
 
 
 def run_log(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:

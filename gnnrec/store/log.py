@@ -94,6 +94,11 @@ class StoreLog:
         """Return the versions to read."""
         if self.version is not None:
             self.store.version(self.version)
+        if not self.store.versions:
+            raise GnnrecError(
+                f"{self.store.path} is a Delta table that gnnrec did not make; `gnnrec data ingest STORE {self.store.path}` "
+                "makes a store whose versions are its commits"
+            )
         return tuple(v for v in self.store.versions if self.version is None or v.number <= self.version)
 
 

@@ -1,0 +1,85 @@
+"""What `gnnrec data ingest` is given: files, globs, and other Delta tables, whose commits become versions."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from gnnrec.errors import GnnrecError, one_line
+
+_SAME_ROWS = {"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD CONSTRAINT"}
+"""Operations that leave the rows as they were."""
+
+
+def groups(names: Sequence[str], each: bool) -> list[list[Path]]:
+    """Return the files of each version to make.
+
+    Args:
+        names: files, globs, folders of Delta tables.
+        each: whether every file is a version; commits of Delta tables always are.
+
+    Raises:
+        GnnrecError: a glob matches nothing, or a Delta table has more than appended rows.
+    """
+    found: list[list[Path]] = []
+    files: list[Path] = []
+    for path in (p for name in names for p in _expanded(name)):
+        if is_table(path):
+            found += [list(commit) for commit in commits(path)]
+        else:
+            files.append(path)
+    plain = [[f] for f in files] if each else [files] if files else []
+    return plain + found
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a folder is a Delta table."""
+    return (path / "_delta_log").is_dir()
+
+
+def commits(path: Path) -> Iterator[Sequence[Path]]:
+    """Yield the files that each commit of a Delta table added, oldest first.
+
+    Raises:
+        GnnrecError: it cannot be read, is partitioned (its files lack columns), or a commit took rows away.
+    """
+    try:
+        head = DeltaTable(path)
+        if head.metadata().partition_columns:
+            names = ", ".join(head.metadata().partition_columns)
+            raise GnnrecError(f"{path} is partitioned by {names}, which its files do not hold; write it anew without")
+        history = sorted(head.history(), key=lambda c: int(c["version"]))
+        before: set[str] = set()
+        for commit in history:
+            now = set(DeltaTable(path, version=int(commit["version"])).file_uris())
+            added, gone = now - before, before - now
+            before = now
+            if str(commit.get("operation")) in _SAME_ROWS:
+                continue
+            if gone:
+                raise GnnrecError(
+                    f"commit {commit['version']} of {path} ({commit.get('operation')}) took rows away; only appended rows can "
+                    "become versions: export the table as it is now, and ingest that"
+                )
+            if added:
+                yield [_local(uri) for uri in sorted(added)]
+    except DeltaError as error:
+        raise GnnrecError(f"{path} cannot be read as a Delta table ({one_line(str(error))[:200]})") from None
+
+
+def _local(uri: str) -> Path:
+    return Path(unquote(urlparse(uri).path)) if "://" in uri else Path(unquote(uri))
+
+
+def _expanded(name: str) -> list[Path]:
+    if Path(name).exists() or not glob.has_magic(name):
+        return [Path(name)]
+    found = sorted(glob.glob(name))  # noqa: PTH207
+    if not found:
+        raise GnnrecError(f"no file matches {name}")
+    return [Path(f) for f in found]

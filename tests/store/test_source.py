@@ -1,0 +1,81 @@
+"""Other Delta tables as sources: their commits become versions; what cannot be one is refused."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from stores import DAY, START, add, events, rows, write
+
+from gnnrec.cli import main
+from gnnrec.errors import GnnrecError
+from gnnrec.store.log import StoreLog
+from gnnrec.store.source import commits, groups
+from gnnrec.store.table import Store
+
+
+def frame(k, n=40):
+    lines = [line.split(",") for line in rows(n, k, START + k * DAY, users=60 + 20 * k)]
+    table = pl.DataFrame(lines, schema=["user", "item", "rating", "time"], orient="row")
+    return table.with_columns(pl.col("rating").cast(pl.Float64), pl.col("time").cast(pl.Int64))
+
+
+def table(folder, count=3):
+    for k in range(count):
+        write_deltalake(folder / "theirs", frame(k), mode="append")
+    return folder / "theirs"
+
+
+def test_every_commit_of_a_delta_table_becomes_a_version(tmp_path, capsys):
+    theirs = table(tmp_path)
+    assert main(["data", "ingest", str(tmp_path / "s"), str(theirs)]) == 0
+    store = Store(tmp_path / "s")
+    assert [v.counts.read for v in store.versions] == [40, 40, 40]
+    whole = Store(tmp_path / "whole")
+    add(whole, write(tmp_path / "all.csv", [",".join(map(str, r)) for k in range(3) for r in frame(k).rows()]))
+    assert events(store) == events(whole)
+    write_deltalake(theirs, frame(3), mode="append")
+    main(["data", "ingest", str(tmp_path / "s"), str(theirs)])
+    out = capsys.readouterr().out
+    assert out.count("already in version") == 3
+    assert len(Store(tmp_path / "s").versions) == 4
+
+
+def test_compaction_changes_no_rows_and_makes_no_version(tmp_path):
+    theirs = table(tmp_path)
+    before = [list(c) for c in commits(theirs)]
+    DeltaTable(theirs).optimize.compact()
+    assert [list(c) for c in commits(theirs)] == before
+
+
+def test_a_commit_that_takes_rows_away_is_refused(tmp_path):
+    theirs = table(tmp_path)
+    DeltaTable(theirs).delete("rating = 1")
+    with pytest.raises(GnnrecError, match="took rows away"):
+        list(commits(theirs))
+
+
+def test_a_partitioned_table_is_refused(tmp_path):
+    write_deltalake(tmp_path / "theirs", frame(0), partition_by=["item"])
+    with pytest.raises(GnnrecError, match="partitioned by item"):
+        list(commits(tmp_path / "theirs"))
+
+
+def test_a_damaged_table_is_refused_in_one_line(tmp_path):
+    theirs = table(tmp_path, 1)
+    (theirs / "_delta_log" / f"{0:020}.json").write_text("{")
+    with pytest.raises(GnnrecError, match="cannot be read as a Delta table"):
+        list(commits(theirs))
+
+
+def test_a_table_that_gnnrec_did_not_make_is_no_data_set_yet(tmp_path):
+    with pytest.raises(GnnrecError, match="did not make"):
+        StoreLog(str(table(tmp_path))).load()
+
+
+def test_files_make_one_version_or_one_each(tmp_path):
+    for k in range(2):
+        write(tmp_path / f"{k}.csv", rows(5, k))
+    name = str(tmp_path / "?.csv")
+    assert [[p.name for p in g] for g in groups([name], each=False)] == [["0.csv", "1.csv"]]
+    assert [[p.name for p in g] for g in groups([name], each=True)] == [["0.csv"], ["1.csv"]]
