@@ -24,7 +24,7 @@ from gnnrec.files import write_atomic
 from gnnrec.progress import Progress
 from gnnrec.reporting import figures, html, tables
 from gnnrec.reporting.answer import answer
-from gnnrec.runs import TABLES, Frames, Job, references, run_job, write_frames
+from gnnrec.runs import TABLES, Frames, Job, check_versions, references, run_job, write_frames
 from gnnrec.training.loggers import Tracker
 
 PROTOCOL = """next: every event of increment t+1 is scored by the model that absorbed increments 0..t, before it sees \
@@ -66,6 +66,7 @@ def compare(
     if not jobs:
         raise GnnrecError("nothing to compare: strategies= and seeds= must each name at least one")
     config = jobs[0].config
+    check_versions(Path(config["output"]), scene.setting.stream)
     parts, failed = _run_all(jobs, scene, progress)
     parts.append(references(config, scene, progress))
     done = report(joined(parts), config, scene, command, first, output, failed)
@@ -102,6 +103,7 @@ def show(job: Job, scene: Scene, progress: Progress) -> str:
 
     A comparison in the same output folder is left as it is.
     """
+    check_versions(Path(job.config["output"]), scene.setting.stream)
     frames = joined([run_job(job, scene, progress), references(job.config, scene, progress)])
     results = table.check(frames["results"])
     own = results.filter(pl.col("strategy") == job.row, pl.col("scorer") != table.REFERENCE)
@@ -126,6 +128,10 @@ def report(
     write_frames(output, {**frames, "results": results})
     write_atomic(output / "summary.csv", summary.write_csv())
     record = run_record(command)
+    versions = scene.setting.stream.versions
+    if versions:
+        newest = max(versions)
+        record["data"] = f"versions {min(versions)} to {newest} of a store, content of the newest {versions[newest]}"
     write_atomic(output / "run.json", json.dumps(record, indent=1))
     pictures, missing = figures.write_all(results, summary, frames["predictions"], output / "figures", first=first)
     tests = compare_each(frames["per_user"], ("fine_tune", "full_retrain"), "recall@20", first=first)

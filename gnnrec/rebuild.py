@@ -13,7 +13,7 @@ from gnnrec.compare import Report, joined, report
 from gnnrec.errors import GnnrecError
 from gnnrec.evaluation.record import Name
 from gnnrec.progress import Progress
-from gnnrec.runs import Frames, named, read_frames, references
+from gnnrec.runs import Frames, differing, named, read_frames, references
 from gnnrec.saved import Saved
 
 NOT_THE_MODEL = {
@@ -65,6 +65,9 @@ def _root(folder: Path) -> Path:
 
 def _comparable(one: Saved, other: Saved) -> None:
     if other.fingerprint != one.fingerprint:
+        if one.versions and other.versions and one.versions != other.versions:
+            how = differing(one.versions, other.versions)
+            raise GnnrecError(f"{one.folder} and {other.folder} ran on different data: {how}; compare runs of one")
         raise GnnrecError(
             f"{one.folder} and {other.folder} ran on different data ({one.fingerprint[:12]} and "
             f"{other.fingerprint[:12]}{_difference(one, other, ('data.', 'stream.'))}); compare runs of one data set "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -132,6 +133,37 @@ def references(config: Config, scene: Scene, progress: Progress) -> Frames:
         return {**frames, "results": frames["results"].with_columns(experiment=pl.lit(config["name"]))}
 
 
+def check_versions(output: Path, stream: Stream) -> None:
+    """Refuse to add runs on these versions of a store to an output folder with runs on others.
+
+    Raises:
+        GnnrecError: it holds such runs; the message says how the versions differ.
+    """
+    now = {str(number): content for number, content in stream.versions.items()}
+    for path in sorted(output.glob("*/status.json")) if now else ():
+        then = json.loads(path.read_text()).get("versions", {})
+        if then and then != now:
+            raise GnnrecError(
+                f"{output} holds runs on other data: {differing(then, now)}; go on with them by data.version={max(map(int, then))} "
+                "where no version was changed, or choose another output="
+            )
+
+
+def differing(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return how the versions of a store that two runs saw differ."""
+    changed = [v for v in then if v in now and then[v] != now[v]]
+    parts = [f"versions {_span(then)} then, {_span(now)} now"]
+    if changed:
+        number = changed[0]
+        parts.append(f"version {number} was {then[number][:12]} and is {now[number][:12]} (erased from, or made anew)")
+    return "; ".join(parts)
+
+
+def _span(versions: Mapping[str, str]) -> str:
+    numbers = sorted(map(int, versions))
+    return f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
+
+
 def named(frames: Frames, name: Name) -> Frames:
     """Return the frames of a run under this name, whatever it was called when it ran."""
     return Record.of(name, frames).frames()
@@ -173,5 +205,8 @@ def read_frames(folder: Path) -> Frames:
 
 
 def _status(folder: Path, status: str, scene: Scene) -> None:
-    content: dict[str, Any] = {"status": status, "fingerprint": scene.setting.stream.fingerprint}
+    stream = scene.setting.stream
+    content: dict[str, Any] = {"status": status, "fingerprint": stream.fingerprint}
+    if stream.versions:
+        content["versions"] = {str(number): content_hash for number, content_hash in stream.versions.items()}
     write_atomic(folder / "status.json", json.dumps(content, indent=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -14,16 +14,18 @@ from gnnrec.build import Config, Scene
 from gnnrec.errors import GnnrecError
 from gnnrec.learner import Learner
 from gnnrec.models.blend import Weights
+from gnnrec.runs import differing
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A run folder with its configuration and the hash of the data it ran on."""
+    """A run folder with its configuration, the hash of the data it ran on, and of a store the versions it saw."""
 
     folder: Path
     config: Config
     fingerprint: str
     done: bool
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 def find(folder: Path) -> list[Saved]:
@@ -43,7 +45,8 @@ def _read(folder: Path) -> Saved:
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text())
         status = json.loads((folder / "status.json").read_text())
-        return Saved(folder, config, str(status["fingerprint"]), status["status"] == "done")
+        versions = dict(status.get("versions", {}))
+        return Saved(folder, config, str(status["fingerprint"]), status["status"] == "done", versions)
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
         raise GnnrecError(f"{folder} is damaged: {error}; run it again") from error
 
@@ -58,13 +61,21 @@ def scene_of(saved: Saved, allow: Sequence[str] = ()) -> Scene:
     wanted = [str(p) for p in saved.config["plugins"]["allow"]]
     if odd := [p for p in wanted if p not in allow]:
         raise GnnrecError(f"{saved.folder} was run with plug-ins; if you trust it, add --allow {odd[0]}")
-    scene = build.scene(saved.config)
+    config = saved.config
+    if saved.versions:  # a store that has grown since still holds what the run saw
+        config = {**config, "data": {**config["data"], "version": max(map(int, saved.versions))}}
+    scene = build.scene(config)
     if (now := scene.setting.stream.fingerprint) != saved.fingerprint:
         raise GnnrecError(
             f"the data have changed since {saved.folder} ran: fingerprint {saved.fingerprint[:12]} then, {now[:12]} now"
-            "; restore the file or run it again"
+            f"{_how(saved, scene)}; restore the data or run it again"
         )
     return scene
+
+
+def _how(saved: Saved, scene: Scene) -> str:
+    now = {str(number): content for number, content in scene.setting.stream.versions.items()}
+    return f" ({differing(saved.versions, now)})" if saved.versions and now else ""
 
 
 def newest_learner(saved: Saved, scene: Scene) -> Learner:

@@ -93,6 +93,7 @@ def assemble(log: Log, roles: Sequence[Roles], notes: Sequence[str], has_test: b
         _fingerprint(user_ids, item_ids, events, roles),
         (*data.notes, *notes),
         data.oracle,
+        data.versions,
     )
 
 

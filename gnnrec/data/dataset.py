@@ -66,6 +66,7 @@ class Dataset:
         titles: item id -> title.
         side: side information, a row per item it knows (column item), or None; see `gnnrec.data.side`.
         sources: files read.
+        versions: of a store, what the rows of each version hash to; empty where the data come from files.
         notes: what was inferred or is unusual.
         oracle: the truth of a simulated world.
     """
@@ -86,6 +87,7 @@ class Dataset:
     titles: dict[str, str] = field(default_factory=dict)
     side: pl.DataFrame | None = None
     sources: tuple[Source, ...] = ()
+    versions: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     oracle: Oracle | None = None
 

@@ -5,8 +5,8 @@ Letters: n events, u users, i items, t increments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,6 +103,7 @@ class Stream:
         fingerprint: hash of every row and boundary; two runs compare only if theirs agree.
         notes: what was inferred or is unusual, to be printed once.
         oracle: the known truth of a simulated world.
+        versions: of a store, what the rows of each version hash to; empty where the data come from files.
     """
 
     increments: tuple[Increment, ...]
@@ -115,3 +116,4 @@ class Stream:
     fingerprint: str
     notes: tuple[str, ...] = ()
     oracle: Oracle | None = None
+    versions: Mapping[int, str] = field(default_factory=dict)
