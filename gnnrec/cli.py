@@ -204,8 +204,10 @@ def _data(rest: list[str]) -> int:
     config = compose(given.overrides, given.config_dir)
     from gnnrec.build import load
     from gnnrec.data.summary import summarise
+    from gnnrec.quality import increments
 
-    print(summarise(*load(config)))
+    dataset, stream = load(config)
+    print(summarise(dataset, stream, increments.as_text(increments.per_increment(stream, dataset.reports))))
     return 0
 
 

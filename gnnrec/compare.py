@@ -22,6 +22,7 @@ from gnnrec.evaluation import results as table
 from gnnrec.evaluation.significance import compare_each
 from gnnrec.files import write_atomic
 from gnnrec.progress import Progress
+from gnnrec.quality import increments
 from gnnrec.reporting import figures, html, tables
 from gnnrec.reporting.answer import answer
 from gnnrec.runs import TABLES, Frames, Job, check_versions, references, run_job, write_frames
@@ -133,7 +134,10 @@ def report(
         newest = max(versions)
         record["data"] = f"versions {min(versions)} to {newest} of a store, content of the newest {versions[newest]}"
     write_atomic(output / "run.json", json.dumps(record, indent=1))
-    pictures, missing = figures.write_all(results, summary, frames["predictions"], output / "figures", first=first)
+    quality = increments.per_increment(scene.setting.stream, scene.dataset.reports)
+    pictures, missing = figures.write_all(
+        results, summary, frames["predictions"], output / "figures", quality=quality, first=first
+    )
     tests = compare_each(frames["per_user"], ("fine_tune", "full_retrain"), "recall@20", first=first)
     html.write(
         output / "report.html",
@@ -141,7 +145,7 @@ def report(
         answer=answer(summary, tests),
         summary=summary,
         figures=pictures,
-        data_text=summarise(scene.dataset, scene.setting.stream),
+        data_text=summarise(scene.dataset, scene.setting.stream, increments.as_text(quality)),
         config_text=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         notes=[*remarks, *scene.setting.stream.notes, *table.incomplete(results), *missing, *_lines(record)],
         protocol_text=PROTOCOL,

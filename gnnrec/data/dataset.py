@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -67,6 +67,7 @@ class Dataset:
         side: side information, a row per item it knows (column item), or None; see `gnnrec.data.side`.
         sources: files read.
         versions: of a store, what the rows of each version hash to; empty where the data come from files.
+        reports: of a store, the quality report of each version that has one.
         notes: what was inferred or is unusual.
         oracle: the truth of a simulated world.
     """
@@ -88,6 +89,7 @@ class Dataset:
     side: pl.DataFrame | None = None
     sources: tuple[Source, ...] = ()
     versions: Mapping[int, str] = field(default_factory=dict)
+    reports: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     oracle: Oracle | None = None
 

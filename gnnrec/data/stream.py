@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -147,7 +148,8 @@ class ByColumn(Splitter):
     def build(self, dataset: Dataset) -> Stream:
         """Cut `dataset` into base and increments."""
         not_empty(dataset)
-        block, notes = self._blocks(dataset)
+        block, labels = self._blocks(dataset)
+        notes: list[str] = []
         part = self._parts(dataset) if self.split == "column" else np.zeros(len(block), np.int64)
         order = np.lexsort((part, block)).astype(np.int64)
         block, part = block[order], part[order]
@@ -157,24 +159,28 @@ class ByColumn(Splitter):
         elif np.any(np.diff(dataset.time[order]) < 0):
             notes.append(f"blocks of '{one_line(self.column)}' overlap in time: a later block has earlier events")
         if self.split != "column":
-            return self._stream(dataset, edges, notes, order)
+            stream = self._stream(dataset, edges, notes, order)
+            return replace(stream, labels=labels[: len(stream.increments)])
         key = block * len(_PARTS) + part
         key_edges = [int(e) for e in np.searchsorted(key, np.arange(len(_PARTS) * (block[-1] + 1) + 1))]
         cuts = [Cut(*key_edges[k : k + 4]) for k in range(0, len(key_edges) - 1, len(_PARTS))]
         time = dataset.time[order] if dataset.time is not None else block_number(edges)
         has_test = any(c.end > c.test for c in cuts)
-        return assemble(Log(dataset, time, order), roles_within(cuts), notes, has_test)
+        return replace(assemble(Log(dataset, time, order), roles_within(cuts), notes, has_test), labels=labels)
 
-    def _blocks(self, dataset: Dataset) -> tuple[Ints, list[str]]:
+    def _blocks(self, dataset: Dataset) -> tuple[Ints, tuple[str, ...]]:
+        """Return the block of each row, and the last value of each block."""
         values, codes = np.unique(_raw(dataset, self.column).astype(str), return_inverse=True)
         rank = np.argsort(np.argsort(_sort_keys(values), kind="stable"), kind="stable")
         block = rank[codes].astype(np.int64)
+        ordered = tuple(str(v) for v in values[np.argsort(rank)])
         if self.base is None:
-            return block, []
+            return block, ordered
         named = {str(v): int(r) for v, r in zip(values, rank, strict=True)}
         if str(self.base) not in named:
             raise GnnrecError(f"stream.base={self.base} is no value of '{self.column}'{nearest(str(self.base), named)}")
-        return np.maximum(block - named[str(self.base)], 0), []
+        first = named[str(self.base)]
+        return np.maximum(block - first, 0), ordered[first:]
 
     def _parts(self, dataset: Dataset) -> Ints:
         values, codes = np.unique(_raw(dataset, str(self.split_column)).astype(str), return_inverse=True)

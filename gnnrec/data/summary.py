@@ -13,9 +13,14 @@ from gnnrec.errors import one_line
 _TITLES = ("t", "train", "valid", "test", "next", "new users", "new items", "known x known", "from", "to")
 
 
-def summarise(dataset: Dataset, stream: Stream) -> str:
-    """Return the text of ``gnnrec data summary``."""
-    parts = [_head(dataset, stream), _rows(dataset), _growth(dataset, stream)]
+def summarise(dataset: Dataset, stream: Stream, quality: str = "") -> str:
+    """Return the text of ``gnnrec data summary``.
+
+    Args:
+        dataset, stream: the log and its increments.
+        quality: of each increment, as text (gnnrec.quality.increments); empty: left out.
+    """
+    parts = [_head(dataset, stream), _rows(dataset), _growth(dataset, stream), *([quality] if quality else [])]
     notes = list(dict.fromkeys((*dataset.notes, *stream.notes)))
     if notes:
         parts.append("\n".join(["notes", *(f"  {note}" for note in notes)]))

@@ -104,6 +104,7 @@ class Stream:
         notes: what was inferred or is unusual, to be printed once.
         oracle: the known truth of a simulated world.
         versions: of a store, what the rows of each version hash to; empty where the data come from files.
+        labels: of increments cut by a column, the last value of the column in each; empty where they are cut otherwise.
     """
 
     increments: tuple[Increment, ...]
@@ -117,3 +118,4 @@ class Stream:
     notes: tuple[str, ...] = ()
     oracle: Oracle | None = None
     versions: Mapping[int, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()

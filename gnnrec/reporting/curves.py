@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.results import REFERENCE
-from gnnrec.reporting.style import Look, canvas, label, legend
+from gnnrec.reporting.style import MARKERS, PALETTE, Look, canvas, label, legend
 
 Floats = NDArray[np.float64]
+_SHARES = ("new users", "new items", "set aside", "repeated", "late")
 
 
 def metric_by_increment(results: pl.DataFrame, metric: str, segment: str, title: str, look: Look) -> Figure | None:
@@ -51,6 +52,40 @@ def _draw(axis: Axes, frame: pl.DataFrame, look: Look) -> None:
         if spread.any():
             axis.fill_between(x, mean - spread, mean + spread, color=look.colour(name), alpha=0.16, lw=0)
     axis.margins(x=0.03)
+
+
+def quality(results: pl.DataFrame, table_of: pl.DataFrame, metric: str, look: Look) -> Figure | None:
+    """Draw `metric` of the first scorer on each next increment above drift and shares of that increment's data.
+
+    None without a next increment, or where no increment can be compared with one before it.
+
+    Args:
+        results: the table of results.
+        table_of: gnnrec.quality.increments.per_increment.
+        metric: such as recall@20.
+        look: of the rows.
+    """
+    frame = table.per_increment(results, metric, "all")
+    if not frame.height or not table_of["item drift"].count():
+        return None
+    figure, (top, middle, low) = canvas(3, 1, 6.8, 2.3)
+    _draw(top, frame.filter(pl.col("scorer").is_in([scorers_of(frame)[0], REFERENCE])), look)
+    top.set_ylabel(f"{metric}, {label(scorers_of(frame)[0])}")
+    t = table_of["t"].to_numpy()
+    for axis, names, what in ((middle, ("item drift", "value drift"), "PSI"), (low, _SHARES, "share")):
+        for k, name in enumerate(n for n in names if table_of[n].count()):
+            y = table_of[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+            axis.plot(t, y, color=PALETTE[k], marker=MARKERS[k], ms=3.5, lw=1.4, label=name)
+        axis.set_ylim(bottom=0)
+        axis.set_ylabel(what)
+        axis.legend(fontsize=7, ncols=2)
+    for axis in (top, middle, low):
+        axis.set_xlim(0.5, max(int(t[-1]), 1) + 0.5)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    low.set_xlabel("increment")
+    drawn = set(frame["strategy"].to_list())
+    legend(figure, [n for n in (*look.strategies, *look.references) if n in drawn], look)
+    return figure
 
 
 def staleness(results: pl.DataFrame, metric: str, look: Look, first: int = 1) -> Figure | None:

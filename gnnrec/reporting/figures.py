@@ -24,6 +24,8 @@ CAPTIONS = {
     "nothing is both cheaper and better.",
     "predictions": "Predicted against true values of unseen events before the first update and after the last (each "
     "model on the increment that came next): quartiles, 5th and 95th percentile. The line is a perfect prediction.",
+    "data_quality": "Recall of each next increment above what its data look like: how far its items' popularity is from the "
+    "increments before (PSI), and the shares of new users, new items and of rows set aside or repeated.",
     "staleness": "How recall falls with the number of increments since the last update, over the same increments for "
     "every δ.",
 }
@@ -40,6 +42,7 @@ def write_all(
     predictions: pl.DataFrame | None,
     folder: Path,
     *,
+    quality: pl.DataFrame | None = None,
     k: int = 20,
     first: int = 1,
 ) -> tuple[list[Path], list[str]]:
@@ -51,6 +54,7 @@ def write_all(
         predictions: columns strategy, when ("before" or "after" the updates), true, predicted, or as recorded by a run
             (`trained_to` and `scorer` in place of `when`); None: no such figure.
         folder: made if missing.
+        quality: of each increment (gnnrec.quality.increments); None: no such figure.
         k: cut-off of the ranking metrics.
         first: first increment that counts (3 after a sweep); earlier ones are drawn, not averaged.
     """
@@ -59,7 +63,10 @@ def write_all(
     except OSError as error:
         raise GnnrecError(f"cannot write figures to {folder}: {error.strerror}") from error
     paths, notes = [], []
-    for name, draw in _figures(results, summary, predictions, k, first).items():
+    drawn = _figures(results, summary, predictions, k, first)
+    if quality is not None:
+        drawn["data_quality"] = partial(curves.quality, results, quality, f"recall@{k}", look=style.Look.of(results))
+    for name, draw in drawn.items():
         with style.styled():
             figure = draw()
             if figure is None:

@@ -12,7 +12,7 @@ import polars as pl
 from matplotlib.axes import Axes
 
 from gnnrec.reporting import page, style, tables
-from gnnrec.store.statistics import Statistics
+from gnnrec.quality.statistics import Statistics
 
 NEW, OLD = style.PALETTE[0], style.MUTED
 _POINTS = 200
@@ -33,7 +33,7 @@ def write(
     Args:
         path: the HTML file.
         title: of the page.
-        content: gnnrec.store.quality.as_json.
+        content: gnnrec.quality.verdict.as_json.
         examples: (reason, what was read) of rows set aside.
         new: statistics of the version.
         old: of those it was compared with; None: it is the first.

@@ -12,7 +12,7 @@ from typing import Any
 from gnnrec.errors import GnnrecError, one_line
 from gnnrec.store import erase, export, tell
 from gnnrec.store.ingest import Policy, ingest
-from gnnrec.store.quality import RULES, rules_of
+from gnnrec.quality.verdict import RULES, rules_of
 from gnnrec.store.source import commits, groups, is_table
 from gnnrec.store.table import Store
 from gnnrec.store.verify import verify

@@ -19,7 +19,7 @@ from gnnrec.data.rows import Example
 from gnnrec.data.side import ITEM
 from gnnrec.errors import GnnrecError, nearest
 from gnnrec.files import sha256, write_atomic
-from gnnrec.store.quality import Verdict, rules_of
+from gnnrec.quality.verdict import Verdict, rules_of
 from gnnrec.store.review import review
 from gnnrec.store.table import COLUMNS, Store
 from gnnrec.store.version import RowCounts, Version, content_hash

@@ -87,6 +87,7 @@ class StoreLog:
             titles=_titles(side),
             side=side,
             sources=tuple(f for v in versions for f in v.files),
+            reports={v.number: report for v in versions if (report := self.store.quality(v)) is not None},
             versions={v.number: self.store.contents[v.number] for v in versions},
             notes=(f"versions {versions[0].number} to {versions[-1].number} of {self.store.path.name}",),
         )

@@ -12,9 +12,9 @@ import polars as pl
 
 from gnnrec.data.rows import Example
 from gnnrec.files import write_atomic
-from gnnrec.store import quality
-from gnnrec.store.quality import Verdict
-from gnnrec.store.statistics import Statistics
+from gnnrec.quality import verdict as quality
+from gnnrec.quality.verdict import Verdict
+from gnnrec.quality.statistics import Statistics
 from gnnrec.store.table import Store
 from gnnrec.store.version import Version
 
@@ -64,8 +64,7 @@ def _before(store: Store) -> list[tuple[int, Statistics, dict[str, Any]]]:
     none = every.clear()
     found = []
     for version in store.versions:
-        path = store.report(version, "json")
-        measures = json.loads(path.read_text())["measures"] if path.exists() else {}
+        measures = (store.quality(version) or {"measures": {}})["measures"]
         found.append((version.number, Statistics.of(parts.get((version.number,), none)), measures))
     return found
 

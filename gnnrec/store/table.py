@@ -81,6 +81,14 @@ class Store:
         """Return where a version's quality report lies: "json" or "html"."""
         return self.path / "_gnnrec" / "reports" / f"{version.number:06}-{version.content[:12]}.{suffix}"
 
+    def quality(self, version: Version) -> dict[str, Any] | None:
+        """Return a version's quality report; None: there is none, or it cannot be read."""
+        try:
+            found: dict[str, Any] = json.loads(self.report(version, "json").read_text())
+        except (OSError, ValueError):
+            return None
+        return found
+
     @property
     def exists(self) -> bool:
         """Whether there is a table here."""

@@ -14,9 +14,9 @@ import polars as pl
 import yaml
 
 from gnnrec.errors import GnnrecError, one_line
-from gnnrec.store import drift
-from gnnrec.store.drift import Drift
-from gnnrec.store.statistics import Statistics, components, gini, top_share
+from gnnrec.quality import drift
+from gnnrec.quality.drift import Drift
+from gnnrec.quality.statistics import Statistics, components, gini, top_share
 from gnnrec.store.version import RowCounts
 
 RULES = Path(__file__).with_name("rules.yaml")

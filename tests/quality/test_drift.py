@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-from gnnrec.store import drift
-from gnnrec.store.statistics import Statistics, components, gini, top_share
+from gnnrec.quality import drift
+from gnnrec.quality.statistics import Statistics, components, gini, top_share
 
 SIZES = [(n, m) for n in (300, 1000, 5000, 50_000) for m in (300, 1000, 5000, 50_000)]
 RUNS = 1000
