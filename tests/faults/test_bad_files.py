@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import os
 import zipfile
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from gnnrec.data.datasets import File
 from gnnrec.data.formats import load
-from gnnrec.data.stream import ByCount
 from gnnrec.errors import GnnrecError
 
 GOOD = "user,item,rating,time\nu,i,4,1400000000\nv,i,5,1400000001\n"
-
-
-def parquet(**columns: object) -> bytes:
-    out = io.BytesIO()
-    pl.DataFrame(columns).write_parquet(out)
-    return out.getvalue()
 
 
 def zipped() -> bytes:
@@ -31,86 +22,6 @@ def zipped() -> bytes:
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("a.csv", GOOD)
     return out.getvalue()
-
-
-SOUND = parquet(user=["u"] * 50, item=["i"] * 50)
-FILES: dict[str, tuple[str, bytes | str, dict[str, object], str]] = {
-    "empty": ("a.csv", "", {}, "is empty"),
-    "empty_gz": ("a.csv.gz", gzip.compress(b""), {}, "is empty"),
-    "blank_lines": ("a.csv", "\n\n\n", {}, "no readable line"),
-    "header_only": ("a.csv", "user,item\n", {}, "has no events"),
-    "missing_column": ("a.csv", "userId,thing\n1,2\n", {}, r"no column for the item \(found: userId, thing\)"),
-    "wrong_name": ("a.csv", GOOD, {"columns": {"user": "usr"}}, "found: user, item, rating, time.*did you mean 'user'"),
-    "unknown_role": ("a.csv", GOOD, {"columns": {"usr": "user"}}, "did you mean 'user'"),
-    "duplicate_column": ("a.csv", "user,item,user\n1,2,3\n", {}, "'user' occurs twice"),
-    "wrong_delimiter": ("a.csv", GOOD.replace(",", ";"), {"delimiter": ","}, "likely one is ';'"),
-    "wrong_tab": ("a.csv", GOOD, {"delimiter": "tab"}, "likely one is ','"),
-    "no_delimiter": ("a.csv", "abc\ndef\n", {}, "no delimiter"),
-    "extra_field_everywhere": ("a.csv", "user,item\n1,2,3\n4,5,6\n", {}, "no row has the 2 fields"),
-    "short_everywhere": ("a.csv", "user,item,rating\n1,2\n4,5\n", {}, "no row has the 3 fields"),
-    "utf16": ("a.csv", GOOD.encode("utf-16"), {}, r"UTF-16.*save it as UTF-8"),
-    "latin1": ("a.csv", "user,item\n\xe9,\xe9\n\xe8,\xe8\n".encode("latin-1"), {}, "data.encoding=latin-1"),
-    "latin1_header": ("a.csv", "us\xe9r,item\n1,1\n2,1\n".encode("latin-1"), {}, "first line 1"),
-    "unknown_encoding": ("a.csv", GOOD, {"encoding": "utf-9"}, "is not known"),
-    "truncated_parquet": ("a.parquet", SOUND[:-20], {}, r"footer missing, \d+ bytes"),
-    "not_parquet": ("a.parquet", GOOD, {}, "does not begin with PAR1"),
-    "damaged_parquet": ("a.parquet", b"PAR1" + b"\x00" * 60 + b"PAR1", {}, "damaged Parquet"),
-    "nested_parquet": ("a.parquet", parquet(user=[["u"]], item=["i"]), {}, "'user' has type List"),
-    "truncated_gzip": ("a.csv.gz", gzip.compress(GOOD.encode() * 50)[:-20], {}, "truncated gzip"),
-    "damaged_gzip": ("a.csv.gz", gzip.compress(GOOD.encode())[:12] + b"\xff" * 40, {}, "gzip"),
-    "gzip_bomb": ("a.csv.gz", gzip.compress(b"0" * 3_000_000), {"max_bytes": 1_000_000}, "unpacks to more than"),
-    "too_big": ("a.csv", GOOD * 100, {"max_bytes": 1000}, "raise the cap"),
-    "parquet_bomb": (
-        "a.parquet",
-        parquet(user=["u"] * 90_000, item=["i"] * 90_000),
-        {"max_bytes": 100_000},
-        "claims 90,000",
-    ),
-    "zip": ("a.csv", zipped(), {}, "zip archive; unpack"),
-    "json_array": ("a.json", '[{"user": 1, "item": 2}]', {}, "one JSON array"),
-    "json_broken": ("a.jsonl", '{"user": 1, "item"\n', {}, "no line is a JSON object"),
-    "json_scalar": ("a.jsonl", "1\n2\n", {}, "not_an_object"),
-    "mixed_units": ("a.csv", GOOD + "w,i,4,1400000000000\n", {}, r"mix units \(2 in s, 1 in ms\)"),
-    "wrong_unit": ("a.csv", GOOD, {"time_unit": "min"}, "is not a unit"),
-    "wrong_scale": ("a.csv", GOOD, {"scale": [0, 1]}, r"set data.scale=\[4,5\]"),
-    "no_scale": ("a.csv", GOOD, {"scale": [5, 1]}, r"is not \[lowest, highest\]"),
-    "all_bad_times": ("a.csv", "user,item,time\nu,i,12\nv,i,13\n", {}, "2 time_out_of_range"),
-    "all_bad_ratings": ("a.csv", "user;item;rating\nu;i;4,5\nv;i;3,5\n", {}, "decimal comma"),
-    "wrong_format": ("a.csv", GOOD, {"time_format": "%Y-%m-%d"}, "2 bad_time"),
-    "bad_filter_key": (
-        "a.csv",
-        GOOD,
-        {"filters": [{"colum": "user", "reason": "x", "min": 1}]},
-        "did you mean 'column'",
-    ),
-    "bad_filter_column": (
-        "a.csv",
-        GOOD,
-        {"filters": [{"column": "usr", "reason": "x", "min": 1}]},
-        "did you mean 'user'",
-    ),
-    "bad_pattern": (
-        "a.csv",
-        GOOD,
-        {"filters": [{"column": "user", "reason": "x", "matches": "("}]},
-        "regular expression",
-    ),
-    "bad_choice": ("a.csv", GOOD, {"repeats": "frist"}, "did you mean 'first'"),
-    "bad_feedback": ("a.csv", GOOD, {"feedback": "implcit"}, "did you mean 'implicit'"),
-    "markup": ("a.csv", "<script>\x1b[31m,b\n1,2\n", {}, "no column for the user"),
-}
-
-
-@pytest.mark.parametrize("kind", FILES)
-def test_refused_in_one_line(kind, tmp_path) -> None:
-    name, content, options, message = FILES[kind]
-    path = tmp_path / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(GnnrecError, match=message) as caught:
-        ByCount().build(File(path=str(path), **options).load())
-    text = str(caught.value)
-    assert text.isprintable(), "one line, no control codes"
-    assert len(text) < 600
 
 
 def refuse(path: object, message: str, **options: object) -> None:
