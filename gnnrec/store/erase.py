@@ -5,6 +5,7 @@ What a trained model remembers is not touched here; a run on an older version mu
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import secrets
@@ -76,6 +77,7 @@ def erase(store: Store, user: str) -> Path:
         store.replace(kept, list(planned.rows), record)
         for name in asides:
             (store.aside / f"{name}.jsonl").unlink(missing_ok=True)
+        _erase_examples(store, user)
         left = found_in(store, user)
         if left:
             raise GnnrecError(f"the id is still found in {', '.join(p.name for p in left[:5])}; run the erasure again")
@@ -102,8 +104,8 @@ def _in_parquet(path: Path, user: str) -> bool:
 
 
 def _word(user: str) -> re.Pattern[str]:
-    """Match the id where it stands by itself; JSON may have escaped what is in it."""
-    spellings = {user, json.dumps(user)[1:-1], json.dumps(user, ensure_ascii=False)[1:-1]}
+    """Match the id where it stands by itself; JSON and HTML may have escaped what is in it."""
+    spellings = {user, json.dumps(user)[1:-1], json.dumps(user, ensure_ascii=False)[1:-1], html.escape(user)}
     return re.compile("|".join(rf"(?<![\w.-]){re.escape(s)}(?![\w-]|\.\d)" for s in sorted(spellings)))
 
 
@@ -127,6 +129,15 @@ def _erase_aside(store: Store, user: str, planned: Erasure) -> dict[str, str]:
         write_atomic(store.aside / f"{sha256(text.encode())}.jsonl", text)
         renamed[name.removesuffix(".jsonl")] = sha256(text.encode())
     return renamed
+
+
+def _erase_examples(store: Store, user: str) -> None:
+    """Blank the id in quality reports, which show a few of the rows set aside."""
+    word = _word(user)
+    for path in sorted(p for p in (store.path / "_gnnrec" / "reports").glob("*") if p.is_file()):
+        text = path.read_text()
+        if word.search(text):
+            write_atomic(path, word.sub(ERASED, text))
 
 
 def _certificate(store: Store, planned: Erasure, before: dict[int, str], after: dict[int, str]) -> Path:
