@@ -1,0 +1,117 @@
+"""Mutated files of every format: read with every row accounted for, or refused in one line; no traceback, no hang."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from gnnrec.data.datasets import File
+from gnnrec.errors import GnnrecError
+
+LONGEST = 5.0
+"""Seconds of one file."""
+CSV = "user,item,rating,time\n" + "".join(f'u{k},"i,{k % 7}",{1 + k % 5},{1400000000 + 60 * k}\n' for k in range(12))
+FRAME = pl.DataFrame(
+    {"user": [f"u{k}" for k in range(30)], "item": list(range(30)), "rating": [1.5] * 30, "time": [1400000000] * 30}
+)
+
+
+def sound() -> dict[str, bytes]:
+    """Return a sound file of each format, by name."""
+    parquet, lines = io.BytesIO(), io.BytesIO()
+    FRAME.write_parquet(parquet)
+    FRAME.head(12).write_ndjson(lines)
+    return {
+        "a.csv": CSV.encode(),
+        "b.csv": CSV.replace(",", ";").replace("\n", "\r\n").encode(),
+        "a.tsv": CSV.replace('"', "").replace(",", "\t").encode(),
+        "a.dat": "".join(f"{k}::{k % 5}::{k % 5}::{1400000000 + k}\n" for k in range(12)).encode(),
+        "a.jsonl": lines.getvalue(),
+        "a.csv.gz": gzip.compress(CSV.encode(), mtime=0),
+        "a.parquet": parquet.getvalue(),
+    }
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """Return the content after one to four changes of bytes, slices or lines."""
+    data = bytearray(content)
+    for _ in range(rng.randint(1, 4)):
+        at, end = sorted(rng.randrange(len(data) + 1) for _ in range(2)) if data else (0, 0)
+        kind = rng.randrange(7)
+        if kind == 0 and data:
+            data[min(at, len(data) - 1)] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            data[at:at] = bytes(rng.randrange(256) for _ in range(rng.randint(1, 8)))
+        elif kind == 2:
+            del data[at : min(end, at + 20)]
+        elif kind == 3:
+            data[at:at] = data[at : min(end, at + 40)]
+        elif kind == 4:
+            del data[at:]
+        elif kind == 5:
+            data[at:at] = rng.choice([b'"', b"\n", b"\r", b"\x00", b"\xff", b",", b"{", b"null", b"1e999", b"-1", b"\xef\xbb\xbf"])
+        else:
+            lines = bytes(data).split(b"\n")
+            rng.shuffle(lines)
+            data = bytearray(b"\n".join(lines))
+    return bytes(data)
+
+
+def fuzz(folder: Path, names: list[str], count: int, seed: int) -> dict[str, int]:
+    """Return how many mutated files were read and refused; raises at the first that was neither."""
+    rng, files, found = random.Random(seed), sound(), {"read": 0, "refused": 0}
+    for n in range(count):
+        name = names[n % len(names)]
+        path = folder / f"fuzz{Path(name).suffixes[0]}{''.join(Path(name).suffixes[1:])}"
+        path.write_bytes(content := mutated(files[name], rng))
+        begin = time.perf_counter()
+        try:
+            File(path=str(path)).load().counts.check()
+            found["read"] += 1
+        except GnnrecError as error:
+            assert str(error).isprintable(), content
+            found["refused"] += 1
+        except BaseException:
+            print(f"{name}, number {n} of seed {seed}: {content!r}", file=sys.stderr)
+            raise
+        assert time.perf_counter() - begin < LONGEST, content
+    return found
+
+
+@pytest.mark.parametrize("name", sound())
+@pytest.mark.parametrize("count", [60, pytest.param(10_000 // 7 + 1, marks=pytest.mark.slow)])
+def test_a_mutated_file_is_read_or_refused(tmp_path, name, count):
+    """In a process of its own: whoever decodes a file may end the process, and that too would be a failure."""
+    here = Path(__file__).resolve()
+    code = (
+        f"import sys; sys.path[:0] = [{str(here.parent)!r}, {str(here.parents[2])!r}]; from pathlib import Path\n"
+        f"import test_fuzz; print(test_fuzz.fuzz(Path({str(tmp_path)!r}), [{name!r}], {count}, {count}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "'read': 0" not in done.stdout or name in {"a.csv.gz", "a.parquet"}
+
+
+@pytest.mark.parametrize("name", sound())
+def test_every_prefix_is_read_or_refused(tmp_path, name):
+    content = sound()[name]
+    step = 1 if len(content) < 700 else 5
+    path, refused = tmp_path / name, 0
+    for end in range(0, len(content), step):
+        path.write_bytes(content[:end])
+        try:
+            File(path=str(path)).load().counts.check()
+        except GnnrecError as error:
+            assert str(error).isprintable()
+            refused += 1
+    assert refused
+    if name in {"a.parquet", "a.csv.gz"}:
+        assert refused == len(range(0, len(content), step))
