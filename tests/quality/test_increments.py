@@ -7,9 +7,10 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from stores import DAY, START, add, grown, rows, write
+from contracts.stores import DAY, START, add, grown, rows, write
 
 from gnnrec.cli import main
+from gnnrec.data.datasets import File
 from gnnrec.data.stream import ByColumn, ByCount
 from gnnrec.data.synthetic import SimulatedWorld
 from gnnrec.quality.increments import as_text, per_increment
@@ -31,25 +32,16 @@ def test_shares_of_new_nodes_are_those_of_a_loop():
     assert table["set aside"].null_count() == table.height
 
 
-def test_the_same_population_does_not_drift_and_another_does():
+def test_the_same_population_does_not_drift_and_another_does(tmp_path):
     rng = np.random.default_rng(0)
 
     def block(k, shift):
         item = (rng.zipf(1.6, 1000) % 50 + shift) % 50
         return pl.DataFrame({"user": rng.integers(0, 200, 1000), "item": item, "period": k, "time": START + k * DAY})
 
-    from gnnrec.data.datasets import File
-
-    def stream(folder, shifts):
-        path = folder / "log.parquet"
-        pl.concat([block(k, s) for k, s in enumerate(shifts)]).write_parquet(path)
-        return ByColumn("period", None).build(File(path=str(path), repeats="all").load(keep=("period",)))
-
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as folder:
-        table = per_increment(stream(Path(folder), [0, 0, 0, 7]))
+    path = tmp_path / "log.parquet"
+    pl.concat([block(k, shift) for k, shift in enumerate([0, 0, 0, 7])]).write_parquet(path)
+    table = per_increment(ByColumn("period", None).build(File(path=str(path), repeats="all").load(keep=("period",))))
     assert (table["item p"][1:3] > 0.001).all()
     assert table["item p"][3] < 1e-6
     assert table["item drift"][3] > 0.25

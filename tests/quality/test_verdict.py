@@ -8,7 +8,7 @@ import re
 import numpy as np
 import polars as pl
 import pytest
-from stores import DAY, START, add, write
+from contracts.stores import DAY, START, add, write
 
 from gnnrec.errors import GnnrecError
 from gnnrec.quality.verdict import RULES, rules_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from stores import add
+from contracts.stores import add
 
 from gnnrec.store.table import Store
 

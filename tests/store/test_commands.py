@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from stores import DAY, START, grown, rows, write
+from contracts.stores import DAY, START, grown, rows, write
 
 from gnnrec.cli import main
 from gnnrec.store.table import Store

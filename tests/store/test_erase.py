@@ -6,7 +6,7 @@ import json
 from collections import Counter
 
 import pytest
-from stores import START, add, events, grown, rows, write
+from contracts.stores import START, add, events, grown, rows, write
 
 from gnnrec.errors import GnnrecError
 from gnnrec.store import erase

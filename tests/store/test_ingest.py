@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stores import DAY, START, add, events, rows, write
+from contracts.stores import DAY, START, add, events, rows, write
 
 from gnnrec.errors import GnnrecError
 from gnnrec.store.ingest import Policy

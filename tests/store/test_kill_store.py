@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from stores import DAY, START, add, events, rows, write
+from contracts.stores import DAY, START, add, events, rows, write
 
 from gnnrec.store.export import leftovers
 from gnnrec.store.table import Store
@@ -29,7 +29,7 @@ def files(folder, count=8, each=400):
 
 
 def start(store, paths):
-    path = os.pathsep.join([str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(HERE.parent), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(HERE / "ingest_all.py"), str(store), *map(str, paths)]
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
 

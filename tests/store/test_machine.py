@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from stores import DAY, START, add, events, rows, write
+from contracts.stores import DAY, START, add, events, rows, write
 
 from gnnrec.store import erase
 from gnnrec.store.table import Store

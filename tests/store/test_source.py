@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from stores import DAY, START, add, events, rows, write
+from contracts.stores import DAY, START, add, events, rows, write
 
 from gnnrec.cli import main
 from gnnrec.errors import GnnrecError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from stores import add, events, grown, write
+from contracts.stores import add, events, grown, write
 
 from gnnrec.errors import GnnrecError
 from gnnrec.store import export
