@@ -36,6 +36,8 @@ def test_the_commands_of_the_readme_are_understood(command, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     rows = "\n".join(f"u{n % 20},i{n % 13},{1 + n % 5},{1_600_000_000 + 86400 * n}" for n in range(200))
     Path("log.csv").write_text("CustomerID,StockCode,Stars,Date\n" + rows)
+    if command[1:3] == ["data", "log"]:  # a store that the line before it has made
+        assert main(next(c for c in commands(README) if c[1:3] == ["data", "ingest"])[1:]) == 0
     looks = command[1:] if command[1] == "data" else [*command[1:], "--cfg", "job"]
     assert main(looks) == 0
     assert capsys.readouterr().out
