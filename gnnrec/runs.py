@@ -144,8 +144,8 @@ def check_versions(output: Path, stream: Stream) -> None:
         then = json.loads(path.read_text()).get("versions", {})
         if then and then != now:
             raise GnnrecError(
-                f"{output} holds runs on other data: {differing(then, now)}; go on with them by data.version={max(map(int, then))} "
-                "where no version was changed, or choose another output="
+                f"{output} holds runs on other data: {differing(then, now)}; go on with them by "
+                f"data.version={max(map(int, then))} where no version was changed, or choose another output="
             )
 
 

@@ -9,29 +9,30 @@ import csv
 import gzip
 import re
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 
 def split(source: Path, column: str, folder: Path) -> dict[str, int]:
     """Write the files and return rows by month."""
     folder.mkdir(parents=True, exist_ok=True)
-    opened = gzip.open(source, "rt", newline="") if source.suffix == ".gz" else source.open(newline="")
-    files: dict[str, object] = {}
     rows: dict[str, int] = {}
-    with opened as file:
+    with ExitStack() as stack:
+        file = stack.enter_context(
+            gzip.open(source, "rt", newline="") if source.suffix == ".gz" else source.open(newline="")
+        )
         reader = csv.reader(file)
         head = next(reader)
         at = head.index(column)
+        writers = {}
         for row in reader:
             found = re.match(r"\d{4}-\d{2}", row[at] if at < len(row) else "")
             month = found.group() if found else "unknown"
-            if month not in files:
-                files[month] = handle = (folder / f"{month}.csv").open("w", newline="")
-                csv.writer(handle).writerow(head)
-            csv.writer(files[month]).writerow(row)  # type: ignore[arg-type]
+            if month not in writers:
+                writers[month] = csv.writer(stack.enter_context((folder / f"{month}.csv").open("w", newline="")))
+                writers[month].writerow(head)
+            writers[month].writerow(row)
             rows[month] = rows.get(month, 0) + 1
-    for handle in files.values():
-        handle.close()  # type: ignore[attr-defined]
     return rows
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -29,7 +29,7 @@ class Rules:
     """What a row must meet, and which of several events of a pair count."""
 
     filters: tuple[Filter, ...] = ()
-    valuation: Valuation = Valuation()
+    valuation: Valuation = field(default_factory=Valuation)
     time_range: tuple[float, float] = (EARLIEST, float("inf"))
     repeats: str = "first"
     refuse: bool = False

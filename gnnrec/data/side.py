@@ -43,7 +43,9 @@ def make_side(given: Mapping[str, object] | None) -> SideFile | None:
         if key not in keys:
             raise GnnrecError(f"data.side.{key} is not known{nearest(str(key), sorted(keys))}")
     if not given.get("file") or not given.get("id"):
-        raise GnnrecError("data.side needs file and id, the column of item ids: data.side={file: items.csv, id: item_id}")
+        raise GnnrecError(
+            "data.side needs file and id, the column of item ids: data.side={file: items.csv, id: item_id}"
+        )
     columns = given.get("columns") or ()
     named = (columns,) if isinstance(columns, str) else tuple(str(c) for c in columns)  # type: ignore[attr-defined]
     vector = given.get("vector")
@@ -73,7 +75,9 @@ def read_side(side: SideFile, path: Path, how: How) -> tuple[pl.DataFrame, Sourc
 
 def joined(side: pl.DataFrame, item_ids: Sequence[str]) -> pl.DataFrame:
     """Return a row per id, in their order; null where the side information does not know it."""
-    return pl.DataFrame({ITEM: pl.Series(item_ids, dtype=pl.String)}).join(side, on=ITEM, how="left", maintain_order="left")
+    return pl.DataFrame({ITEM: pl.Series(item_ids, dtype=pl.String)}).join(
+        side, on=ITEM, how="left", maintain_order="left"
+    )
 
 
 def _wanted(side: SideFile, names: Sequence[str], path: Path) -> list[str]:
@@ -82,9 +86,13 @@ def _wanted(side: SideFile, names: Sequence[str], path: Path) -> list[str]:
     for name in wanted:
         if name not in names:
             found = one_line(", ".join(names))
-            raise GnnrecError(f"data.side: {path.name} has no column '{one_line(name)}' (found: {found}){nearest(name, names)}")
+            raise GnnrecError(
+                f"data.side: {path.name} has no column '{one_line(name)}' (found: {found}){nearest(name, names)}"
+            )
     if ITEM in wanted and side.id != ITEM:
-        raise GnnrecError(f"data.side: the column '{ITEM}' of {path.name} is not its id; leave it out by data.side.columns")
+        raise GnnrecError(
+            f"data.side: the column '{ITEM}' of {path.name} is not its id; leave it out by data.side.columns"
+        )
     return list(dict.fromkeys(wanted))
 
 

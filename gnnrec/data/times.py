@@ -225,7 +225,9 @@ def _parse(text: pl.Series, pattern: str) -> pl.Series:
 
 
 def _seconds(moment: pl.Series, zone: str | None = None) -> pl.Series:
-    if zone is not None and moment.dtype == pl.Datetime("us"):  # a text with a zone of its own has been converted already
+    if zone is not None and moment.dtype == pl.Datetime(
+        "us"
+    ):  # a text with a zone of its own has been converted already
         moment = moment.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     return moment.dt.epoch("us").cast(pl.Float64) / 1e6
 

@@ -86,7 +86,9 @@ def _weights(weights: Mapping[str, object]) -> dict[str, float]:
     found = {}
     for action, weight in weights.items():
         if not isinstance(weight, int | float) or not math.isfinite(weight) or weight <= 0:
-            raise GnnrecError(f"data.weights: '{action}' weighs {weight}; give a number above 0, or leave the action out")
+            raise GnnrecError(
+                f"data.weights: '{action}' weighs {weight}; give a number above 0, or leave the action out"
+            )
         found[str(action)] = float(weight)
     return found
 

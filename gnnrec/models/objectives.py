@@ -111,9 +111,7 @@ class Softmax(Objective):
         weighted: whether events count by their values, as implicit weights do, instead of alike.
     """
 
-    def __init__(
-        self, l2: float = 1e-4, temperature: float = 0.1, samples: int = 1024, weighted: bool = False
-    ) -> None:
+    def __init__(self, l2: float = 1e-4, temperature: float = 0.1, samples: int = 1024, weighted: bool = False) -> None:
         super().__init__(l2)
         self.temperature, self.negatives, self.weighted = temperature, samples, weighted
 

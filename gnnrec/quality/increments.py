@@ -37,8 +37,8 @@ Reports = Mapping[int, Mapping[str, Any]]
 def per_increment(stream: Stream, reports: Reports | None = None) -> pl.DataFrame:
     """Return a row per increment: see `COLUMNS`.
 
-    Drift is the PSI of item popularity and of values against the `RECENT` increments before, p the chance of such a PSI in equal
-    populations (`gnnrec.quality.drift`); shares are of the increment's events, those of dirt of the rows read. What cannot be
+    Drift is the PSI of item popularity and of values against the `RECENT` increments before, p the chance of such a PSI in
+    equal populations (`gnnrec.quality.drift`); shares are of the increment's events, those of dirt of the rows read. What cannot be
     computed is null: drift of the base, and dirt where the data come without a report per version.
 
     Args:
@@ -113,7 +113,10 @@ def _dirt(reports: Sequence[Mapping[str, Any]]) -> dict[str, object]:
 def as_text(table: pl.DataFrame) -> str:
     """Return the table for the terminal; columns that hold nothing are left out."""
     names = [n for n in table.columns if table[n].null_count() < table.height]
-    rows = [names, *([_cell(name, value) for name, value in zip(names, row, strict=True)] for row in table.select(names).rows())]
+    rows = [
+        names,
+        *([_cell(name, value) for name, value in zip(names, row, strict=True)] for row in table.select(names).rows()),
+    ]
     widths = [max(len(row[k]) for row in rows) for k in range(len(names))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     said = f"drift: PSI against the {RECENT} increments before; p: chance of such a PSI in equal populations"

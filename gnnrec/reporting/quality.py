@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
-from gnnrec.reporting import page, style, tables
 from gnnrec.quality.statistics import Statistics
+from gnnrec.reporting import page, style, tables
 
 NEW, OLD = style.PALETTE[0], style.MUTED
 _POINTS = 200

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gnnrec.errors import GnnrecError, one_line
+from gnnrec.quality.verdict import RULES, rules_of
 from gnnrec.store import erase, export, tell
 from gnnrec.store.ingest import Policy, ingest
-from gnnrec.quality.verdict import RULES, rules_of
 from gnnrec.store.source import commits, groups, is_table
 from gnnrec.store.table import Store
 from gnnrec.store.verify import verify
@@ -27,7 +27,9 @@ _CHOICES = ("accept", "refuse")
 def run_ingest(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Compose) -> int:
     """Make versions from files."""
     parser.add_argument("store", type=Path, help="folder of the store; made where there is none")
-    parser.add_argument("given", nargs="*", metavar="FILE|data.KEY=VALUE", help="files, globs or Delta tables; how to read")
+    parser.add_argument(
+        "given", nargs="*", metavar="FILE|data.KEY=VALUE", help="files, globs or Delta tables; how to read"
+    )
     parser.add_argument("--late", default="accept", choices=_CHOICES, help="rows earlier than the store's newest event")
     parser.add_argument("--out-of-order", default="refuse", choices=_CHOICES, help="files all of whose rows are late")
     parser.add_argument(
@@ -62,7 +64,9 @@ def _cleaning(store: Store, overrides: list[str], compose: Compose) -> dict[str,
     return {**found, "path": None}
 
 
-def _one(store: Store, files: Sequence[Path], cleaning: Mapping[str, Any], policy: Policy, rules: Mapping[str, Any]) -> None:
+def _one(
+    store: Store, files: Sequence[Path], cleaning: Mapping[str, Any], policy: Policy, rules: Mapping[str, Any]
+) -> None:
     from gnnrec.instantiate import instantiate
 
     log = instantiate({**cleaning, "path": [str(f) for f in files]}, (), at="data")

@@ -13,8 +13,8 @@ import polars as pl
 from gnnrec.data.rows import Example
 from gnnrec.files import write_atomic
 from gnnrec.quality import verdict as quality
-from gnnrec.quality.verdict import Verdict
 from gnnrec.quality.statistics import Statistics
+from gnnrec.quality.verdict import Verdict
 from gnnrec.store.table import Store
 from gnnrec.store.version import Version
 

@@ -53,7 +53,9 @@ def run(quick: bool) -> Iterator[Line]:
             path = Path(folder) / f"log.{kind}"
             (frame.write_parquet if kind == "parquet" else frame.write_csv)(path)
             for what, probe in (("reading", PROBE), ("ingest", INGEST)):
-                yield from _lines(f"{what}, {kind}", [_probe(probe, path) for _ in range(1 if quick else 3)], rows, size, target)
+                yield from _lines(
+                    f"{what}, {kind}", [_probe(probe, path) for _ in range(1 if quick else 3)], rows, size, target
+                )
 
 
 def _lines(what: str, found: list[tuple[float, float]], rows: int, size: int, target: int) -> Iterator[Line]:

@@ -11,7 +11,9 @@ from gnnrec.data.side import joined
 from gnnrec.errors import GnnrecError
 
 LOG = "user,item,rating,time\nu,007,4,1400000000\nv,7,5,1400000001\nw,x,5,1400000002\n"
-FRAME = pl.DataFrame({"code": ["007", "7", "7", "other"], "genre": ["spy", "film", "again", None], "year": ["1962", "1995", "1", "2"]})
+FRAME = pl.DataFrame(
+    {"code": ["007", "7", "7", "other"], "genre": ["spy", "film", "again", None], "year": ["1962", "1995", "1", "2"]}
+)
 
 
 def side_of(write, tmp_path, **side):

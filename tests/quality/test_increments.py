@@ -25,7 +25,9 @@ def test_shares_of_new_nodes_are_those_of_a_loop():
     table = per_increment(stream)
     users: set[int] = set()
     for t, increment in enumerate(stream.increments):
-        mine = {int(u) for part in (increment.observed.train, increment.observed.valid, increment.test) for u in part.user}
+        mine = {
+            int(u) for part in (increment.observed.train, increment.observed.valid, increment.test) for u in part.user
+        }
         assert table["new users"][t] == pytest.approx(len(mine - users) / len(mine))
         users |= mine
     assert table["item drift"].null_count() == 1

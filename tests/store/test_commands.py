@@ -44,7 +44,10 @@ def test_a_glob_is_taken_by_name_a_version_per_file(tmp_path, capsys):
 def test_how_the_first_files_were_read_holds_for_the_next_ones(tmp_path, capsys):
     for k in range(2):
         write(tmp_path / f"{k}.csv", rows(40, k, START + k * DAY, users=100), header="who,what,stars,when")
-    columns = [f"data.columns.{r}={c}" for r, c in zip(("user", "item", "rating", "time"), ("who", "what", "stars", "when"), strict=True)]
+    columns = [
+        f"data.columns.{r}={c}"
+        for r, c in zip(("user", "item", "rating", "time"), ("who", "what", "stars", "when"), strict=True)
+    ]
     assert run(capsys, "ingest", tmp_path / "s", tmp_path / "0.csv", *columns)[0] == 0
     assert run(capsys, "ingest", tmp_path / "s", tmp_path / "1.csv")[0] == 0
     one, two = Store(tmp_path / "s").versions

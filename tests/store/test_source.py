@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable, write_deltalake
 from contracts.stores import DAY, START, add, events, rows, write
+from deltalake import DeltaTable, write_deltalake
 
 from gnnrec.cli import main
 from gnnrec.errors import GnnrecError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import pickle
 import re
@@ -59,7 +60,9 @@ def test_a_store_may_lie_at_an_odd_path(tmp_path, name):
     assert all(f.exists() for f in store.files())
 
 
-@pytest.mark.parametrize("environment", [{"PYTHONHASHSEED": "1"}, {"TZ": "Asia/Tokyo"}, {"LC_ALL": "C"}, {"LC_ALL": "tr_TR"}])
+@pytest.mark.parametrize(
+    "environment", [{"PYTHONHASHSEED": "1"}, {"TZ": "Asia/Tokyo"}, {"LC_ALL": "C"}, {"LC_ALL": "tr_TR"}]
+)
 def test_a_version_hashes_alike_in_any_process(tmp_path, environment):
     file = write(tmp_path / "a.csv", [f"İ{k},ı{k},{1 + k % 5},2011-03-0{1 + k % 9} 10:00" for k in range(30)])
     add(Store(tmp_path / "here"), file)
@@ -93,7 +96,10 @@ def test_nothing_is_unpickled(tmp_path, name, protocol):
 def test_no_code_unpickles():
     found = {}
     for path in (ROOT / "gnnrec").rglob("*.py"):
-        hits = re.findall(r"\bpickle\b|torch\.load\(|np\.load\(|joblib|load_from_checkpoint|yaml\.(?:unsafe_)?load\(", path.read_text())
+        hits = re.findall(
+            r"\bpickle\b|torch\.load\(|np\.load\(|joblib|load_from_checkpoint|yaml\.(?:unsafe_)?load\(",
+            path.read_text(),
+        )
         if hits:
             found[path.name] = hits
     assert found in ({}, {"pyg.py": ["pickle"]})
@@ -103,7 +109,7 @@ def test_a_bomb_in_the_rules_is_refused(tmp_path):
     path = tmp_path / "rules.yaml"
     names = "abcdefghij"
     lines = [f"{names[0]}: &{names[0]} [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip(names, names[1:], strict=False)]
+    lines += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in itertools.pairwise(names)]
     for text in ("\n".join(lines), "rules: !!python/object/apply:os.system ['touch x']", "x" * 300_000):
         path.write_text(text)
         with pytest.raises(GnnrecError):

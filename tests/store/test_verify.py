@@ -98,7 +98,7 @@ def test_an_export_is_read_back_to_the_same_content(tmp_path):
     assert Store(tmp_path / "copy").versions[0].content == store.versions[0].content
 
 
-@pytest.mark.parametrize("sign", list("=+-@") + ["\t="])
+@pytest.mark.parametrize("sign", [*list("=+-@"), "\t="])
 def test_ids_that_a_spreadsheet_would_run_are_harmless_in_csv_and_exact_in_parquet(tmp_path, sign):
     store = Store(tmp_path / "store")
     user = f"{sign.strip()}cmd()"
