@@ -49,7 +49,7 @@ class Statistics:
     @property
     def rows(self) -> int:
         """Number of events."""
-        return int(self.users["count"].sum())
+        return int(self.items["count"].sum())
 
     @property
     def mean(self) -> float | None:

@@ -120,23 +120,30 @@ def rules_of(path: Path = RULES) -> dict[str, Any]:
 
 
 def judge(
-    new: Statistics, measures: Measures, before: Sequence[tuple[Statistics, Measures]], rules: Mapping[str, Any]
+    new: Statistics,
+    measures: Measures,
+    first: Statistics | None,
+    recent: Sequence[Statistics],
+    past: Sequence[Measures],
+    rules: Mapping[str, Any],
 ) -> Verdict:
     """Return the verdict on a version.
 
     Args:
         new: its statistics.
         measures: of it.
-        before: statistics and measures of the accepted versions, oldest first.
+        first: statistics of the first accepted version; None: there is none.
+        recent: of the newest ones.
+        past: measures of all accepted versions, oldest first.
         rules: as `rules_of` returns them.
     """
     wanted = [(r["measure"], r["against"]) for r in rules["rules"] if r["measure"] in _COMPARED]
-    drifts = {key: _drift(new, *key, before, int(rules["recent"])) for key in dict.fromkeys(wanted)}
+    old = {"first": first, "recent": reduce(add, recent) if recent else None}
+    drifts = {key: _drift(new, key[0], old[key[1]]) for key in dict.fromkeys(wanted)}
     # Several comparisons are made: their p-values are adjusted together.
     said = [key for key, found in drifts.items() if found is not None]
     p_values = drift.adjusted(np.array([drifts[key].p_value for key in said]))  # type: ignore[union-attr]
     adjusted = dict(zip(said, p_values.tolist(), strict=True))
-    past = [m for _, m in before]
     alerts = [
         a for rule in rules["rules"] if (a := _alert(rule, new, measures, past, drifts, adjusted, int(rules["least"])))
     ]
@@ -144,13 +151,9 @@ def judge(
     return Verdict(level, tuple(alerts), drifts)
 
 
-def _drift(
-    new: Statistics, measure: str, against: str, before: Sequence[tuple[Statistics, Measures]], recent: int
-) -> Drift | None:
-    if not before:
+def _drift(new: Statistics, measure: str, old: Statistics | None) -> Drift | None:
+    if old is None:
         return None
-    chosen = [s for s, _ in (before[:1] if against == "first" else before[-recent:])]
-    old = reduce(add, chosen)
     if measure == "popularity":
         return drift.compare(*drift.popularity(old.items, new.items))
     if measure == "hours":

@@ -18,6 +18,8 @@ import polars as pl
 from gnnrec import __version__
 from gnnrec.errors import GnnrecError
 from gnnrec.files import sha256, write_atomic
+from gnnrec.quality.statistics import Statistics
+from gnnrec.store.review import keep
 from gnnrec.store.table import Store
 from gnnrec.store.version import content_hash
 
@@ -75,6 +77,8 @@ def erase(store: Store, user: str) -> Path:
         after = {v: content_hash(kept.filter(pl.col("version") == v)) for v in planned.rows}
         record = {"contents": after, "rows": dict(planned.rows), "asides": asides}
         store.replace(kept, list(planned.rows), record)
+        for version in (v for v in store.versions if v.number in planned.rows):
+            keep(store, version, Statistics.of(kept.filter(pl.col("version") == version.number)))
         for name in asides:
             (store.aside / f"{name}.jsonl").unlink(missing_ok=True)
         _erase_examples(store, user)

@@ -77,6 +77,7 @@ def ingest(
     cleaning: Mapping[str, object],
     policy: Policy | None = None,
     rules: Mapping[str, Any] | None = None,
+    page: bool = True,
 ) -> Ingested:
     """Read the files of `log` into a new version.
 
@@ -85,7 +86,8 @@ def ingest(
         log: files and how to clean them.
         cleaning: the configuration that `log` was made from, for the record.
         policy: for files that do not follow the store in time, or are judged unsound.
-        rules: of the quality report; those of `quality.RULES` where None.
+        rules: of the quality report; the shipped ones where None.
+        page: whether to draw the report as an HTML page too.
 
     Raises:
         GnnrecError: the files cannot be read, rows are refused, or another process is writing. The store is as it was.
@@ -107,7 +109,7 @@ def ingest(
         counts = _counted(data, rows, known, repeat)
         version = _record(store, rows, data, counts, cleaning)
         version = replace(version, aside=_set_aside(store, lost), side=_beside(store, data))
-        verdict = review(store, version, rows, data.examples, rules or rules_of())
+        verdict = review(store, version, rows, data.examples, rules or rules_of(), page)
         if verdict.level == "BLOCK" and policy.blocked == "refuse":
             raise GnnrecError(_blocked(store, version, verdict))
         store.append(rows.with_columns(version=pl.lit(version.number, pl.Int64)), version)

@@ -1,11 +1,18 @@
-"""The quality report of an ingest: measured against the accepted versions, judged, written as JSON and HTML."""
+"""The quality report of an ingest: measured against the accepted versions, judged, written as JSON and HTML.
+
+What later versions are compared with is kept beside the report, as counts of items, values and hours; no user is in them. So a
+report reads the counts of a few versions, never their events.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
+from io import BytesIO
 from operator import add
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -25,6 +32,34 @@ _SHARES = {
     "new users": "new_user_share",
     "new items": "new_item_share",
 }
+_NO_USERS = pl.DataFrame(schema={"key": pl.String(), "count": pl.Int64()})
+_KINDS = {"items": pl.String(), "values": pl.Float64(), "hours": pl.Int64()}
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a new version is compared with.
+
+    Attributes:
+        numbers: of the accepted versions, oldest first.
+        measures: of each.
+        first: statistics of the first version; None: there is none.
+        recent: of the newest ones.
+    """
+
+    numbers: tuple[int, ...]
+    measures: tuple[Mapping[str, float | None], ...]
+    first: Statistics | None
+    recent: tuple[Statistics, ...]
+
+    @staticmethod
+    def of(store: Store, recent: int) -> Before:
+        """Return what the store's versions are compared by."""
+        versions = store.versions if store.exists else ()
+        measures = tuple((store.quality(v) or {"measures": {}})["measures"] for v in versions)
+        first = statistics(store, versions[0]) if versions else None
+        newest = tuple(statistics(store, v) for v in versions[-recent:])
+        return Before(tuple(v.number for v in versions), measures, first, newest)
 
 
 def review(
@@ -33,6 +68,7 @@ def review(
     rows: pl.DataFrame,
     examples: Mapping[str, Sequence[Example]],
     rules: Mapping[str, Any],
+    page: bool = True,
 ) -> Verdict:
     """Judge a version before it is committed, and write its report under its content hash.
 
@@ -42,54 +78,73 @@ def review(
         rows: its events.
         examples: rows set aside.
         rules: `quality.rules_of`.
+        page: whether to draw the HTML page too.
     """
     new = Statistics.of(rows)
     measures = quality.measured(new, rows, version.counts, version.new_users, version.new_items)
-    before = _before(store)
-    verdict = quality.judge(new, measures, [(s, m) for _, s, m in before], rules)
+    before = Before.of(store, int(rules["recent"]))
+    verdict = quality.judge(new, measures, before.first, before.recent, before.measures, rules)
     content = quality.as_json(verdict, measures, version.counts)
     content |= {"version": version.number, "content": version.content, "store": store.path.name}
     write_atomic(store.report(version, "json"), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    recent = [s for _, s, _ in before[-int(rules["recent"]) :]]
-    _page(store, version, content, examples, new, reduce(add, recent) if recent else None, before, measures)
+    keep(store, version, new)
+    if page:
+        _page(
+            store.report(version, "html"),
+            f"{store.path.name}, version {version.number}",
+            content,
+            examples,
+            new,
+            before,
+        )
     return verdict
 
 
-def _before(store: Store) -> list[tuple[int, Statistics, dict[str, Any]]]:
-    """Return number, statistics and measures of the versions that are there."""
-    if not store.exists or not store.versions:
-        return []
-    every = store.rows().select("user", "item", "value", "time", "version").collect(engine="streaming")
-    parts = every.partition_by("version", as_dict=True)
-    none = every.clear()
-    found = []
-    for version in store.versions:
-        measures = (store.quality(version) or {"measures": {}})["measures"]
-        found.append((version.number, Statistics.of(parts.get((version.number,), none)), measures))
-    return found
+def keep(store: Store, version: Version, found: Statistics) -> None:
+    """Write the counts that later versions are compared with."""
+    tables = [
+        getattr(found, kind).select(pl.lit(kind).alias("kind"), pl.col("key").cast(pl.String), "count")
+        for kind in _KINDS
+    ]
+    buffer = BytesIO()
+    pl.concat(tables).write_parquet(buffer)
+    write_atomic(store.report(version, "parquet"), buffer.getvalue())
+
+
+def statistics(store: Store, version: Version) -> Statistics:
+    """Return the counts of a version without its users: as kept, or from its events where the file is gone or damaged."""
+    try:
+        table = pl.read_parquet(store.report(version, "parquet"), glob=False)
+        parts = {
+            kind: table.filter(pl.col("kind") == kind).select(pl.col("key").cast(type_), "count").sort("key")
+            for kind, type_ in _KINDS.items()
+        }
+    except (OSError, pl.exceptions.PolarsError):
+        rows = store.rows().filter(pl.col("version") == version.number).collect(engine="streaming")
+        found = Statistics.of(rows)
+        parts = {kind: getattr(found, kind) for kind in _KINDS}
+    return Statistics(_NO_USERS, **parts)
 
 
 def _page(
-    store: Store,
-    version: Version,
+    path: Path,
+    title: str,
     content: Mapping[str, Any],
     examples: Mapping[str, Sequence[Example]],
     new: Statistics,
-    old: Statistics | None,
-    before: Sequence[tuple[int, Statistics, Mapping[str, Any]]],
-    measures: Mapping[str, float | None],
+    before: Before,
 ) -> None:
     from gnnrec.reporting import quality as page  # matplotlib takes a while to load
 
-    lines = [(n, s.rows, m) for n, s, m in before] + [(version.number, new.rows, measures)]
-    table = [{"version": n, "rows": r, **{k: m.get(v) for k, v in _SHARES.items()}} for n, r, m in lines]
+    lines = [*zip(before.numbers, before.measures, strict=True), (content["version"], content["measures"])]
+    table = [{"version": n, "rows": m.get("rows"), **{k: m.get(v) for k, v in _SHARES.items()}} for n, m in lines]
     shown = [(reason, f"{e.file}:{e.row} {e.value}") for reason, some in examples.items() for e in some]
     page.write(
-        store.report(version, "html"),
-        title=f"{store.path.name}, version {version.number}",
+        path,
+        title=title,
         content=content,
         examples=shown,
         new=new,
-        old=old,
+        old=reduce(add, before.recent) if before.recent else None,
         history=pl.DataFrame(table, infer_schema_length=None),
     )

@@ -78,7 +78,7 @@ class Store:
         return pl.concat(frames, how="diagonal_relaxed").unique("item", keep="first", maintain_order=True)
 
     def report(self, version: Version, suffix: str) -> Path:
-        """Return where a version's quality report lies: "json" or "html"."""
+        """Return where a version's quality report lies: "json", "html", or "parquet" with the counts it was made from."""
         return self.path / "_gnnrec" / "reports" / f"{version.number:06}-{version.content[:12]}.{suffix}"
 
     def quality(self, version: Version) -> dict[str, Any] | None:

@@ -28,8 +28,8 @@ def write(path, lines, header=HEADER):
     return path
 
 
-def add(store, *files, policy=None, **options):
-    return ingest(store, File(path=[str(f) for f in files], **options), options, policy)
+def add(store, *files, policy=None, page=False, **options):
+    return ingest(store, File(path=[str(f) for f in files], **options), options, policy, page=page)
 
 
 def events(store, upto=None):

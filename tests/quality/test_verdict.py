@@ -89,9 +89,8 @@ def test_every_alert_has_value_threshold_n_and_advice(store, tmp_path):
 
 
 def test_the_report_is_json_and_one_page_without_anything_from_elsewhere(store, tmp_path):
-    done = add(
-        store, write(tmp_path / "x.csv", [*day(9), "<script>alert(1)</script>,i,abc,1"]), repeats="all", policy=ACCEPT
-    )
+    file = write(tmp_path / "x.csv", [*day(9), "<script>alert(1)</script>,i,abc,1"])
+    done = add(store, file, repeats="all", policy=ACCEPT, page=True)
     content = json.loads(store.report(done.version, "json").read_text())
     assert {"verdict", "alerts", "measures", "rows", "drift", "version", "content"} <= set(content)
     assert content["rows"]["read"] == content["rows"]["kept"] + sum(content["rows"]["set_aside"].values())

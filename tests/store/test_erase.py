@@ -21,7 +21,8 @@ def planted(folder):
     """Return a store in which the user has events in both versions and in the rows set aside."""
     store = Store(folder / "store")
     mine = [f"{PLANTED},i{k},4,{START + k}" for k in range(5)]
-    add(store, write(folder / "a.csv", [*rows(60), *mine, f"{PLANTED},i1,abc,{START}", f"{PLANTED},i1"]))
+    bad = [f"{PLANTED},i1,abc,{START}", f"{PLANTED},i1"]
+    add(store, write(folder / "a.csv", [*rows(60), *mine, *bad]), page=True)
     add(store, write(folder / "b.csv", [*rows(60, 1, START + 90_000, users=90), f"{PLANTED},x,4,{START + 95_000}"]))
     return store
 
