@@ -138,7 +138,7 @@ def _erase_aside(store: Store, user: str, planned: Erasure) -> dict[str, str]:
 def _erase_examples(store: Store, user: str) -> None:
     """Blank the id in quality reports, which show a few of the rows set aside."""
     word = _word(user)
-    for path in sorted(p for p in (store.path / "_gnnrec" / "reports").glob("*") if p.is_file()):
+    for path in sorted(p for p in store.reports.glob("*") if p.suffix in {".json", ".html"}):
         text = path.read_text()
         if word.search(text):
             write_atomic(path, word.sub(ERASED, text))

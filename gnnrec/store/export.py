@@ -41,9 +41,10 @@ def _harmless(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def leftovers(store: Store) -> list[Path]:
-    """Return the files of rows set aside and of side information, and temporary ones, that no version refers to."""
+    """Return rows set aside, side information, reports and temporary files that no version refers to."""
     used = {aside[0].name for v in store.versions if (aside := store.aside_of(v)) is not None}
     used |= {f"{v.side}.parquet" for v in store.versions if v.side is not None}
-    kept = [*store.aside.glob("*.jsonl"), *store.sides.glob("*.parquet")]
+    used |= {store.report(v, suffix).name for v in store.versions for suffix in ("json", "html", "parquet")}
+    kept = [*store.aside.glob("*.jsonl"), *store.sides.glob("*.parquet"), *store.reports.glob("0*")]
     found = [p for p in kept if p.name not in used]
     return sorted([*found, *(store.path / "_gnnrec").rglob(".*.tmp")])

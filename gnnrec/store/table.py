@@ -77,9 +77,14 @@ class Store:
         frames = [pl.read_parquet(self.sides / f"{name}.parquet", glob=False) for name in dict.fromkeys(names[::-1])]
         return pl.concat(frames, how="diagonal_relaxed").unique("item", keep="first", maintain_order=True)
 
+    @property
+    def reports(self) -> Path:
+        """Folder of the quality reports."""
+        return self.path / "_gnnrec" / "reports"
+
     def report(self, version: Version, suffix: str) -> Path:
         """Return where a version's quality report lies: "json", "html", or "parquet" with the counts it was made from."""
-        return self.path / "_gnnrec" / "reports" / f"{version.number:06}-{version.content[:12]}.{suffix}"
+        return self.reports / f"{version.number:06}-{version.content[:12]}.{suffix}"
 
     def quality(self, version: Version) -> dict[str, Any] | None:
         """Return a version's quality report; None: there is none, or it cannot be read."""
