@@ -36,6 +36,8 @@ COLUMNS: dict[str, pl.DataType] = {
     "place": pl.Int64(),
 }
 """`place` numbers the rows of a version by time, equal times as the files have them."""
+_CHUNK = 1 << 18
+"""Rows handed to the writer at once."""
 _SETTINGS: dict[str, str | None] = {
     # The log is the history: Delta would drop what is older than 30 days.
     "delta.logRetentionDuration": "interval 36500 days",
@@ -232,4 +234,6 @@ class Store:
 
 
 def _shaped(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
+    """Return the columns of a store, in chunks: they are encoded and written one after the other."""
+    shaped = rows.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
+    return pl.concat(list(shaped.iter_slices(_CHUNK)) or [shaped], rechunk=False)
