@@ -98,7 +98,10 @@ def _complete(folder: Path, settle: float) -> list[tuple[object, Sequence[Path]]
         return [(tuple(files), files) for files in commits(folder)]
     found: list[tuple[object, Sequence[Path]]] = []
     for file in sorted(folder.iterdir()):
-        status = file.stat()
+        try:
+            status = file.stat()
+        except FileNotFoundError:  # moved away meanwhile
+            continue
         waiting = file.name.startswith(".") or file.suffix in _PARTIAL or not file.is_file() or not status.st_size
         if not waiting and time.time() - status.st_mtime >= settle:
             found.append(((file.name, status.st_size, status.st_mtime_ns), [file]))
