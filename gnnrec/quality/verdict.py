@@ -178,7 +178,8 @@ def _alert(
         value, p = measures[measure], None
     if value is None:
         return None
-    history = [float(v) for m in past if (v := m.get(measure)) is not None]
+    # The first version is what was there at the start: everything in it is new, and it is longer than the others.
+    history = [float(v) for m in past[1:] if (v := m.get(measure)) is not None]
     for level in ("block", "warn"):
         conditions = rule.get(level)
         if conditions and all(_holds(k, float(bound), value, p, history, least) for k, bound in conditions.items()):

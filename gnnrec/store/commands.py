@@ -59,7 +59,7 @@ def run_ingest(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Co
 def _cleaning(store: Store, overrides: list[str], compose: Compose) -> dict[str, Any]:
     """Return how to read the files: as said, else as the newest version was read, else by inference."""
     if not overrides and store.exists and store.versions:
-        return dict(store.versions[-1].cleaning)
+        return {**compose(["data=file"]), **store.versions[-1].cleaning, "path": None}
     found = dict(compose(overrides if any(o.startswith("data=") for o in overrides) else ["data=file", *overrides]))
     return {**found, "path": None}
 
@@ -190,7 +190,7 @@ def run_forget(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     parser.add_argument("--yes", action="store_true", help="do it; without, only say what would be done")
     given = parser.parse_args(rest)
     store = Store(given.store)
-    planned = erase.plan(store, given.user)
+    planned = erase.known(store, given.user)
     lines = [f"  version {version}: {n:,} events" for version, n in planned.rows.items()]
     lines += [f"  set aside, {name[:12]}…: {n:,} rows" for name, n in planned.aside.items()]
     lines.append(f"  {planned.files} data files of {planned.bytes:,} bytes are written anew")

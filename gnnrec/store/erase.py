@@ -61,6 +61,18 @@ def plan(store: Store, user: str) -> Erasure:
     return Erasure(rows, aside, len(files), sum(f.stat().st_size for f in files))
 
 
+def known(store: Store, user: str) -> Erasure:
+    """Return the plan, where there is something to do.
+
+    Raises:
+        GnnrecError: the store does not know the user.
+    """
+    planned = plan(store, user)
+    if planned.empty:
+        raise GnnrecError(f"{store.path} holds no row of this user; ids are exact, check its spelling")
+    return planned
+
+
 def erase(store: Store, user: str) -> Path:
     """Take the user's rows out of the store for good and return the certificate.
 
@@ -68,9 +80,7 @@ def erase(store: Store, user: str) -> Path:
         GnnrecError: the store does not know the user, or the id is found in it afterwards.
     """
     with store.writing():
-        planned = plan(store, user)
-        if planned.empty:
-            raise GnnrecError(f"{store.path} holds no row of this user; ids are exact, check its spelling")
+        planned = known(store, user)
         before = {v: store.contents[v] for v in planned.rows}
         asides = _erase_aside(store, user, planned)
         kept = store.rows().filter(pl.col("version").is_in(list(planned.rows)) & (pl.col("user") != user)).collect()

@@ -52,10 +52,15 @@ class Store:
 
     Args:
         path: its folder.
+
+    Raises:
+        GnnrecError: the path holds a percent sign.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
+        if "%" in str(self.path.resolve()):  # deltalake decodes it twice
+            raise GnnrecError(f"a store cannot lie at {self.path}: '%' in the path; choose another folder")
 
     @property
     def aside(self) -> Path:
@@ -99,14 +104,19 @@ class Store:
     @property
     def exists(self) -> bool:
         """Whether there is a table here."""
-        return (self.path / "_delta_log").is_dir() and DeltaTable.is_deltatable(str(self.path))
+        return (self.path / "_delta_log").is_dir() and DeltaTable.is_deltatable(self._uri)
+
+    @property
+    def _uri(self) -> str:
+        """The path as Delta reads it, whatever characters are in it."""
+        return self.path.resolve().as_uri()
 
     @cached_property
     def _table(self) -> DeltaTable:
         if not self.exists:
             raise GnnrecError(f"{self.path} is no store; make one by `gnnrec data ingest {self.path} FILE`")
         try:
-            return DeltaTable(self.path)
+            return DeltaTable(self._uri)
         except DeltaError as error:
             raise GnnrecError(f"{self.path} is a damaged store ({one_line(str(error))[:200]})") from None
 
@@ -160,7 +170,8 @@ class Store:
 
     def rows(self, upto: int | None = None) -> pl.LazyFrame:
         """Return the events of all versions, or of those up to `upto`."""
-        rows = pl.scan_delta(self._table)
+        files = self.files()
+        rows = pl.scan_parquet(files, glob=False, hive_partitioning=False) if files else pl.LazyFrame(schema=COLUMNS)
         return rows if upto is None else rows.filter(pl.col("version") <= upto)
 
     @contextmanager
@@ -188,7 +199,7 @@ class Store:
             if self.exists:
                 write_deltalake(self._table, _shaped(rows), mode="append", commit_properties=record)
             else:
-                write_deltalake(self.path, _shaped(rows), configuration=_SETTINGS, commit_properties=record)
+                write_deltalake(self._uri, _shaped(rows), configuration=_SETTINGS, commit_properties=record)
         except DeltaError as error:
             self.refresh()
             raise GnnrecError(
@@ -200,7 +211,7 @@ class Store:
     def replace(self, rows: pl.DataFrame, versions: Sequence[int], record: Mapping[str, object]) -> None:
         """Commit these rows in the place of those that the versions have, and let the files that held them go."""
         write_deltalake(
-            self.path,
+            self._uri,
             _shaped(rows),
             mode="overwrite",
             # Not a predicate on the ids: it would stand in the log.
@@ -213,9 +224,13 @@ class Store:
 
     def vacuum(self, dry_run: bool = False) -> list[str]:
         """Delete data files that the newest commit does not use, and return their names."""
-        found = self._table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=dry_run)
-        self.refresh()
-        return list(found)
+        named = self._table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=True)
+        # What was deleted before is named again as long as the log remembers it.
+        found = [name for name in named if (self.path / unquote(name)).exists()]
+        if found and not dry_run:
+            self._table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+            self.refresh()
+        return found
 
     def files(self) -> list[Path]:
         """Return the data files that the newest commit uses."""

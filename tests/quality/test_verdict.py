@@ -32,9 +32,9 @@ def day(k, n=300, seed=0, ratings=(0.1, 0.2, 0.3, 0.3, 0.1), users=None, hour=0)
 
 @pytest.fixture
 def store(tmp_path):
-    """Return a store of nine days like each other."""
+    """Return a store of ten days like each other."""
     made = Store(tmp_path / "store")
-    for k in range(9):
+    for k in range(10):
         add(made, write(tmp_path / f"{k}.csv", day(k)), repeats="all", policy=ACCEPT)
     return made
 
@@ -48,40 +48,40 @@ def names(found, level):
 
 
 def test_a_day_like_the_others_passes(store, tmp_path):
-    assert verdict(store, tmp_path, day(9)).level == "PASS"
+    assert verdict(store, tmp_path, day(10)).level == "PASS"
 
 
 def test_a_changed_rating_scale_blocks(store, tmp_path):
-    found = verdict(store, tmp_path, day(9, ratings=(0.7, 0.2, 0.1, 0, 0)))
+    found = verdict(store, tmp_path, day(10, ratings=(0.7, 0.2, 0.1, 0, 0)))
     assert "values drift" in names(found, "BLOCK")
 
 
 def test_rows_that_cannot_be_used_block(store, tmp_path):
-    assert "many rows set aside" in names(verdict(store, tmp_path, [*day(9), *["broken"] * 60]), "BLOCK")
+    assert "many rows set aside" in names(verdict(store, tmp_path, [*day(10), *["broken"] * 60]), "BLOCK")
 
 
 def test_a_file_cut_off_a_bot_and_a_moved_clock_warn(store, tmp_path):
-    assert "unusual number of rows" in names(verdict(store, tmp_path, day(9, n=30)), "WARN")
+    assert "unusual number of rows" in names(verdict(store, tmp_path, day(10, n=30)), "WARN")
     bot = np.where(np.arange(300) < 150, 1000, np.random.default_rng(0).integers(0, USERS, 300))
-    assert "one user has too many rows" in names(verdict(store, tmp_path, day(10, users=bot)), "WARN")
-    moved = verdict(store, tmp_path, day(11, hour=9))
+    assert "one user has too many rows" in names(verdict(store, tmp_path, day(11, users=bot)), "WARN")
+    moved = verdict(store, tmp_path, day(12, hour=9))
     assert "hours of the day drift" in names(moved, "WARN") | names(moved, "BLOCK")
 
 
 def test_new_ids_for_old_users_warn(store, tmp_path):
-    renamed = [line.replace("u", "customer-", 1) for line in day(9)]
+    renamed = [line.replace("u", "customer-", 1) for line in day(10)]
     assert "unusual share of new users" in names(verdict(store, tmp_path, renamed), "WARN")
 
 
 def test_a_blocked_version_is_refused_and_the_store_stays(store, tmp_path):
     head = store.head
     with pytest.raises(GnnrecError, match=r"many rows set aside.*--blocked accept"):
-        add(store, write(tmp_path / "bad.csv", [*day(9), *["broken"] * 60]), repeats="all")
+        add(store, write(tmp_path / "bad.csv", [*day(10), *["broken"] * 60]), repeats="all")
     assert store.head == head
 
 
 def test_every_alert_has_value_threshold_n_and_advice(store, tmp_path):
-    for alert in verdict(store, tmp_path, [*day(9, ratings=(0.7, 0.2, 0.1, 0, 0)), *["broken"] * 60]).alerts:
+    for alert in verdict(store, tmp_path, [*day(10, ratings=(0.7, 0.2, 0.1, 0, 0)), *["broken"] * 60]).alerts:
         assert alert.threshold
         assert alert.advice
         assert alert.n == 300
@@ -89,7 +89,7 @@ def test_every_alert_has_value_threshold_n_and_advice(store, tmp_path):
 
 
 def test_the_report_is_json_and_one_page_without_anything_from_elsewhere(store, tmp_path):
-    file = write(tmp_path / "x.csv", [*day(9), "<script>alert(1)</script>,i,abc,1"])
+    file = write(tmp_path / "x.csv", [*day(10), "<script>alert(1)</script>,i,abc,1"])
     done = add(store, file, repeats="all", policy=ACCEPT, page=True)
     content = json.loads(store.report(done.version, "json").read_text())
     assert {"verdict", "alerts", "measures", "rows", "drift", "version", "content"} <= set(content)

@@ -38,7 +38,7 @@ class StoreMachine(RuleBasedStateMachine):
     def _file(self, n):
         self.day += 1
         lines = rows(n, self.day, START + self.day * DAY, users=5 + self.day)
-        return write(self.folder / f"day{self.day}.csv", [*lines, "broken"])
+        return write(self.folder / f"day{self.day}.csv", [*lines, *(["broken"] if lines else [])])
 
     def _seen(self):
         return {row[:2] for rows_of in self.model.values() for row in rows_of}
