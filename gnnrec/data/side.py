@@ -117,7 +117,7 @@ def _vectors(column: pl.Series, name: str, path: Path) -> pl.Series:
     if isinstance(column.dtype, pl.Array):
         width = column.dtype.size
     elif widths is None or widths.n_unique() != 1:
-        lengths = "none" if widths is None or not len(widths) else f"{widths.min()} to {widths.max()}"
+        lengths = "none" if widths is None or not len(widths) else " to ".join(map(str, (widths.min(), widths.max())))
         raise GnnrecError(f"data.side: the vectors in '{name}' of {path.name} must have one length, found {lengths}")
     else:
         width = int(widths[0])
