@@ -18,9 +18,8 @@ def split(source: Path, column: str, folder: Path) -> dict[str, int]:
     folder.mkdir(parents=True, exist_ok=True)
     rows: dict[str, int] = {}
     with ExitStack() as stack:
-        file = stack.enter_context(
-            gzip.open(source, "rt", newline="") if source.suffix == ".gz" else source.open(newline="")
-        )
+        opened = gzip.open if source.suffix == ".gz" else open
+        file = stack.enter_context(opened(source, "rt", newline=""))
         reader = csv.reader(file)
         head = next(reader)
         at = head.index(column)

@@ -38,8 +38,8 @@ def per_increment(stream: Stream, reports: Reports | None = None) -> pl.DataFram
     """Return a row per increment: see `COLUMNS`.
 
     Drift is the PSI of item popularity and of values against the `RECENT` increments before, p the chance of such a PSI in
-    equal populations (`gnnrec.quality.drift`); shares are of the increment's events, those of dirt of the rows read. What cannot be
-    computed is null: drift of the base, and dirt where the data come without a report per version.
+    equal populations (`gnnrec.quality.drift`). Shares are of the increment's events, those of dirt of the rows read. What
+    cannot be computed is null: drift of the base, and dirt where the data come without a report per version.
 
     Args:
         stream: cut by versions where reports are given.
