@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -18,6 +19,27 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_hashed(folder: Path, suffix: str, pieces: Iterable[bytes]) -> str | None:
+    """Write the pieces to a file named by their SHA-256, whole or not at all, and return the digest; None: there are none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{secrets.token_hex(8)}.tmp"
+    try:
+        digest, written = hashlib.sha256(), 0
+        with temporary.open("xb") as file:
+            for piece in pieces:
+                digest.update(piece)
+                written += file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        if not written:
+            return None
+        temporary.replace(folder / f"{digest.hexdigest()}{suffix}")
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(folder)
+    return digest.hexdigest()
 
 
 def write_durable(path: Path, content: bytes | str) -> None:

@@ -150,4 +150,4 @@ def _set_aside(frame: pl.DataFrame, reasons: Sequence[str], aside: Tally, rules:
         shown = usual + ([columns[reason]] if reason in columns else [])
         rows = part.head(EXAMPLES).select(ROW, *dict.fromkeys(shown)).iter_rows()
         found = [Example(file, r, ", ".join("" if c is None else c for c in cells)) for r, *cells in rows]
-        aside.add(reason, part[ROW].to_numpy(), found)
+        aside.add(reason, part[ROW], found, part["user"])

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from gnnrec.data import columns as column_names
@@ -17,11 +16,10 @@ from gnnrec.data.filters import make_filters
 from gnnrec.data.formats import DEFAULT_MAX_BYTES, Blob, Source, load
 from gnnrec.data.locate import Places, data_root, find_files
 from gnnrec.data.read import How, table_of
-from gnnrec.data.rows import ROW, Rows, Table, Tally, raw
+from gnnrec.data.rows import PLACE, ROW, Rows, Table, Tally, raw
 from gnnrec.data.side import ITEM, make_side, read_side
 from gnnrec.data.times import Survey, TimeRule, check_zone, decide, declared_rule, likely, survey
 from gnnrec.data.titles import read_titles
-from gnnrec.data.types import Ints
 from gnnrec.data.valuation import make_valuation
 from gnnrec.errors import GnnrecError, nearest, one_line
 
@@ -33,17 +31,26 @@ _UNTIMED = (
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The rows of one file that were set aside: physical numbers by reason, and the table that still has their text."""
+    """The rows of one file that were set aside, and the table that still has their text.
+
+    Attributes:
+        table: the file.
+        source: its name and hash.
+        rows: row (physical number, ascending), user (null where the line has no such cell), reason.
+    """
 
     table: Table
     source: Source
-    rows: Mapping[str, Ints]
+    rows: pl.DataFrame
 
-    def __iter__(self) -> Iterator[tuple[int, str, str]]:
-        """Yield (row, reason, raw text) in the order of the file; the file is read again."""
-        reason = {int(row): name for name, rows in self.rows.items() for row in rows}
-        for row, text in self.table.raw(np.array(sorted(reason), np.int64)) if reason else ():
-            yield row, reason[row], text
+    def __iter__(self) -> Iterator[tuple[int, str, str | None, str]]:
+        """Yield (row, reason, user, raw text) in the order of the file; the file is read again."""
+        if not self.rows.height:
+            return
+        known = self.rows.select("row", "reason", "user").iter_rows()
+        for (row, reason, user), (read, text) in zip(known, self.table.raw(self.rows["row"].to_numpy()), strict=True):
+            assert row == read
+            yield row, reason, user, text
 
 
 class File:
@@ -282,13 +289,15 @@ class _Part:
                 self.titles.setdefault(i, t.strip())
 
 
-def _lost_rows(pieces: Sequence[Piece]) -> dict[str, Ints]:
-    """Return the rows that pieces of one file set aside, by reason."""
+def _lost_rows(pieces: Sequence[Piece]) -> pl.DataFrame:
+    """Return the rows that pieces of one file set aside: row, ascending, user and reason."""
     found = Tally()
     for piece in pieces:
         found.merge(piece.shapeless)
         found.merge(piece.cleaned.aside)
-    return {reason: found.numbers(reason) for reason in found.counts}
+    kind = pl.Enum(list(found.counts))
+    parts = [found.where(reason).with_columns(reason=pl.lit(reason, kind)) for reason in found.counts]
+    return pl.concat(parts or [pl.DataFrame(schema={**PLACE, "reason": kind})]).sort("row")
 
 
 def _distinct(blobs: Sequence[Blob]) -> tuple[list[Blob], list[str]]:

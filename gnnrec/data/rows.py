@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
 import polars as pl
 
 from gnnrec.data.types import Ints
@@ -36,20 +35,42 @@ class Example:
     value: str
 
 
+PLACE: dict[str, pl.DataType] = {"row": pl.Int64(), "user": pl.String()}
+
+
 @dataclass(slots=True)
 class Tally:
-    """Counts rows set aside by reason, remembers where they stand and keeps the first few of each as examples."""
+    """Counts rows set aside by reason, remembers where they stand and whose they are, keeps the first few as examples.
+
+    Attributes:
+        counts: rows by reason.
+        examples: the first few of each.
+        places: of each: columns row (physical number) and user (as cleaned; null where the line has no such cell).
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[Example]] = field(default_factory=dict)
-    rows: dict[str, list[Ints]] = field(default_factory=dict)
+    places: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
 
-    def add(self, reason: str, rows: Sequence[int] | Ints, found: Iterable[Example]) -> None:
-        """Count more rows, physical numbers [n], for `reason`."""
+    def add(
+        self,
+        reason: str,
+        rows: Sequence[int] | Ints | pl.Series,
+        found: Iterable[Example],
+        user: pl.Series | None = None,
+    ) -> None:
+        """Count more rows, physical numbers [n], for `reason`; `user` holds whose they are, [n]."""
         if not len(rows):
             return
-        self.counts[reason] = self.counts.get(reason, 0) + len(rows)
-        self.rows.setdefault(reason, []).append(np.asarray(rows, np.int64))
+        row = pl.Series("row", rows, dtype=pl.Int64)
+        user = pl.repeat(None, len(row), dtype=pl.String, eager=True) if user is None else user
+        self._add(reason, pl.DataFrame([row, user.alias("user")]), found)
+
+    def _add(self, reason: str, places: pl.DataFrame, found: Iterable[Example]) -> None:
+        if not places.height:
+            return
+        self.counts[reason] = self.counts.get(reason, 0) + places.height
+        self.places.setdefault(reason, []).append(places)
         kept = self.examples.setdefault(reason, [])
         for example in found:
             if len(kept) >= EXAMPLES:
@@ -59,18 +80,18 @@ class Tally:
     def merge(self, other: Tally) -> None:
         """Add everything `other` counted."""
         for reason, examples in other.examples.items():
-            self.add(reason, other.numbers(reason), examples)
+            self._add(reason, other.where(reason), examples)
 
     def ordered(self, reasons: Iterable[str]) -> Tally:
         """Return the same in this order of reasons, whichever was met first."""
         found = Tally()
         for reason in reasons:
-            found.add(reason, self.numbers(reason), self.examples.get(reason, []))
+            found._add(reason, self.where(reason), self.examples.get(reason, []))
         return found
 
-    def numbers(self, reason: str) -> Ints:
-        """Return the physical rows counted for `reason`, [n]."""
-        return np.concatenate(self.rows.get(reason) or [np.empty(0, np.int64)])
+    def where(self, reason: str) -> pl.DataFrame:
+        """Return the rows counted for `reason`: columns row and user."""
+        return pl.concat(self.places.get(reason) or [pl.DataFrame(schema=PLACE)])
 
     def total(self) -> int:
         """Return the number of rows set aside."""

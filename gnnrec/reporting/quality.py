@@ -77,7 +77,8 @@ def _rows(rows: Mapping[str, Any], examples: Sequence[tuple[str, str]]) -> str:
     lines = [page.row([name, f"{count:,}"], left=1) for name, count in named.items()]
     found = [page.row([reason, text], left=2) for reason, text in examples]
     shown = page.folded("examples of rows set aside", page.grid(["reason", "row"], found, left=2)) if found else ""
-    return page.grid(["rows", "count"], lines, left=1) + shown
+    # Marked, so that an erasure can take them out.
+    return f"{page.grid(['rows', 'count'], lines, left=1)}<!--examples-->{shown}<!--/examples-->"
 
 
 def _measures(measures: Mapping[str, float | None]) -> str:

@@ -194,6 +194,9 @@ def run_forget(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     lines = [f"  version {version}: {n:,} events" for version, n in planned.rows.items()]
     lines += [f"  set aside, {name[:12]}…: {n:,} rows" for name, n in planned.aside.items()]
     lines.append(f"  {planned.files} data files of {planned.bytes:,} bytes are written anew")
+    if planned.empty:
+        lines = ["  no row of this user; an erasure that was cut off will be completed"]
+    lines += [f"  the log keeps the name of the file {one_line(name)}, which holds the id" for name in planned.named]
     print("\n".join(lines))
     if not given.yes:
         print("dry run: nothing was changed; pass --yes to erase. Models trained before keep what they learnt.")

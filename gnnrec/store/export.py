@@ -47,4 +47,5 @@ def leftovers(store: Store) -> list[Path]:
     used |= {store.report(v, suffix).name for v in store.versions for suffix in ("json", "html", "parquet")}
     kept = [*store.aside.glob("*.jsonl"), *store.sides.glob("*.parquet"), *store.reports.glob("0*")]
     found = [p for p in kept if p.name not in used]
-    return sorted([*found, *(store.path / "_gnnrec").rglob(".*.tmp")])
+    partial = [p for pattern in (".*.tmp", "*.part") for p in (store.path / "_gnnrec").rglob(pattern)]
+    return sorted({*found, *partial})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -18,7 +18,7 @@ from gnnrec.data.datasets import File, Lost
 from gnnrec.data.rows import Example
 from gnnrec.data.side import ITEM
 from gnnrec.errors import GnnrecError, nearest
-from gnnrec.files import sha256, write_atomic
+from gnnrec.files import write_hashed
 from gnnrec.quality.verdict import Verdict, rules_of
 from gnnrec.store.review import review
 from gnnrec.store.table import COLUMNS, Store
@@ -139,12 +139,8 @@ def _counted(data: Dataset, rows: pl.DataFrame, known: Mapping[int, int], repeat
 
 def _set_aside(store: Store, lost: Iterable[Lost]) -> str | None:
     """Write down what was set aside and return the file's name, which is its hash; None: nothing was."""
-    text = _quarantine(lost)
-    if not text:
-        return None
     # Written before the commit that names it: after a crash between the two it is a leftover, never a loss.
-    write_atomic(store.aside / f"{sha256(text)}.jsonl", text)
-    return sha256(text)
+    return write_hashed(store.aside, ".jsonl", _quarantine(lost))
 
 
 def _beside(store: Store, data: Dataset) -> str | None:
@@ -157,9 +153,7 @@ def _beside(store: Store, data: Dataset) -> str | None:
         return None
     buffer = BytesIO()
     side.sort(ITEM).write_parquet(buffer)
-    name = sha256(buffer.getvalue())
-    write_atomic(store.sides / f"{name}.parquet", buffer.getvalue())
-    return name
+    return write_hashed(store.sides, ".parquet", [buffer.getvalue()])
 
 
 def _record(
@@ -237,17 +231,13 @@ def _marked_late(rows: pl.DataFrame, old: Sequence[Version], policy: Policy) -> 
     return rows
 
 
-def _quarantine(lost: Iterable[Lost]) -> bytes:
-    """Return a JSON object per row set aside: file, its hash, row, reason, raw text."""
-    lines = [
-        json.dumps(
-            {"file": one.source.name, "sha256": one.source.sha256, "row": row, "reason": reason, "raw": text},
-            ensure_ascii=False,
-        )
-        for one in lost
-        for row, reason, text in one
-    ]
-    return "".join(line + "\n" for line in lines).encode()
+def _quarantine(lost: Iterable[Lost]) -> Iterator[bytes]:
+    """Yield a line per row set aside, a JSON object: file, its hash, row, reason, user (null: no such cell), raw text."""
+    for one in lost:
+        source = {"file": one.source.name, "sha256": one.source.sha256}
+        for row, reason, user, text in one:
+            content = {**source, "row": row, "reason": reason, "user": user, "raw": text}
+            yield (json.dumps(content, ensure_ascii=False) + "\n").encode()
 
 
 def _novel(ids: pl.Series, name: str, store: Store, grown: bool) -> tuple[int, int]:

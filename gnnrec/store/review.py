@@ -7,8 +7,9 @@ report reads the counts of a few versions, never their events.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import reduce
 from io import BytesIO
 from operator import add
@@ -32,6 +33,8 @@ _SHARES = {
     "new users": "new_user_share",
     "new items": "new_item_share",
 }
+EXAMPLES = re.compile(r"<!--examples-->.*?<!--/examples-->", re.DOTALL)
+"""Where a page shows rows that were set aside; `gnnrec.reporting.quality` marks it."""
 _NO_USERS = pl.DataFrame(schema={"key": pl.String(), "count": pl.Int64()})
 _KINDS = {"items": pl.String(), "values": pl.Float64(), "hours": pl.Int64()}
 
@@ -86,7 +89,8 @@ def review(
     verdict = quality.judge(new, measures, before.first, before.recent, before.measures, rules)
     content = quality.as_json(verdict, measures, version.counts)
     content |= {"version": version.number, "content": version.content, "store": store.path.name}
-    write_atomic(store.report(version, "json"), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    content["examples"] = {reason: [asdict(e) for e in some] for reason, some in examples.items()}
+    write_atomic(store.report(version, "json"), _text(content))
     keep(store, version, new)
     if page:
         _page(
@@ -109,6 +113,21 @@ def keep(store: Store, version: Version, found: Statistics) -> None:
     buffer = BytesIO()
     pl.concat(tables).write_parquet(buffer)
     write_atomic(store.report(version, "parquet"), buffer.getvalue())
+
+
+def drop_examples(store: Store, version: Version) -> None:
+    """Take the examples of rows set aside out of a version's report and page."""
+    path = store.report(version, "json")
+    found = store.quality(version)
+    if found is not None and found.get("examples"):
+        write_atomic(path, _text(found | {"examples": {}}))
+    page = store.report(version, "html")
+    if page.exists():
+        write_atomic(page, EXAMPLES.sub("", page.read_text("utf-8")))
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def statistics(store: Store, version: Version) -> Statistics:

@@ -23,7 +23,7 @@ from gnnrec.errors import GnnrecError, one_line
 from gnnrec.files import sync_file, sync_folder
 from gnnrec.store.version import Version
 
-KEY, ERASURE = "gnnrec", "gnnrec_erasure"
+KEY, ERASURE, ASIDE = "gnnrec", "gnnrec_erasure", ".jsonl"
 """Under which a commit holds the record of an ingest, or of an erasure."""
 _TIME = pl.Datetime("us", "UTC")
 COLUMNS: dict[str, pl.DataType] = {
@@ -122,7 +122,7 @@ class Store:
 
     def refresh(self) -> None:
         """See what others have committed."""
-        for name in ("_table", "_commits", "versions", "contents"):
+        for name in ("_table", "_commits", "versions", "contents", "erasures"):
             self.__dict__.pop(name, None)
 
     @cached_property
@@ -139,17 +139,21 @@ class Store:
     def contents(self) -> dict[int, str]:
         """What the rows of each version hash to now: as ingested, or as the last erasure left them."""
         found = {v.number: v.content for v in self.versions}
-        for commit in self._commits:
-            for number, content in json.loads(commit.get(ERASURE, "{}")).get("contents", {}).items():
-                found[int(number)] = content
+        for erasure in self.erasures.values():
+            found |= {int(number): content for number, content in erasure["after"].items()}
         return found
+
+    @cached_property
+    def erasures(self) -> dict[int, dict[str, Any]]:
+        """The records of all erasures by commit, oldest first."""
+        return {int(c["version"]): json.loads(c[ERASURE]) for c in self._commits if ERASURE in c}
 
     def aside_of(self, version: Version) -> tuple[Path, str] | None:
         """Return the file of the rows a version set aside, and what it hashes to; None: there were none."""
         name = version.aside
-        for commit in self._commits:
-            name = json.loads(commit.get(ERASURE, "{}")).get("asides", {}).get(name, name)
-        return None if name is None else (self.aside / f"{name}.jsonl", name)
+        for erasure in self.erasures.values():
+            name = erasure["asides"].get(name, name)
+        return None if name is None else (self.aside / f"{name}{ASIDE}", name)
 
     @property
     def head(self) -> int:
@@ -209,28 +213,37 @@ class Store:
         self._sync(version.number)
 
     def replace(self, rows: pl.DataFrame, versions: Sequence[int], record: Mapping[str, object]) -> None:
-        """Commit these rows in the place of those that the versions have, and let the files that held them go."""
-        write_deltalake(
-            self._uri,
-            _shaped(rows),
-            mode="overwrite",
-            # Not a predicate on the ids: it would stand in the log.
-            predicate=f"version IN ({', '.join(map(str, versions))})",
-            commit_properties=CommitProperties({ERASURE: json.dumps(record, sort_keys=True)}),
-        )
+        """Commit these rows in the place of those that the versions have; the files that held them stay until `vacuum`."""
+        try:
+            write_deltalake(
+                self._uri,
+                _shaped(rows),
+                mode="overwrite",
+                # Not a predicate on the ids: it would stand in the log. No version is −1; the list must not be empty.
+                predicate=f"version IN ({', '.join(map(str, [-1, *versions]))})",
+                commit_properties=CommitProperties({ERASURE: json.dumps(record, sort_keys=True)}),
+            )
+        except DeltaError as error:
+            self.refresh()
+            raise GnnrecError(f"{self.path}: nothing was erased ({one_line(str(error))[:200]}); run again") from None
         self.refresh()
         self._sync(self.head)
-        self.vacuum()
 
     def vacuum(self, dry_run: bool = False) -> list[str]:
-        """Delete data files that the newest commit does not use, and return their names."""
+        """Delete data files that the newest commit does not use, and return their names: replaced ones, and those that a
+        killed writer never committed, which Delta does not know of.
+        """
         named = self._table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=True)
         # What was deleted before is named again as long as the log remembers it.
         found = [name for name in named if (self.path / unquote(name)).exists()]
         if found and not dry_run:
             self._table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
             self.refresh()
-        return found
+        used = set(self.files())
+        strays = [p for p in sorted(self.path.glob("*.parquet*")) if p not in used and p.name not in found]
+        for path in [] if dry_run else strays:
+            path.unlink(missing_ok=True)
+        return [*found, *(p.name for p in strays)]
 
     def files(self) -> list[Path]:
         """Return the data files that the newest commit uses."""
