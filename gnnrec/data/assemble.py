@@ -43,9 +43,9 @@ class Log:
 
 
 def roles_within(cuts: Sequence[Cut]) -> list[Roles]:
-    """Train arrives, valid is folded in after selection, test never is; the next increment is scored whole."""
+    """Train arrives, valid is folded in after selection, test never is; the next increment is scored whole but for its late rows."""
     nothing = slice(0, 0)
-    follow = [slice(c.start, c.end) for c in cuts[1:]] + [nothing]
+    follow = [slice(c.fresh, c.end) for c in cuts[1:]] + [nothing]
     return [
         Roles(train, valid, train, valid, slice(c.test, c.end), upcoming)
         for c, upcoming in zip(cuts, follow, strict=True)

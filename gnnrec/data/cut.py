@@ -17,12 +17,21 @@ from gnnrec.errors import GnnrecError
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One increment: train is [start, valid), valid is [valid, test), test is [test, end)."""
+    """One increment: train is [start, valid), valid is [valid, test), test is [test, end).
+
+    Rows before `fresh` came late: they are older than events of earlier increments, and serve for training alone.
+    """
 
     start: int
     valid: int
     test: int
     end: int
+    late: int = 0
+
+    @property
+    def fresh(self) -> int:
+        """First row that did not come late."""
+        return self.start + self.late
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -35,7 +44,9 @@ def after_ties(time: Floats | None, position: int, end: int) -> int:
     return min(int(np.searchsorted(time, time[position - 1], side="right")), end)
 
 
-def split_within(time: Floats | None, edges: Sequence[int], valid_share: float, test_share: float) -> list[Cut]:
+def split_within(
+    time: Floats | None, edges: Sequence[int], valid_share: float, test_share: float, late: Sequence[int] | None = None
+) -> list[Cut]:
     """Cut every increment chronologically into train, valid and test.
 
     In the base, valid and test have at most as many rows as those of one average later increment.
@@ -45,8 +56,13 @@ def split_within(time: Floats | None, edges: Sequence[int], valid_share: float, 
         edges: [t + 1] borders of the increments.
         valid_share: of the rows of an increment.
         test_share: of the rows of an increment.
+        late: [t] how many rows at the start of each increment came late and count for neither share; None: 0.
     """
-    later = [_cut(time, s, e, *_sizes(e - s, valid_share, test_share)) for s, e in pairwise(edges[1:])]
+    late = late or [0] * (len(edges) - 1)
+    later = [
+        _cut(time, s, e, *_sizes(e - s - old, valid_share, test_share), old)
+        for (s, e), old in zip(pairwise(edges[1:]), late[1:], strict=True)
+    ]
     valid, test = _sizes(edges[1] - edges[0], valid_share, test_share)
     if later:
         valid = min(valid, round(sum(c.test - c.valid for c in later) / len(later)))
@@ -58,11 +74,11 @@ def _sizes(rows: int, valid_share: float, test_share: float) -> tuple[int, int]:
     return round(rows * valid_share), round(rows * test_share)
 
 
-def _cut(time: Floats | None, start: int, end: int, valid: int, test: int) -> Cut:
+def _cut(time: Floats | None, start: int, end: int, valid: int, test: int, late: int = 0) -> Cut:
     # Without valid (or test) rows the border is the end itself and must not be moved behind a tie.
     border = after_ties(time, end - valid - test, end) if end - valid - test > start else start
     middle = after_ties(time, end - test, end) if end - test > start else start
-    return Cut(start, border, max(middle, border), end)
+    return Cut(start, border, max(middle, border), end, late)
 
 
 def split_halves(time: Floats | None, edges: Sequence[int]) -> list[int]:

@@ -66,7 +66,10 @@ class ParquetTable:
         for start in range(0, self.height, ROWS):
             at = rows[(rows > start) & (rows <= start + ROWS)]
             if len(at):
-                frame = _scan(source).slice(start, ROWS).select(pl.all().gather(at - start - 1)).collect()
+                try:
+                    frame = _scan(source).slice(start, ROWS).select(pl.all().gather(at - start - 1)).collect()
+                except _FAILURES as error:
+                    raise _damaged(self.blob, error) from None
                 yield from zip(at.tolist(), map(_object, frame.iter_rows(named=True)), strict=True)
 
     def _read(self, source: Path | io.BytesIO, cells: Sequence[pl.Expr], start: int) -> pl.DataFrame:
@@ -137,9 +140,11 @@ def _as_text(name: str, kind: pl.DataType) -> pl.Expr:
         return _possible(cell, 1.0 / 86_400).cast(pl.String)
     if isinstance(kind, pl.Datetime):
         cell = _possible(cell, {"ms": 1e3, "us": 1e6, "ns": 1e9}[kind.time_unit])
-        if kind.time_zone is not None:
-            cell = cell.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return cell.dt.strftime("%Y-%m-%d %H:%M:%S%.6f").alias(name)
+        if kind.time_zone is None:
+            return cell.dt.strftime("%Y-%m-%d %H:%M:%S%.6f").alias(name)
+        # Said in the text, so that `data.time_zone`, which is for times without a zone, leaves it alone.
+        cell = cell.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return cell.dt.strftime("%Y-%m-%d %H:%M:%S%.6f+00:00").alias(name)
     return cell.cast(pl.String)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -35,8 +36,15 @@ class Splitter:
         """Raw columns this needs from the file."""
         return ()
 
-    def _stream(self, dataset: Dataset, edges: list[int], notes: list[str], order: Ints | None = None) -> Stream:
-        """Split and assemble increments with the given borders."""
+    def _stream(
+        self,
+        dataset: Dataset,
+        edges: list[int],
+        notes: list[str],
+        order: Ints | None = None,
+        late: Sequence[int] | None = None,
+    ) -> Stream:
+        """Split and assemble increments with the given borders; `late` rows at the start of each serve for training alone."""
         clock = dataset.time
         time = clock if clock is not None else block_number(edges)
         log = Log(dataset, time if order is None else time[order] if clock is not None else time, order)
@@ -44,9 +52,13 @@ class Splitter:
         if self.split == "next_half":
             if len(edges) < 3:
                 raise GnnrecError("stream.split=next_half needs at least two increments; choose a smaller base")
+            if late and any(late):
+                raise GnnrecError(
+                    f"stream.split=next_half has no place for {sum(late):,} late rows; use stream.split=within"
+                )
             roles = roles_next_half(edges, split_halves(ties, edges), self.fold_in)
             return assemble(log, roles, notes, has_test=False)
-        cuts = split_within(ties, edges, self.valid_share, self.test_share)
+        cuts = split_within(ties, edges, self.valid_share, self.test_share, late)
         return assemble(log, roles_within(cuts), notes, has_test=self.test_share > 0)
 
 

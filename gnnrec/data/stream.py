@@ -123,6 +123,7 @@ class ByColumn(Splitter):
         split: within, next_half, or column.
         valid_share, test_share: of each increment, under ``within``.
         graph: strict or fold_in, under ``next_half``.
+        late_column: says true of rows that came after younger ones, which then serve for training alone; None: there is none.
     """
 
     def __init__(
@@ -134,16 +135,18 @@ class ByColumn(Splitter):
         valid_share: float = 0.1,
         test_share: float = 0.1,
         graph: str = "strict",
+        late_column: str | None = None,
     ) -> None:
         super().__init__(base, split, valid_share, test_share, graph)
         if split == "column" and not split_column:
             raise GnnrecError("stream.split=column needs stream.split_column: the column of train, valid, test")
-        self.column, self.split_column = column, split_column
+        self.column, self.split_column, self.late_column = column, split_column, late_column
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The block column, and the split column where it is used."""
-        return (self.column, str(self.split_column)) if self.split == "column" else (self.column,)
+        more = [self.split_column] if self.split == "column" else []
+        return tuple(str(c) for c in (self.column, *more, self.late_column) if c)
 
     def build(self, dataset: Dataset) -> Stream:
         """Cut `dataset` into base and increments."""
@@ -151,7 +154,11 @@ class ByColumn(Splitter):
         block, labels = self._blocks(dataset)
         notes: list[str] = []
         part = self._parts(dataset) if self.split == "column" else np.zeros(len(block), np.int64)
-        order = np.lexsort((part, block)).astype(np.int64)
+        late = np.zeros(len(block), bool)
+        if self.late_column is not None:
+            late = _raw(dataset, self.late_column) == "true"
+            late &= block > 0  # the base is where everything starts
+        order = np.lexsort((part, ~late, block)).astype(np.int64)
         block, part = block[order], part[order]
         edges = [int(e) for e in np.searchsorted(block, np.arange(block[-1] + 2))]
         if dataset.time is None:
@@ -159,7 +166,8 @@ class ByColumn(Splitter):
         elif np.any(np.diff(dataset.time[order]) < 0):
             notes.append(f"blocks of '{one_line(self.column)}' overlap in time: a later block has earlier events")
         if self.split != "column":
-            stream = self._stream(dataset, edges, notes, order)
+            counts = np.bincount(block[late[order]], minlength=len(edges) - 1)
+            stream = self._stream(dataset, edges, notes, order, counts.tolist())
             return replace(stream, labels=labels[: len(stream.increments)])
         key = block * len(_PARTS) + part
         key_edges = [int(e) for e in np.searchsorted(key, np.arange(len(_PARTS) * (block[-1] + 1) + 1))]

@@ -22,7 +22,9 @@ SMALL = 500
 """Samples below this size get a permutation null."""
 PERMUTATIONS = 999
 POPULAR = 100
-"""Items with a bin of their own."""
+"""Items, or values, with a bin of their own."""
+QUANTILES = 20
+"""Bins of values that are more than `POPULAR`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,21 @@ def popularity(reference: pl.DataFrame, new: pl.DataFrame) -> tuple[Floats, Floa
     both = both.sort(pl.col("count") + pl.col("count_new"), "key", descending=[True, False])
     a, b = (both[c].to_numpy().astype(np.float64) for c in ("count", "count_new"))
     return _tailed(a), _tailed(b)
+
+
+def values(reference: pl.DataFrame, new: pl.DataFrame) -> tuple[Floats, Floats]:
+    """Return the counts of each value, [b] each; of `QUANTILES` equally filled ranges where there are many values.
+
+    Args:
+        reference, new: key (a number) and count.
+    """
+    both = reference.join(new, on="key", how="full", coalesce=True, suffix="_new").fill_null(0).sort("key")
+    a, b = (both[c].to_numpy().astype(np.float64) for c in ("count", "count_new"))
+    if len(a) <= POPULAR:
+        return a, b
+    total = np.cumsum(a + b)
+    bin_of = np.minimum((QUANTILES * (total - (a + b) / 2) / total[-1]).astype(np.int64), QUANTILES - 1)
+    return np.bincount(bin_of, a, QUANTILES), np.bincount(bin_of, b, QUANTILES)
 
 
 def adjusted(p_values: Floats) -> Floats:

@@ -81,10 +81,10 @@ def _drift(past: Sequence[Statistics], new: Statistics) -> dict[str, object]:
     if not past:
         return {}
     old = reduce(add, past)
-    pairs = {"item": (old.items, new.items), "value": (old.values, new.values)}
+    counts = {"item": drift.popularity(old.items, new.items), "value": drift.values(old.values, new.values)}
     found: dict[str, object] = {}
-    for name, pair in pairs.items():
-        one = drift.compare(*drift.popularity(*pair))
+    for name, pair in counts.items():
+        one = drift.compare(*pair)
         found |= {f"{name} drift": None if one is None else one.psi, f"{name} p": None if one is None else one.p_value}
     return found
 

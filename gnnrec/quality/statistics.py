@@ -65,6 +65,12 @@ class Statistics:
         return float((square / self.rows) ** 0.5)
 
     @property
+    def span(self) -> int | None:
+        """Hours from the first event to the last, both counted; None without times."""
+        key = self.hours["key"]
+        return int(key.max()) - int(key.min()) + 1 if len(key) else None  # type: ignore[arg-type]
+
+    @property
     def gap(self) -> int | None:
         """Most hours in a row without an event; None with fewer than two hours."""
         steps = self.hours["key"].diff().drop_nulls()

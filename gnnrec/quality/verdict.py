@@ -12,17 +12,23 @@ from typing import Any
 import numpy as np
 import polars as pl
 import yaml
+from scipy import stats
 
-from gnnrec.errors import GnnrecError, one_line
+from gnnrec.errors import GnnrecError, nearest, one_line
 from gnnrec.quality import drift
 from gnnrec.quality.drift import Drift
 from gnnrec.quality.statistics import Statistics, components, gini, top_share
 from gnnrec.store.version import RowCounts
 
 RULES = Path(__file__).with_name("rules.yaml")
+DAY = 24
+"""Hours that events must span before their hours of the day are compared."""
 LEVELS = ("PASS", "WARN", "BLOCK")
 _KEYS = {"above", "below", "history", "p_below", "psi_above"}
 _COMPARED = ("values", "popularity", "hours")
+AGAINST = ("recent", "first")
+LONGEST = 100_000
+"""Characters of a file of rules."""
 
 Measures = Mapping[str, float | None]
 
@@ -64,15 +70,31 @@ class Verdict:
 
 
 def measured(
-    new: Statistics, rows: pl.DataFrame, counts: RowCounts, new_users: int, new_items: int
+    new: Statistics,
+    rows: pl.DataFrame,
+    counts: RowCounts,
+    new_users: int,
+    new_items: int,
+    past: Sequence[Measures] = (),
+    since: float | None = None,
 ) -> dict[str, float | None]:
-    """Return the measures of a version that rules may look at; None where there is nothing to divide by."""
+    """Return `MEASURES` of a version; None where there is nothing to divide by.
+
+    Args:
+        new: its statistics.
+        rows: its events.
+        counts: what became of the rows read.
+        new_users, new_items: of it.
+        past: measures of the accepted versions, oldest first.
+        since: hours between the last event before it and its first.
+    """
     users, items = new.users["count"].to_numpy(), new.items["count"].to_numpy()
     aside, read = sum(counts.set_aside.values()), counts.read
     cells = new.users.height * new.items.height
     return {
         "rows": float(new.rows),
         "log_rows": float(np.log(new.rows)) if new.rows else None,
+        "rows_ratio": _ratio(new.rows, [float(m.get("rows") or 0) for m in past[1:]]),
         "set_aside_share": _share(aside, read),
         "duplicate_share": _share(counts.duplicate + sum(counts.known.values()), read),
         "repeat_share": _share(counts.repeat, read),
@@ -89,13 +111,34 @@ def measured(
         "top_percent_of_items": top_share(items),
         "mean_value": new.mean,
         "deviation_of_values": new.deviation,
+        "hours_since_last": since,
         "longest_gap_hours": None if new.gap is None else float(new.gap),
         "components": float(components(rows["user"], rows["item"])),
     }
 
 
+MEASURES = (
+    *("rows", "log_rows", "rows_ratio", "set_aside_share", "duplicate_share", "repeat_share", "late_share"),
+    *("new_user_share", "new_item_share", "density", "mean_user_degree", "mean_item_degree", "user_gini", "item_gini"),
+    *("top_user_share", "top_item_share", "top_percent_of_items", "mean_value", "deviation_of_values"),
+    *("longest_gap_hours", "hours_since_last", "components"),
+)
+"""What a rule may look at beside the comparisons."""
+
+
 def _share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
+
+
+def _ratio(rows: int, before: Sequence[float]) -> float | None:
+    """Return how many times more, or fewer, rows there are than in the middle one of the versions before but the first."""
+    usual = float(np.median(before)) if before else 0.0
+    return max(rows / usual, usual / rows) if rows and usual else None
+
+
+def _aliases(text: str) -> bool:
+    """Return whether a YAML text refers to itself: a few lines of that can ask for any amount of memory."""
+    return any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader))
 
 
 def rules_of(path: Path = RULES) -> dict[str, Any]:
@@ -105,18 +148,40 @@ def rules_of(path: Path = RULES) -> dict[str, Any]:
         GnnrecError: it cannot be read, or a rule says something that no rule can.
     """
     try:
-        found = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError, UnicodeError) as error:
+        text = path.read_text()
+        if len(text) > LONGEST or _aliases(text):
+            raise GnnrecError(f"the rules {path} must be at most {LONGEST:,} characters without aliases (&name, *name)")
+        found = yaml.safe_load(text)
+    except (OSError, yaml.YAMLError, UnicodeError, RecursionError) as error:
         raise GnnrecError(f"the rules {path} cannot be read ({one_line(str(error))[:160]})") from None
     if not isinstance(found, dict) or not isinstance(found.get("rules"), list):
         raise GnnrecError(f"the rules {path} need a list under 'rules'; copy {RULES}")
+    for key, default in (("least", 8), ("recent", 5)):
+        if not isinstance(found.setdefault(key, default), int) or found[key] < 2:
+            raise GnnrecError(f"the rules {path}: {key} must be a number of versions from 2 on, got {found[key]!r}")
     for rule in found["rules"]:
-        odd = {k for level in ("warn", "block") for k in rule.get(level) or {}} - _KEYS
-        if odd or not {"name", "measure", "advice"} <= set(rule):
-            raise GnnrecError(
-                f"the rules {path}: '{rule.get('name')}' needs name, measure, advice and of {sorted(_KEYS)}"
-            )
+        _check_rule(path, rule)
     return dict(found)
+
+
+def _check_rule(path: Path, rule: object) -> None:
+    """Refuse a rule that says something no rule can."""
+    if not isinstance(rule, dict) or not {"name", "measure", "advice"} <= set(rule):
+        raise GnnrecError(
+            f"the rules {path}: a rule needs name, measure, advice, and warn or block; got {str(rule)[:80]}"
+        )
+    name, measure = rule["name"], rule["measure"]
+    if measure not in (*MEASURES, *_COMPARED):
+        raise GnnrecError(
+            f"the rules {path}: '{name}' looks at {measure}{nearest(str(measure), (*MEASURES, *_COMPARED))}"
+        )
+    if measure in _COMPARED and rule.get("against") not in AGAINST:
+        raise GnnrecError(f"the rules {path}: '{name}' needs against: one of {', '.join(AGAINST)}")
+    for level in ("warn", "block"):
+        conditions = rule.get(level) or {}
+        bounds = conditions.values() if isinstance(conditions, dict) else [None]
+        if any(isinstance(b, bool) or not isinstance(b, int | float) for b in bounds) or set(conditions) - _KEYS:
+            raise GnnrecError(f"the rules {path}: '{name}' needs under {level} numbers for {', '.join(sorted(_KEYS))}")
 
 
 def judge(
@@ -157,8 +222,10 @@ def _drift(new: Statistics, measure: str, old: Statistics | None) -> Drift | Non
     if measure == "popularity":
         return drift.compare(*drift.popularity(old.items, new.items))
     if measure == "hours":
-        return drift.compare(old.by_hour_of_day(), new.by_hour_of_day())
-    return drift.compare(*drift.popularity(old.values, new.values))
+        # Files of an hour or two cover other hours each; that says nothing about the clock.
+        whole = min(s.span or 0 for s in (old, new)) >= DAY
+        return drift.compare(old.by_hour_of_day(), new.by_hour_of_day()) if whole else None
+    return drift.compare(*drift.values(old.values, new.values))
 
 
 def _alert(
@@ -201,7 +268,13 @@ def _holds(key: str, bound: float, value: float, p: float | None, history: Seque
 
 
 def _outside(value: float, history: Sequence[float], deviations: float) -> bool:
-    return bool(abs(value - np.mean(history)) > deviations * max(float(np.std(history, ddof=1)), 1e-12))
+    """Return whether a value lies outside the prediction interval that is as wide as so many deviations of a normal law.
+
+    The deviation is itself estimated from few versions: Student's t says how much further the interval must reach.
+    """
+    n = len(history)
+    reach = float(stats.t.isf(stats.norm.sf(deviations), n - 1)) * (1 + 1 / n) ** 0.5
+    return bool(abs(value - np.mean(history)) > reach * max(float(np.std(history, ddof=1)), 1e-12))
 
 
 def as_json(verdict: Verdict, measures: Measures, counts: RowCounts) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from gnnrec.quality.statistics import Statistics
 from gnnrec.reporting import page, style, tables
 
 NEW, OLD = style.PALETTE[0], style.MUTED
-_POINTS = 200
+_POINTS, _BARS = 200, 40
 
 
 def write(
@@ -118,9 +118,12 @@ def _values(axis: Axes, new: Statistics, old: Statistics | None) -> None:
     axis.set_title("values")
     for found, colour, width in ((old, OLD, 0.8), (new, NEW, 0.45)):
         if found is not None and found.rows:
-            key = found.values["key"].to_numpy()
+            key, share = found.values["key"].to_numpy(), found.values["count"].to_numpy() / found.rows
+            if len(key) > _BARS:
+                share, edges = np.histogram(key, _BARS, weights=share)
+                key = (edges[1:] + edges[:-1]) / 2
             gap = float(np.diff(key).min()) if len(key) > 1 else 1.0
-            axis.bar(key, found.values["count"].to_numpy() / found.rows, width=width * gap, color=colour)
+            axis.bar(key, share, width=width * gap, color=colour)
     axis.margins(x=0.2)
     axis.set_ylabel("share of events")
 

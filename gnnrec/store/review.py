@@ -83,9 +83,9 @@ def review(
         rules: `quality.rules_of`.
         page: whether to draw the HTML page too.
     """
-    new = Statistics.of(rows)
-    measures = quality.measured(new, rows, version.counts, version.new_users, version.new_items)
-    before = Before.of(store, int(rules["recent"]))
+    new, before = Statistics.of(rows), Before.of(store, int(rules["recent"]))
+    fresh = version.new_users, version.new_items
+    measures = quality.measured(new, rows, version.counts, *fresh, before.measures, _since(store, version))
     verdict = quality.judge(new, measures, before.first, before.recent, before.measures, rules)
     content = quality.as_json(verdict, measures, version.counts)
     content |= {"version": version.number, "content": version.content, "store": store.path.name}
@@ -113,6 +113,12 @@ def keep(store: Store, version: Version, found: Statistics) -> None:
     buffer = BytesIO()
     pl.concat(tables).write_parquet(buffer)
     write_atomic(store.report(version, "parquet"), buffer.getvalue())
+
+
+def _since(store: Store, version: Version) -> float | None:
+    """Return the hours between the newest event of the store and the first of a version; None where one has no time."""
+    newest = max((v.last for v in (store.versions if store.exists else ()) if v.last is not None), default=None)
+    return None if newest is None or version.first is None else (version.first - newest) / 3600
 
 
 def drop_examples(store: Store, version: Version) -> None:
