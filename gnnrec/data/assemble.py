@@ -43,7 +43,7 @@ class Log:
 
 
 def roles_within(cuts: Sequence[Cut]) -> list[Roles]:
-    """Train arrives, valid is folded in after selection, test never is; the next increment is scored whole but for its late rows."""
+    """Train arrives, valid is folded in after selection, test never is; the next increment is scored, its late rows apart."""
     nothing = slice(0, 0)
     follow = [slice(c.fresh, c.end) for c in cuts[1:]] + [nothing]
     return [

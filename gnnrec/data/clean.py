@@ -109,9 +109,14 @@ def _range(frame: pl.DataFrame) -> tuple[float | None, float | None]:
     return finite.min(), finite.max()  # type: ignore[return-value]
 
 
+def normalised(ids: pl.Expr) -> pl.Expr:
+    """Return ids without blanks around them, in Unicode NFC."""
+    return ids.str.strip_chars().str.normalize("NFC")
+
+
 def _typed(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     if rules.normalise_ids:
-        frame = frame.with_columns(pl.col("user", "item").str.strip_chars().str.normalize("NFC"))
+        frame = frame.with_columns(normalised(pl.col("user", "item")))
     if "rating" not in frame.columns:
         return frame
     return frame.with_columns(value=rules.valuation.read(pl.col("rating")))

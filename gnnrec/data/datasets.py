@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from gnnrec.data import columns as column_names
-from gnnrec.data.clean import TIME_TEXT, Cleaned, Rules, clean, make_rules
+from gnnrec.data.clean import TIME_TEXT, Cleaned, Rules, clean, make_rules, normalised
 from gnnrec.data.collect import Collector, Piece
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.filters import make_filters
@@ -200,12 +200,21 @@ class File:
         if self.side is None:
             return None
         found, source = read_side(self.side, self._near(self.side.file), self._other)
-        if self.upper_items:
-            found = found.with_columns(pl.col(ITEM).str.to_uppercase()).unique(ITEM, keep="first", maintain_order=True)
+        # Written as the log's ids are, or nothing would join.
+        found = found.with_columns(self._item(pl.col(ITEM))).unique(ITEM, keep="first", maintain_order=True)
         known = int(pl.Series(log.item_ids, dtype=pl.String).is_in(found[ITEM].implode()).sum())
         what = ", ".join(c for c in found.columns if c != ITEM)
         notes.append(f"{source.name}: {what} for {known:,} of {len(log.item_ids):,} items")
         return found
+
+    def _item(self, item: pl.Expr) -> pl.Expr:
+        """Return item ids as the settings write them."""
+        item = item.str.to_uppercase() if self.upper_items else item
+        return normalised(item) if self.rules.normalise_ids else item
+
+    def item_ids(self, item: pl.Series) -> pl.Series:
+        """Return item ids as the settings write them."""
+        return item.to_frame("item").select(self._item(pl.col("item"))).to_series()
 
     @property
     def _other(self) -> How:
@@ -276,7 +285,7 @@ class _Part:
             cells[TIME_TEXT] = cells["time"]
             cells["time"] = rule.seconds(cells["time"], self.how.time_zone)
         if "title" in cells:
-            self._remember(cells["item"], cells.pop("title"))
+            self._remember(self.how.item_ids(cells["item"]), cells.pop("title"))
         cells |= {raw(name): rows.frame[name] for name in self.raw} | {ROW: rows.frame[ROW]}
         frame = pl.DataFrame([column.alias(name) for name, column in cells.items()])
         return clean(frame, self.how.rules, self.keep, self.blob.path.name)

@@ -32,11 +32,15 @@ def numbered_lines(piece: Lines, multiline: bool) -> pl.DataFrame:
 
 
 def raw_lines(blob: Blob, encoding: str, multiline: bool, rows: Ints) -> Iterator[tuple[int, str]]:
-    """Yield number and text of the lines `rows`; what does not decode is escaped."""
+    """Yield number and text of the lines `rows`, ascending; what does not decode is escaped."""
     for piece in lines(blob, encoding, whole=multiline):
         numbered = numbered_lines(piece, multiline)
-        found = dict(numbered.filter(np.isin(numbered["row"].to_numpy(), rows)).iter_rows())
-        wanted = np.isin([number for number, _ in piece.undecodable], rows)
+        low, high = np.searchsorted(rows, (piece.first, piece.first + len(piece.text)))
+        here = rows[low:high]
+        if not len(here):
+            continue
+        found = dict(numbered.filter(np.isin(numbered["row"].to_numpy(), here)).iter_rows())
+        wanted = np.isin([number for number, _ in piece.undecodable], here)
         spoilt = zip(piece.undecodable, wanted, strict=True)
         found |= {number: data.decode("utf-8", "backslashreplace") for (number, data), asked in spoilt if asked}
         yield from sorted(found.items())

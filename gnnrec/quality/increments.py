@@ -91,7 +91,7 @@ def _drift(past: Sequence[Statistics], new: Statistics) -> dict[str, object]:
 
 def _reports_of(stream: Stream, t: int, reports: Reports) -> list[Mapping[str, Any]]:
     """Return the reports of the versions that increment t is made of."""
-    if not reports or not stream.labels:
+    if not reports or not all(label.isdigit() for label in stream.labels) or not stream.labels:
         return []
     last = [int(label) for label in stream.labels]
     low, high = (last[t - 1] if t else -1), last[t]

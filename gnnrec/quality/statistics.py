@@ -111,7 +111,8 @@ def components(user: pl.Series, item: pl.Series) -> int:
     """Return how many connected parts the graph of these pairs has."""
     if not len(user):
         return 0
-    u, i = (c.rank("dense").to_numpy().astype(np.int64) - 1 for c in (user, item))
+    # Categories first: ranks of numbers take a fraction of the memory that ranks of text do.
+    u, i = (c.cast(pl.Categorical).to_physical().rank("dense").to_numpy().astype(np.int64) - 1 for c in (user, item))
     users, nodes = int(u.max()) + 1, int(u.max()) + int(i.max()) + 2
     graph = sparse.coo_matrix((np.ones(len(u), np.int8), (u, users + i)), shape=(nodes, nodes))
     return int(connected_components(graph, directed=False)[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,14 +14,16 @@ from gnnrec.errors import GnnrecError, one_line
 from gnnrec.quality.verdict import RULES, rules_of
 from gnnrec.store import erase, export, tell
 from gnnrec.store.ingest import Policy, ingest
-from gnnrec.store.source import commits, groups, is_table
-from gnnrec.store.table import Store
+from gnnrec.store.source import Group, commits, groups, is_table
+from gnnrec.store.table import BusyError, Store
 from gnnrec.store.verify import verify
 
 Compose = Callable[[list[str]], Mapping[str, Any]]
 """From overrides to the configuration of the group `data`."""
 _OVERRIDE = re.compile(r"[+~]{0,2}data(\.[\w.]+)?=")
+FILE = "gnnrec.data.datasets.File"
 _PARTIAL = (".tmp", ".part", ".crdownload", ".swp")
+_MAKING = {"_target_", "_args_", "_partial_", "_recursive_", "_convert_"}
 _CHOICES = ("accept", "refuse")
 
 
@@ -57,54 +60,117 @@ def run_ingest(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Co
 
 
 def _cleaning(store: Store, overrides: list[str], compose: Compose) -> dict[str, Any]:
-    """Return how to read the files: as said, else as the newest version was read, else by inference."""
-    if not overrides and store.exists and store.versions:
-        return {**compose(["data=file"]), **store.versions[-1].cleaning, "path": None}
-    found = dict(compose(overrides if any(o.startswith("data=") for o in overrides) else ["data=file", *overrides]))
-    return {**found, "path": None}
+    """Return how to read the files: as said, the rest as the newest version was read, else by inference.
+
+    With ``data=NAME`` among the overrides, nothing of the newest version counts.
+    """
+    if any(o.startswith("data=") for o in overrides):
+        return _plain({**compose(overrides), "path": None})
+    found = compose(["data=file", *overrides])
+    if not store.exists or not store.versions:
+        return _plain({**found, "path": None})
+    before = store.versions[-1].cleaning
+    merged = copy.deepcopy({**compose(["data=file"]), **before, "path": None})
+    for override in overrides:
+        _lay(merged, found, override.split("=", 1)[0].lstrip("+~").removeprefix("data.").split("."))
+    for line in tell.changed(before, {**merged, "path": before.get("path")}):
+        print(line, flush=True)
+    return _plain(merged)
 
 
-def _one(
-    store: Store, files: Sequence[Path], cleaning: Mapping[str, Any], policy: Policy, rules: Mapping[str, Any]
-) -> None:
+def _lay(onto: dict[str, Any], found: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Take one value, at nested keys, from `found`; gone there, it goes here too."""
+    key, *rest = keys
+    if rest and isinstance(onto.get(key), dict) and isinstance(found.get(key), Mapping):
+        _lay(onto[key], found[key], rest)
+    elif key in found:
+        onto[key] = copy.deepcopy(found[key])
+    else:
+        onto.pop(key, None)
+
+
+def _plain(cleaning: dict[str, Any]) -> dict[str, Any]:
+    """Return a cleaning that makes a `File` of plain values; a record of a store may come from anywhere.
+
+    Raises:
+        GnnrecError: it makes something else.
+    """
+    if cleaning.get("_target_") != FILE or _targets({k: v for k, v in cleaning.items() if k != "_target_"}):
+        shown = one_line(str(cleaning.get("_target_")))
+        raise GnnrecError(
+            f"a store is read by {FILE} alone, not by {shown} or an object inside; choose one by data=NAME"
+        )
+    return cleaning
+
+
+def _targets(value: object) -> bool:
+    """Return whether an object to be made hides somewhere inside a value."""
+    if isinstance(value, Mapping):
+        return any(k in _MAKING or _targets(v) for k, v in value.items())
+    return isinstance(value, list | tuple) and any(map(_targets, value))
+
+
+def _one(store: Store, group: Group, cleaning: Mapping[str, Any], policy: Policy, rules: Mapping[str, Any]) -> None:
     from gnnrec.instantiate import instantiate
 
-    log = instantiate({**cleaning, "path": [str(f) for f in files]}, (), at="data")
-    print(tell.ingested(store, ingest(store, log, cleaning, policy, rules)), flush=True)
+    held = store.from_origin(group.origin) if group.origin else None
+    if held is not None:
+        print(f"{one_line(str(group.origin))}: already in version {held.number}", flush=True)
+        return
+    log = instantiate({**cleaning, "path": [str(f) for f in group.files]}, (), at="data")
+    print(tell.ingested(store, ingest(store, log, cleaning, policy, rules, origin=group.origin)), flush=True)
 
 
-def _follow(given: argparse.Namespace, take: Callable[[Sequence[Path]], None]) -> None:
+def _follow(given: argparse.Namespace, take: Callable[[Group], None]) -> None:
     """Take what is completed in a folder until nothing comes for `idle` seconds or the user interrupts."""
     if not given.follow.is_dir():
         raise GnnrecError(f"--follow {given.follow} is not a folder")
     done: set[object] = set()
-    last = time.monotonic()
+    last, said = time.monotonic(), ""
     while given.idle is None or time.monotonic() - last < given.idle:
-        for stamp, group in _complete(given.follow, given.settle):
+        try:
+            found = _complete(given.follow, given.settle)
+        except GnnrecError as error:  # it may be in order again soon
+            found, said = [], _once(str(error), said)
+        for stamp, group in found:
             if stamp in done:
                 continue
-            done.add(stamp)
             last = time.monotonic()
             try:
                 take(group)
+            except BusyError as error:  # the file waits for the other writer
+                said = _once(str(error), said)
+                break
             except GnnrecError as error:  # one bad file must not stop those that follow
-                print(f"gnnrec: {one_line(group[0].name)} was left out: {error}", flush=True)
+                print(f"gnnrec: {one_line(group.files[0].name)} was left out: {error}", flush=True)
+            done.add(stamp)
         time.sleep(min(given.settle, 1.0) / 2)
 
 
-def _complete(folder: Path, settle: float) -> list[tuple[object, Sequence[Path]]]:
-    """Return what can be taken: the commits of a Delta table, else files by name that nobody has written to lately."""
+def _once(text: str, said: str) -> str:
+    """Print what was not just said, and return it."""
+    if text != said:
+        print(f"gnnrec: {text}", flush=True)
+    return text
+
+
+def _complete(folder: Path, settle: float) -> list[tuple[object, Group]]:
+    """Return what can be taken: the commits of a Delta table, else files by name that nobody has written to lately.
+
+    A link out of the folder is not followed.
+    """
     if is_table(folder):
-        return [(tuple(files), files) for files in commits(folder)]
-    found: list[tuple[object, Sequence[Path]]] = []
+        return [(group.origin, group) for group in commits(folder)]
+    found: list[tuple[object, Group]] = []
     for file in sorted(folder.iterdir()):
         try:
             status = file.stat()
         except FileNotFoundError:  # moved away meanwhile
             continue
         waiting = file.name.startswith(".") or file.suffix in _PARTIAL or not file.is_file() or not status.st_size
-        if not waiting and time.time() - status.st_mtime >= settle:
-            found.append(((file.name, status.st_size, status.st_mtime_ns), [file]))
+        inside = file.resolve().is_relative_to(folder.resolve())
+        if inside and not waiting and time.time() - status.st_mtime >= settle:
+            found.append(((file.name, status.st_size, status.st_mtime_ns), Group((file,))))
     return found
 
 

@@ -78,6 +78,7 @@ def ingest(
     policy: Policy | None = None,
     rules: Mapping[str, Any] | None = None,
     page: bool = True,
+    origin: str | None = None,
 ) -> Ingested:
     """Read the files of `log` into a new version.
 
@@ -88,6 +89,7 @@ def ingest(
         policy: for files that do not follow the store in time, or are judged unsound.
         rules: of the quality report; the shipped ones where None.
         page: whether to draw the report as an HTML page too.
+        origin: commit of another Delta table that the files are.
 
     Raises:
         GnnrecError: the files cannot be read, rows are refused, or another process is writing. The store is as it was.
@@ -108,7 +110,7 @@ def ingest(
         rows = _marked_late(rows, old, policy)
         counts = _counted(data, rows, known, repeat)
         version = _record(store, rows, data, counts, cleaning)
-        version = replace(version, aside=_set_aside(store, lost), side=_beside(store, data))
+        version = replace(version, aside=_set_aside(store, lost), side=_beside(store, data), origin=origin)
         verdict = review(store, version, rows, data.examples, rules or rules_of(), page)
         if verdict.level == "BLOCK" and policy.blocked == "refuse":
             raise GnnrecError(_blocked(store, version, verdict))

@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from gnnrec.data.rows import Example
-from gnnrec.files import write_atomic
+from gnnrec.files import sha256, write_atomic
 from gnnrec.quality import verdict as quality
 from gnnrec.quality.statistics import Statistics
 from gnnrec.quality.verdict import Verdict
@@ -35,6 +35,8 @@ _SHARES = {
 }
 EXAMPLES = re.compile(r"<!--examples-->.*?<!--/examples-->", re.DOTALL)
 """Where a page shows rows that were set aside; `gnnrec.reporting.quality` marks it."""
+VALUES, QUANTILES = 20, (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+"""Values that a report counts, the most frequent; and quantiles of events per user and per item that it tells."""
 _NO_USERS = pl.DataFrame(schema={"key": pl.String(), "count": pl.Int64()})
 _KINDS = {"items": pl.String(), "values": pl.Float64(), "hours": pl.Int64()}
 
@@ -89,6 +91,7 @@ def review(
     verdict = quality.judge(new, measures, before.first, before.recent, before.measures, rules)
     content = quality.as_json(verdict, measures, version.counts)
     content |= {"version": version.number, "content": version.content, "store": store.path.name}
+    content |= _contract(version, new)
     content["examples"] = {reason: [asdict(e) for e in some] for reason, some in examples.items()}
     write_atomic(store.report(version, "json"), _text(content))
     keep(store, version, new)
@@ -113,6 +116,25 @@ def keep(store: Store, version: Version, found: Statistics) -> None:
     buffer = BytesIO()
     pl.concat(tables).write_parquet(buffer)
     write_atomic(store.report(version, "parquet"), buffer.getvalue())
+
+
+def _contract(version: Version, new: Statistics) -> dict[str, object]:
+    """Return what the report tells beside verdict and measures: span, values, degrees, and where the rows come from."""
+    shown = new.values.sort("count", "key", descending=[True, False]).head(VALUES).sort("key")
+    return {
+        "time": {"first": version.first, "last": version.last},
+        "values": dict(zip(map(str, shown["key"]), shown["count"], strict=True)),
+        "degrees": {side: _quantiles(getattr(new, side)["count"]) for side in ("users", "items")},
+        "lineage": {
+            "files": [{"name": f.name, "sha256": f.sha256, "bytes": f.bytes} for f in version.files],
+            "cleaning": sha256(json.dumps(version.cleaning, sort_keys=True, default=str).encode()),
+            "code": version.code,
+        },
+    }
+
+
+def _quantiles(count: pl.Series) -> dict[str, float | None]:
+    return {str(q): None if not len(count) else float(count.quantile(q, "nearest") or 0) for q in QUANTILES}
 
 
 def _since(store: Store, version: Version) -> float | None:

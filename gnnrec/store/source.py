@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -16,7 +17,20 @@ _SAME_ROWS = {"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "AD
 """Operations that leave the rows as they were."""
 
 
-def groups(names: Sequence[str], each: bool) -> list[list[Path]]:
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files that make one version.
+
+    Attributes:
+        files: at least one.
+        origin: id of a Delta table and number of a commit of it; None: the files are no commit.
+    """
+
+    files: tuple[Path, ...]
+    origin: str | None = None
+
+
+def groups(names: Sequence[str], each: bool) -> list[Group]:
     """Return the files of each version to make.
 
     Args:
@@ -26,14 +40,14 @@ def groups(names: Sequence[str], each: bool) -> list[list[Path]]:
     Raises:
         GnnrecError: a glob matches nothing, or a Delta table has more than appended rows.
     """
-    found: list[list[Path]] = []
+    found: list[Group] = []
     files: list[Path] = []
     for path in (p for name in names for p in _expanded(name)):
         if is_table(path):
-            found += [list(commit) for commit in commits(path)]
+            found += commits(path)
         else:
             files.append(path)
-    plain = [[f] for f in files] if each else [files] if files else []
+    plain = [Group((f,)) for f in files] if each else [Group(tuple(files))] if files else []
     return plain + found
 
 
@@ -42,11 +56,12 @@ def is_table(path: Path) -> bool:
     return (path / "_delta_log").is_dir()
 
 
-def commits(path: Path) -> Iterator[Sequence[Path]]:
-    """Yield the files that each commit of a Delta table added, oldest first.
+def commits(path: Path) -> Iterator[Group]:
+    """Yield the files that each commit of a Delta table added, oldest first; those of an old commit may be gone by now.
 
     Raises:
-        GnnrecError: it cannot be read, is partitioned (its files lack columns), or a commit took rows away.
+        GnnrecError: it cannot be read, is partitioned (its files lack columns), a commit took rows away, or names a file that
+            lies elsewhere.
     """
     try:
         head = DeltaTable(path)
@@ -67,13 +82,19 @@ def commits(path: Path) -> Iterator[Sequence[Path]]:
                     "become versions: export the table as it is now, and ingest that"
                 )
             if added:
-                yield [_local(uri) for uri in sorted(added)]
+                yield Group(
+                    tuple(_local(path, uri) for uri in sorted(added)), f"{head.metadata().id}:{commit['version']}"
+                )
     except DeltaError as error:
         raise GnnrecError(f"{path} cannot be read as a Delta table ({one_line(str(error))[:200]})") from None
 
 
-def _local(uri: str) -> Path:
-    return Path(unquote(urlparse(uri).path)) if "://" in uri else Path(unquote(uri))
+def _local(table: Path, uri: str) -> Path:
+    """Return the path of a data file; a log that names one outside its table is not believed."""
+    path = Path(unquote(urlparse(uri).path)) if "://" in uri else Path(unquote(uri))
+    if not path.resolve().is_relative_to(table.resolve()):
+        raise GnnrecError(f"the log of {table} names a file outside the table ({one_line(uri)[:120]}); it is not read")
+    return path
 
 
 def _expanded(name: str) -> list[Path]:

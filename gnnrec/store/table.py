@@ -47,6 +47,10 @@ _SETTINGS: dict[str, str | None] = {
 }
 
 
+class BusyError(GnnrecError):
+    """Another process is writing."""
+
+
 class Store:
     """A store at `path`, which need not exist yet.
 
@@ -82,7 +86,14 @@ class Store:
         if not names:
             return None
         frames = [pl.read_parquet(self.sides / f"{name}.parquet", glob=False) for name in dict.fromkeys(names[::-1])]
-        return pl.concat(frames, how="diagonal_relaxed").unique("item", keep="first", maintain_order=True)
+        try:
+            return pl.concat(frames, how="diagonal_relaxed").unique("item", keep="first", maintain_order=True)
+        except pl.exceptions.PolarsError as error:
+            why = one_line(str(error))[:160]
+            raise GnnrecError(
+                f"{self.path}: versions describe items by columns that do not fit together ({why}); make a new store whose "
+                "versions have the same data.side"
+            ) from None
 
     @property
     def reports(self) -> Path:
@@ -172,6 +183,13 @@ class Store:
         known = ", ".join(str(v.number) for v in self.versions[-10:])
         raise GnnrecError(f"{self.path} has no version {number}; it has {known}")
 
+    def from_origin(self, origin: str) -> Version | None:
+        """Return the version that a commit of another table became."""
+        if not self.exists:
+            return None
+        self.refresh()
+        return next((v for v in self.versions if v.origin == origin), None)
+
     def rows(self, upto: int | None = None) -> pl.LazyFrame:
         """Return the events of all versions, or of those up to `upto`."""
         files = self.files()
@@ -183,7 +201,7 @@ class Store:
         """Hold the store against other writers.
 
         Raises:
-            GnnrecError: somebody else is writing.
+            BusyError: somebody else is writing.
         """
         folder = self.path / "_gnnrec"
         folder.mkdir(parents=True, exist_ok=True)
@@ -192,7 +210,7 @@ class Store:
                 self.refresh()
                 yield
         except Timeout:
-            raise GnnrecError(f"{self.path} is being written by another process; wait for it to finish") from None
+            raise BusyError(f"{self.path} is being written by another process; wait for it to finish") from None
 
     def append(self, rows: pl.DataFrame, version: Version) -> None:
         """Commit the rows of a version with its record; returns once the disk has them."""

@@ -31,7 +31,16 @@ def _wrong(store: Store, version: Version) -> str | None:
     if content_hash(rows) != store.contents[version.number]:
         kept = f"{version.counts.kept:,}"
         return f"its {rows.height:,} rows are not the {kept} that were ingested; restore the folder from a copy"
-    return _wrong_aside(store, version)
+    return _wrong_aside(store, version) or _wrong_side(store, version)
+
+
+def _wrong_side(store: Store, version: Version) -> str | None:
+    if version.side is None:
+        return None
+    path = store.sides / f"{version.side}.parquet"
+    if not path.exists():
+        return f"what it knows of items is missing ({path.name})"
+    return None if sha256(path.read_bytes()) == version.side else f"what it knows of items was changed ({path.name})"
 
 
 def _wrong_aside(store: Store, version: Version) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from gnnrec.data.formats import Source
+from gnnrec.errors import GnnrecError
 
 SCHEMA = 1
 """Of the record below; raised when its meaning changes."""
@@ -65,6 +66,7 @@ class Version:
         aside: SHA-256 and name of the file with the rows set aside, below the store's quarantine; None: there are none.
         code: version of gnnrec.
         side: SHA-256 and name of the file with titles and side information of items, below the store's side; None: none.
+        origin: id of another Delta table and number of its commit that this was; None: it was files.
         schema: of this record.
     """
 
@@ -83,6 +85,7 @@ class Version:
     aside: str | None
     code: str
     side: str | None = None
+    origin: str | None = None
     schema: int = SCHEMA
 
     def to_json(self) -> str:
@@ -93,6 +96,10 @@ class Version:
     def from_json(text: str) -> Version:
         """Return the record that `to_json` wrote."""
         found: dict[str, Any] = json.loads(text)
+        if found.get("schema") != SCHEMA:
+            raise GnnrecError(
+                f"the store was written by another gnnrec: record {found.get('schema')}, this one reads {SCHEMA}"
+            )
         counts = found.pop("counts")
         counts["known"] = {int(version): n for version, n in counts["known"].items()}
         files = tuple(Source(**source) for source in found.pop("files"))
