@@ -21,7 +21,7 @@ from gnnrec.quality.statistics import Statistics, components, gini, top_share
 from gnnrec.store.version import RowCounts
 
 RULES = Path(__file__).with_name("rules.yaml")
-DAY = 24
+HALF_DAY = 12
 """Hours that events must span before their hours of the day are compared."""
 LEVELS = ("PASS", "WARN", "BLOCK")
 _KEYS = {"above", "below", "history", "p_below", "psi_above"}
@@ -223,7 +223,7 @@ def _drift(new: Statistics, measure: str, old: Statistics | None) -> Drift | Non
         return drift.compare(*drift.popularity(old.items, new.items))
     if measure == "hours":
         # Files of an hour or two cover other hours each; that says nothing about the clock.
-        whole = min(s.span or 0 for s in (old, new)) >= DAY
+        whole = min(s.span or 0 for s in (old, new)) >= HALF_DAY
         return drift.compare(old.by_hour_of_day(), new.by_hour_of_day()) if whole else None
     return drift.compare(*drift.values(old.values, new.values))
 

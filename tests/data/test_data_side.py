@@ -74,3 +74,11 @@ def test_what_cannot_be_joined_is_refused(write, tmp_path, content, side, said):
 def test_a_missing_file_is_refused(write, tmp_path):
     with pytest.raises(GnnrecError, match="does not exist"):
         side_of(write, tmp_path, file=str(tmp_path / "none.csv"), id="code")
+
+
+def test_ids_are_joined_as_the_log_writes_them(write, tmp_path):
+    pl.DataFrame({"code": [" 007 ", "e\u0301"], "genre": ["spy", "accent"]}).write_csv(tmp_path / "items.csv")
+    log = "user,item,rating,time\nu,007,4,1400000000\nu,\u00e9,4,1400000001\n"
+    side = {"file": str(tmp_path / "items.csv"), "id": "code"}
+    data = File(path=write("log.csv", log), side=side, normalise_ids=True).load()
+    assert joined(data.side, data.item_ids)["genre"].to_list() == ["spy", "accent"]

@@ -104,3 +104,12 @@ def test_a_batch_without_weight_is_no_loss_and_no_nan():
     nothing = Batch(torch.arange(2), torch.arange(2), torch.zeros(2), torch.ones(2, dtype=torch.bool), torch.arange(2))
     assert BPR(l2=0.0, weighted=True)(z, nothing).item() == 0
     assert np.isfinite(Softmax(l2=0.0, weighted=True)(z, nothing).item())
+
+
+def test_a_parquet_time_that_names_its_zone_is_left_alone(tmp_path):
+    moment = pl.Series(["2011-07-15 10:30:00"]).str.to_datetime(time_unit="us")
+    for zone, expected in (("UTC", "2011-07-15 10:30"), (None, "2011-07-15 09:30")):
+        time = moment.dt.replace_time_zone(zone)
+        pl.DataFrame({"user": ["u"], "item": ["i"], "time": time}).write_parquet(tmp_path / "log.parquet")
+        data = File(path=str(tmp_path / "log.parquet"), time_zone="Europe/London").load()
+        assert datetime.fromtimestamp(float(data.time[0]), UTC).strftime("%Y-%m-%d %H:%M") == expected

@@ -11,7 +11,7 @@ import pytest
 from contracts.stores import DAY, START, add, write
 
 from gnnrec.errors import GnnrecError
-from gnnrec.quality.verdict import RULES, rules_of
+from gnnrec.quality.verdict import MEASURES, RULES, rules_of
 from gnnrec.store.ingest import Policy
 from gnnrec.store.table import Store
 
@@ -137,3 +137,76 @@ def test_shares_of_counts_are_those_of_polars(store):
     earlier = rows.filter(pl.col("version") < newest.number)
     fresh = own["item"].unique().is_in(earlier["item"].implode()).not_().sum()
     assert measures["new_item_share"] == pytest.approx(fresh / own["item"].n_unique())
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ("x", "a rule needs name"),
+        ({"name": "n", "measure": "row", "advice": "a"}, "looks at row; did you mean|looks at row"),
+        ({"name": "n", "measure": "values", "advice": "a", "warn": {"psi_above": 1}}, "needs against"),
+        ({"name": "n", "measure": "rows", "advice": "a", "warn": {"above": "lots"}}, "numbers for"),
+        ({"name": "n", "measure": "rows", "advice": "a", "warn": {"over": 1}}, "numbers for"),
+        ({"name": "n", "measure": "rows", "advice": "a", "warn": [1]}, "numbers for"),
+    ],
+)
+def test_a_rule_that_no_rule_can_be_is_refused(tmp_path, rule, why):
+    path = tmp_path / "rules.yaml"
+    path.write_text(json.dumps({"rules": [rule]}))
+    with pytest.raises(GnnrecError, match=why):
+        rules_of(path)
+
+
+def test_hourly_files_of_one_day_are_not_blocked_for_their_hours(tmp_path):
+    made = Store(tmp_path / "store")
+    for k in range(6):
+        second = START - START % DAY + 3600 * k
+        lines = [f"u{n % USERS},i{n % ITEMS},{1 + n % 5},{second + n}" for n in range(600)]
+        add(made, write(tmp_path / f"{k}.csv", lines), repeats="all")
+    assert len(made.versions) == 6
+
+
+def test_values_of_a_continuous_scale_that_move_are_noticed(store, tmp_path):
+    def lines(k, middle):
+        rng = np.random.default_rng(k)
+        return [
+            f"u{n % USERS},i{n % ITEMS},{v:.6f},{START + 9 * DAY + n}"
+            for n, v in enumerate(rng.normal(middle, 1, 2000))
+        ]
+
+    made = Store(tmp_path / "continuous")
+    for k in range(3):
+        add(made, write(tmp_path / f"c{k}.csv", lines(k, 0)), repeats="all", policy=ACCEPT)
+    assert "values drift" not in names(made_verdict(made, tmp_path, lines(3, 0)), "BLOCK")
+    assert "values drift" in names(made_verdict(made, tmp_path, lines(4, 3)), "BLOCK")
+
+
+def made_verdict(made, folder, lines):
+    return add(made, write(folder / "more.csv", lines), repeats="all", policy=ACCEPT, page=True).verdict
+
+
+def test_sound_versions_seldom_warn(tmp_path):
+    """Ten like each other, then ten more: three deviations by Student's t are passed by one rule in 370."""
+    made, alarms = Store(tmp_path / "many"), 0
+    for k in range(20):
+        done = add(made, write(tmp_path / f"m{k}.csv", day(k, seed=3)), repeats="all", policy=ACCEPT)
+        alarms += done.verdict.level != "PASS" if k >= 10 else 0
+    assert alarms <= 2
+
+
+def test_the_report_is_a_contract(store):
+    found = store.quality(store.versions[-1])
+    assert {
+        "verdict",
+        "alerts",
+        "measures",
+        "rows",
+        "drift",
+        "examples",
+        "time",
+        "values",
+        "degrees",
+        "lineage",
+    } <= set(found)
+    assert set(found["measures"]) == set(MEASURES)
+    assert sum(found["values"].values()) == found["rows"]["kept"]

@@ -11,6 +11,8 @@ import pytest
 from contracts.stores import DAY, START, grown, rows, write
 
 from gnnrec.cli import main
+from gnnrec.data.datasets import File
+from gnnrec.store.ingest import ingest
 from gnnrec.store.table import Store
 
 ACTIONS = ("ingest", "log", "show", "diff", "checkout", "verify", "gc", "export", "forget", "summary")
@@ -140,3 +142,59 @@ def test_the_commands_load_no_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_one_override_keeps_the_rest_of_how_the_store_is_read(tmp_path, capsys):
+    for k in range(2):
+        write(tmp_path / f"{k}.csv", rows(40, k, START + k * DAY, users=100), header="who,what,stars,when")
+    columns = [
+        f"data.columns.{r}={c}" for r, c in (("user", "who"), ("item", "what"), ("rating", "stars"), ("time", "when"))
+    ]
+    assert run(capsys, "ingest", tmp_path / "s", tmp_path / "0.csv", *columns, "data.scale=[1,5]")[0] == 0
+    code, out, err = run(capsys, "ingest", tmp_path / "s", tmp_path / "1.csv", "data.max_bytes=9000000000")
+    assert (code, err) == (0, "")
+    assert "cleaning: data.max_bytes=" in out
+    one, two = (v.cleaning for v in Store(tmp_path / "s").versions)
+    assert {**one, "max_bytes": 9_000_000_000} == two
+
+
+def test_a_foreign_record_makes_nothing_but_a_file(tmp_path, capsys):
+    canary = tmp_path / "canary"
+    for cleaning in (
+        {"_target_": "gnnrec.cli.main", "argv": ["--help"]},
+        {"_target_": "gnnrec.data.datasets.File", "name": {"_target_": "pathlib.Path.touch", "self": str(canary)}},
+    ):
+        store = Store(tmp_path / f"s{len(list(tmp_path.iterdir()))}")
+        ingest(store, File(path=str(write(tmp_path / "a.csv", rows(40)))), cleaning, page=False)
+        code, _, err = run(capsys, "ingest", store.path, write(tmp_path / "b.csv", rows(40, 1, START + DAY)))
+        assert (code, "is read by gnnrec.data.datasets.File alone" in err) == (2, True)
+    assert not canary.exists()
+
+
+def test_a_link_out_of_the_inbox_is_not_followed(tmp_path, capsys):
+    inbox, outside = tmp_path / "inbox", write(tmp_path / "secret.csv", rows(40))
+    inbox.mkdir()
+    (inbox / "link.csv").symlink_to(outside)
+    write(inbox / "own.csv", rows(40, 1))
+    code, out, _ = run(capsys, "ingest", tmp_path / "s", "--follow", inbox, "--settle", "0.1", "--idle", "1")
+    assert (code, out.count("version 0: read")) == (0, 1)
+    assert [f.name for f in Store(tmp_path / "s").versions[0].files] == ["own.csv"]
+
+
+def test_a_followed_file_waits_for_another_writer(tmp_path, capsys):
+    inbox, store = tmp_path / "inbox", grown(tmp_path, versions=1)
+    inbox.mkdir()
+    write(inbox / "own.csv", rows(40, 1, START + DAY, users=300))
+    held = threading.Event()
+
+    def hold():
+        with store.writing():
+            held.set()
+            time.sleep(2)
+
+    writer = threading.Thread(target=hold)
+    writer.start()
+    held.wait()
+    code, out, _ = run(capsys, "ingest", store.path, "--follow", inbox, "--settle", "0.1", "--idle", "4")
+    writer.join()
+    assert (code, out.count("being written by another process"), out.count("version 1: read")) == (0, 1, 1)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import polars as pl
 import pytest
 from contracts.stores import START, add, events, grown, rows, write
 
+from gnnrec.cli import main
 from gnnrec.errors import GnnrecError
 from gnnrec.store import erase
 from gnnrec.store.export import leftovers
@@ -27,16 +29,27 @@ def planted(folder):
     return store
 
 
-def raw_bytes_naming(store, text):
-    return [p for p in store.path.rglob("*") if p.is_file() and text.encode() in p.read_bytes()]
+def naming(store, text):
+    """Return the files that hold a text anywhere, Parquet unpacked: what no matcher of the store has a say in."""
+    found = []
+    for path in (p for p in store.path.rglob("*") if p.is_file()):
+        unpacked = b""
+        if path.suffix == ".parquet":
+            frame = pl.read_parquet(path, glob=False)
+            cells = [c for n in frame.columns if frame[n].dtype == pl.String for c in frame[n].drop_nulls()]
+            unpacked = "\n".join(cells).encode()
+        if text.encode() in path.read_bytes() + unpacked:
+            found.append(path)
+    return found
 
 
 def test_a_planted_id_is_found_before_and_nowhere_afterwards(tmp_path):
     store = planted(tmp_path)
     assert erase.found_in(store, PLANTED)
+    assert len(naming(store, PLANTED)) >= 4, "events of two versions, rows set aside, examples in report and page"
     erase.erase(store, PLANTED)
     assert erase.found_in(store, PLANTED) == []
-    assert raw_bytes_naming(store, PLANTED) == []
+    assert naming(store, PLANTED) == []
     assert not any(PLANTED in str(p) for p in store.path.rglob("*"))
 
 
@@ -105,3 +118,91 @@ def test_a_file_that_was_ingested_before_an_erasure_is_still_known(tmp_path):
     added = add(store, write(tmp_path / "c.csv", rows(30, 2, START + 200_000, users=300)))
     assert added.version.number == store.head
     assert [problem for _, problem in verify(store)] == [None, None, None]
+
+
+@pytest.mark.parametrize("user", ["4", "40", "td", "rows"])
+def test_an_id_that_reports_are_full_of_leaves_them_readable(tmp_path, user):
+    store = Store(tmp_path / "store")
+    mine = [f"{user},i{k},4,{START + k}" for k in range(40)]
+    add(
+        store,
+        write(tmp_path / "a.csv", [*rows(60), *mine, f"{user},i1,abc,{START}", f"u3,{user},abc,{START}"]),
+        page=True,
+    )
+    erase.erase(store, user)
+    (version,) = store.versions
+    assert store.quality(version)["rows"]["kept"] == version.counts.kept
+    page = store.report(version, "html").read_text()
+    assert "(erased)" not in page
+    assert page.rstrip().endswith("</html>")
+    text = next(store.aside.glob("*.jsonl")).read_text()
+    assert f"u3,{user},abc" in text, "another user's row that names an item like this user"
+    assert [p for _, p in verify(store) if p] == []
+
+
+class Stop(BaseException):
+    """A crash."""
+
+
+@pytest.mark.parametrize("step", ["replace", "_complete", "_certificate"])
+def test_an_erasure_that_was_cut_off_is_completed_by_the_next(tmp_path, monkeypatch, step):
+    store = planted(tmp_path)
+    where = Store if step == "replace" else erase
+    real = getattr(where, step)
+
+    def dies(*arguments):
+        if step == "replace":
+            real(*arguments)
+        raise Stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr(where, step, dies)
+        with pytest.raises(Stop):
+            erase.erase(store, PLANTED)
+    store = Store(store.path)
+    certificate = erase.erase(store, PLANTED)
+    assert json.loads(certificate.read_text())["erasure"]["rows"] == {"0": 5, "1": 1}
+    assert naming(store, PLANTED) == []
+    assert [p for _, p in verify(store) if p] == []
+    with pytest.raises(GnnrecError, match="no row of this user"):
+        erase.erase(store, PLANTED)
+
+
+def test_what_a_killed_writer_left_is_deleted_too(tmp_path):
+    store = planted(tmp_path)
+    orphan = store.path / "part-00000-never-committed.snappy.parquet"
+    pl.DataFrame({"user": [PLANTED]}).write_parquet(orphan)
+    (store.reports / "000000-x.html.part").write_text(PLANTED)
+    assert orphan in erase.found_in(store, PLANTED)
+    erase.erase(store, PLANTED)
+    assert naming(store, PLANTED) == []
+
+
+def test_a_user_who_has_nothing_but_rows_set_aside_is_forgotten(tmp_path, capsys):
+    store = Store(tmp_path / "store")
+    add(store, write(tmp_path / "a.csv", [*rows(40), f"{PLANTED},i1,abc,{START}"]), page=True)
+    before = events(store)
+    assert main(["data", "forget", str(store.path), "--user", PLANTED, "--yes"]) == 0
+    assert "erased; certificate" in capsys.readouterr().out
+    store = Store(store.path)
+    assert naming(store, PLANTED) == []
+    assert events(store) == before
+    assert [p for _, p in verify(store) if p] == []
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
+def test_line_ends_of_other_alphabets_in_rows_set_aside_stop_no_erasure(tmp_path, end):
+    store = Store(tmp_path / "store")
+    add(store, write(tmp_path / "a.csv", [*rows(40), f"u1{end}x,i1,abc,{START}", f"{PLANTED},i1,3,{START}"]))
+    erase.erase(store, PLANTED)
+    assert naming(store, PLANTED) == []
+
+
+def test_quotes_are_found_as_a_file_has_them(tmp_path):
+    store = Store(tmp_path / "store")
+    add(
+        store,
+        write(tmp_path / "a.csv", [*rows(40), f'"q""uote",i1,abc,{START}', f'"q""uote",i1,3,{START}', '"q""uote",i1']),
+    )
+    erase.erase(store, 'q"uote')
+    assert naming(store, "uote") == []

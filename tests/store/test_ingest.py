@@ -76,11 +76,15 @@ def test_late_rows_are_kept_and_marked_and_go_into_train(tmp_path):
     assert done.version.counts.late == 5
     from gnnrec.data.stream import ByColumn
 
-    data = StoreLog(str(store.path)).load(keep=("version",))
-    stream = ByColumn("version", None).build(data)
-    new = stream.increments[1]
-    train = {stream.users[u] for u in new.observed.train.user}
+    older = write(tmp_path / "c.csv", [f"y{k},i1,3,{START - 90 - k}" for k in range(60)])
+    add(store, older, policy=Policy(out_of_order="accept", blocked="accept"))
+    data = StoreLog(str(store.path)).load(keep=("version", "late"))
+    stream = ByColumn("version", None, late_column="late").build(data)
+    one, two = stream.increments[1:]
+    train = {stream.users[u] for u in one.observed.train.user}
     assert {f"x{k}" for k in range(5)} <= train
+    assert not {f"x{k}" for k in range(5)} & {stream.users[u] for u in stream.increments[0].upcoming.user}
+    assert (len(two.observed.train), len(two.observed.valid), len(two.test), len(one.upcoming)) == (60, 0, 0, 0)
 
 
 def test_late_and_out_of_order_files_are_refused_where_that_is_asked(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 import pytest
 from contracts.stores import DAY, START, add, events, rows, write
@@ -79,3 +81,28 @@ def test_files_make_one_version_or_one_each(tmp_path):
     name = str(tmp_path / "?.csv")
     assert [[p.name for p in g.files] for g in groups([name], each=False)] == [["0.csv", "1.csv"]]
     assert [[p.name for p in g.files] for g in groups([name], each=True)] == [["0.csv"], ["1.csv"]]
+
+
+def test_a_table_that_was_compacted_and_vacuumed_goes_on_where_it_was(tmp_path, capsys):
+    theirs, store = table(tmp_path), tmp_path / "s"
+    assert main(["data", "ingest", str(store), str(theirs)]) == 0
+    DeltaTable(theirs).optimize.compact()
+    DeltaTable(theirs).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    write_deltalake(theirs, frame(3), mode="append")
+    capsys.readouterr()
+    assert main(["data", "ingest", str(store), str(theirs)]) == 0
+    assert capsys.readouterr().out.count("already in version") == 3
+    assert [v.counts.read for v in Store(store).versions] == [40] * 4
+
+
+def test_a_log_that_names_a_file_outside_its_table_is_not_believed(tmp_path):
+    theirs = table(tmp_path, 1)
+    write(tmp_path / "secret.csv", rows(5))
+    log = theirs / "_delta_log" / f"{0:020}.json"
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    for entry in entries:
+        if "add" in entry:
+            entry["add"]["path"] = "../secret.csv"
+    log.write_text("\n".join(map(json.dumps, entries)))
+    with pytest.raises(GnnrecError, match="outside the table"):
+        list(commits(theirs))

@@ -17,7 +17,7 @@ from contracts.stores import DAY, START, add, events, grown, rows, write
 from gnnrec.cli import main
 from gnnrec.data.datasets import File
 from gnnrec.errors import GnnrecError
-from gnnrec.quality.verdict import rules_of
+from gnnrec.quality.verdict import RULES, rules_of
 from gnnrec.store import table
 from gnnrec.store.table import Store
 from gnnrec.store.verify import verify
@@ -111,14 +111,21 @@ def test_no_code_unpickles():
 
 
 def test_a_bomb_in_the_rules_is_refused(tmp_path):
-    path = tmp_path / "rules.yaml"
-    names = "abcdefghij"
-    lines = [f"{names[0]}: &{names[0]} [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in itertools.pairwise(names)]
-    for text in ("\n".join(lines), "rules: !!python/object/apply:os.system ['touch x']", "x" * 300_000):
+    path, names = tmp_path / "rules.yaml", "abcdefghij"
+    bomb = [f"{names[0]}: &{names[0]} [x, x, x, x, x, x, x, x, x]"]
+    bomb += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in itertools.pairwise(names)]
+    sound = RULES.read_text()
+    for text, why in (
+        ("\n".join([sound, *bomb]), "without aliases"),
+        (sound + "#" * 300_000, "at most"),
+        ("rules: !!python/object/apply:os.system ['touch x']", "cannot be read"),
+        ("rules: [[" * 5000, "cannot be read"),
+    ):
         path.write_text(text)
-        with pytest.raises(GnnrecError):
+        with pytest.raises(GnnrecError, match=why):
             rules_of(path)
+    path.write_text(sound)
+    assert rules_of(path)["rules"]
 
 
 @pytest.mark.parametrize("name", ["../../escaped", "/escaped", "~/escaped", "a/b", "\u202eevil"])
