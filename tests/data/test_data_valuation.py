@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
