@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,6 +95,13 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.value)
+
+    def without_events(self) -> Dataset:
+        """Return what is known about the events without them and their ids, for who has taken them over."""
+        none, texts, ids = np.empty(0), np.empty(0, object), np.empty(0, np.int64)
+        return replace(
+            self, user_code=ids, item_code=ids, user_ids=texts, item_ids=texts, value=none, time=None, extra={}
+        )
 
     @property
     def user(self) -> Texts:

@@ -83,11 +83,18 @@ class Statistics:
 
 
 def _counted(column: pl.Series) -> pl.DataFrame:
-    return _summed(pl.DataFrame({"key": column, "count": pl.repeat(1, len(column), dtype=pl.Int64, eager=True)}))
+    found = column.alias("key").to_frame().group_by("key").agg(pl.len().cast(pl.Int64).alias("count"))
+    if isinstance(column.dtype, pl.Enum):  # ids as numbers: their texts are taken once each
+        found = found.cast({"key": pl.String})
+    return found.sort("key")
 
 
 def _summed(table: pl.DataFrame) -> pl.DataFrame:
     return table.group_by("key").agg(pl.col("count").sum()).sort("key")
+
+
+def _number(ids: pl.Series) -> pl.Series:
+    return (ids if isinstance(ids.dtype, pl.Enum) else ids.cast(pl.Categorical)).to_physical()
 
 
 def gini(counts: Floats) -> float | None:
@@ -112,7 +119,7 @@ def components(user: pl.Series, item: pl.Series) -> int:
     if not len(user):
         return 0
     # Categories first: ranks of numbers take a fraction of the memory that ranks of text do.
-    u, i = (c.cast(pl.Categorical).to_physical().rank("dense").to_numpy().astype(np.int64) - 1 for c in (user, item))
+    u, i = (_number(c).rank("dense").to_numpy().astype(np.int64) - 1 for c in (user, item))
     users, nodes = int(u.max()) + 1, int(u.max()) + int(i.max()) + 2
     graph = sparse.coo_matrix((np.ones(len(u), np.int8), (u, users + i)), shape=(nodes, nodes))
     return int(connected_components(graph, directed=False)[0])

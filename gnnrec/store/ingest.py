@@ -13,10 +13,11 @@ import numpy as np
 import polars as pl
 
 from gnnrec import __version__
-from gnnrec.data.dataset import Dataset
+from gnnrec.data.dataset import Dataset, Texts
 from gnnrec.data.datasets import File, Lost
 from gnnrec.data.rows import Example
 from gnnrec.data.side import ITEM
+from gnnrec.data.types import Ints
 from gnnrec.errors import GnnrecError, nearest
 from gnnrec.files import write_hashed
 from gnnrec.quality.verdict import Verdict, rules_of
@@ -105,7 +106,8 @@ def ingest(
         if not left:
             return Ingested(None, seen, {}, ())
         data, lost = log.read(blobs=left)
-        rows, known, repeat = _apart(_frame(data), store, bool(old), log.rules.repeats)
+        rows, data = _frame(data), data.without_events()
+        rows, known, repeat = _apart(rows, store, bool(old), log.rules.repeats)
         policy = policy or Policy()
         rows = _marked_late(rows, old, policy)
         counts = _counted(data, rows, known, repeat)
@@ -187,24 +189,29 @@ def _record(
 
 
 def _frame(data: Dataset) -> pl.DataFrame:
-    """Return the events as columns of the store."""
+    """Return the events as columns of the store; ids stay numbers, with their texts beside them, until they are written."""
     time = np.full(len(data), np.nan) if data.time is None else data.time
     columns = {
         "place": pl.int_range(len(data), dtype=pl.Int64, eager=True),
-        "user": pl.Series(data.user_ids, dtype=pl.String).gather(data.user_code),
-        "item": pl.Series(data.item_ids, dtype=pl.String).gather(data.item_code),
+        "user": _ids(data.user_ids, data.user_code),
+        "item": _ids(data.item_ids, data.item_code),
         "value": pl.Series(data.value, dtype=pl.Float64),
         "time": (pl.Series(time).fill_nan(None) * 1e6).round().cast(pl.Int64).cast(COLUMNS["time"]),
     }
     return pl.DataFrame(columns)
 
 
+def _ids(ids: Texts, code: Ints) -> pl.Series:
+    return pl.Series(code, dtype=pl.UInt32).cast(pl.Enum(pl.Series(ids, dtype=pl.String)))
+
+
 def _apart(rows: pl.DataFrame, store: Store, grown: bool, repeats: str) -> tuple[pl.DataFrame, dict[int, int], int]:
     """Return the rows that are new, how many equal one of each earlier version, and how many repeat an earlier pair."""
     if not grown or not rows.height:
         return rows, {}, 0
-    pairs = rows.lazy().select(_PAIR).unique()
+    pairs = rows.lazy().select(_PAIR).unique().cast(pl.String)
     before = store.rows().select(*_EVENT, "version").join(pairs, on=_PAIR, how="semi").collect(engine="streaming")
+    before = before.cast({name: rows.schema[name] for name in _PAIR})
     held = before.group_by(_EVENT).agg(pl.col("version").min().alias("held"))
     rows = rows.join(held, on=_EVENT, how="left", nulls_equal=True, maintain_order="left")
     known = Counter(rows["held"].drop_nulls().to_list())
@@ -244,7 +251,7 @@ def _quarantine(lost: Iterable[Lost]) -> Iterator[bytes]:
 
 def _novel(ids: pl.Series, name: str, store: Store, grown: bool) -> tuple[int, int]:
     """Return how many distinct ids there are now, and how many of them are new."""
-    mine = ids.unique()
+    mine = ids.unique().cast(pl.String)
     if not grown:
         return len(mine), len(mine)
     before = store.rows().select(name).unique().collect(engine="streaming")[name]

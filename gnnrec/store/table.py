@@ -281,5 +281,5 @@ class Store:
 
 def _shaped(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the columns of a store, in chunks: they are encoded and written one after the other."""
-    shaped = rows.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
-    return pl.concat(list(shaped.iter_slices(_CHUNK)) or [shaped], rechunk=False)
+    cells = [pl.col(name).cast(kind) for name, kind in COLUMNS.items()]
+    return pl.concat([part.select(cells) for part in rows.iter_slices(_CHUNK)] or [rows.select(cells)], rechunk=False)

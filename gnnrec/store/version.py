@@ -110,13 +110,15 @@ def content_hash(rows: pl.DataFrame) -> str:
     """Return the SHA-256 of the events, whatever their order, machine or library: equal rows hash alike.
 
     Args:
-        rows: user, item (text), value, time (microseconds since 1970 or null).
+        rows: user, item (text, or its numbers), value, time (microseconds since 1970 or null).
     """
     rows = rows.select("user", "item", "value", pl.col("time").dt.epoch("us"))
-    order = rows.select(pl.arg_sort_by("time", "user", "item", "value", nulls_last=True)).to_series()
+    ranked = rows.with_columns(_ranks(rows[name]) for name in ("user", "item"))
+    order = ranked.select(pl.arg_sort_by("time", "user", "item", "value", nulls_last=True)).to_series()
+    del ranked
     digest = hashlib.sha256(b"%d" % rows.height)
     for start in range(0, rows.height, _SLICE):
-        part = rows[order.slice(start, _SLICE)]  # a sorted copy of everything would double the memory
+        part = rows[order.slice(start, _SLICE)].cast({"user": pl.String, "item": pl.String})  # a piece at a time
         for name in ("user", "item"):
             digest.update(part[name].str.len_bytes().cast(pl.UInt32).to_numpy().astype("<u4").tobytes())
             digest.update(str(part[name].str.join("").item()).encode())
@@ -124,3 +126,10 @@ def content_hash(rows: pl.DataFrame) -> str:
         digest.update(part["time"].is_null().to_numpy().tobytes())
         digest.update(part["time"].fill_null(0).to_numpy().astype("<i8").tobytes())
     return digest.hexdigest()
+
+
+def _ranks(ids: pl.Series) -> pl.Series:
+    """Return numbers that sort as the texts do."""
+    if not isinstance(ids.dtype, pl.Enum):
+        return ids
+    return ids.cat.get_categories().rank("ordinal").gather(ids.to_physical()).alias(ids.name)
