@@ -18,6 +18,7 @@ from gnnrec.errors import GnnrecError
 
 LONGEST = 5.0
 """Seconds of one file."""
+TEXT = {".csv", ".tsv", ".dat"}
 CSV = "user,item,rating,time\n" + "".join(f'u{k},"i,{k % 7}",{1 + k % 5},{1400000000 + 60 * k}\n' for k in range(12))
 FRAME = pl.DataFrame(
     {"user": [f"u{k}" for k in range(30)], "item": list(range(30)), "rating": [1.5] * 30, "time": [1400000000] * 30}
@@ -67,11 +68,25 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
+def lines_of(path: Path) -> int:
+    """Return how many lines of a text are not blank, counted without the reader."""
+    data = path.read_bytes()
+    data = (gzip.decompress(data) if path.suffix == ".gz" else data).removeprefix(b"\xef\xbb\xbf")
+    if b"\n" not in data:
+        data = data.replace(b"\r", b"\n")
+    return sum(line not in (b"", b"\r") for line in data.split(b"\n"))
+
+
 def met(path: Path) -> str:
     """Return whether a file was read or refused; raises where a row is lost, or the message is more than a line."""
     message = ""
     try:
-        File(path=str(path)).load().counts.check()
+        log, lost = File(path=str(path)).read()
+        log.counts.check()
+        assert sum(1 for one in lost for _ in one) == sum(log.counts.set_aside.values()), "a row set aside has no text"
+        if path.suffix in TEXT or path.suffixes[-2:-1] == [".csv"]:
+            header = lines_of(path) - log.counts.rows_read
+            assert header in (0, 1), f"{header} lines are in no count"
     except GnnrecError as error:
         message = str(error)
     if not message.isprintable():
