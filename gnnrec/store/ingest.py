@@ -202,7 +202,7 @@ def _frame(data: Dataset) -> pl.DataFrame:
 
 
 def _ids(ids: Texts, code: Ints) -> pl.Series:
-    return pl.Series(code, dtype=pl.UInt32).cast(pl.Enum(pl.Series(ids, dtype=pl.String)))
+    return pl.Series(code, dtype=pl.UInt32).cat.to(pl.Enum(pl.Series(ids, dtype=pl.String)))
 
 
 def _apart(rows: pl.DataFrame, store: Store, grown: bool, repeats: str) -> tuple[pl.DataFrame, dict[int, int], int]:

@@ -132,4 +132,4 @@ def _ranks(ids: pl.Series) -> pl.Series:
     """Return numbers that sort as the texts do."""
     if not isinstance(ids.dtype, pl.Enum):
         return ids
-    return ids.cat.get_categories().rank("ordinal").gather(ids.to_physical()).alias(ids.name)
+    return ids.dtype.categories.rank("ordinal").gather(ids.to_physical()).alias(ids.name)
