@@ -23,6 +23,7 @@ Compose = Callable[[list[str]], Mapping[str, Any]]
 _OVERRIDE = re.compile(r"[+~]{0,2}data(\.[\w.]+)?=")
 FILE = "gnnrec.data.datasets.File"
 _PARTIAL = (".tmp", ".part", ".crdownload", ".swp")
+_KNOWN = {"_target_", "_convert_"}
 _MAKING = {"_target_", "_args_", "_partial_", "_recursive_", "_convert_"}
 _CHOICES = ("accept", "refuse")
 
@@ -95,7 +96,7 @@ def _plain(cleaning: dict[str, Any]) -> dict[str, Any]:
     Raises:
         GnnrecError: it makes something else.
     """
-    if cleaning.get("_target_") != FILE or _targets({k: v for k, v in cleaning.items() if k != "_target_"}):
+    if cleaning.get("_target_") != FILE or _targets({k: v for k, v in cleaning.items() if k not in _KNOWN}):
         shown = one_line(str(cleaning.get("_target_")))
         raise GnnrecError(
             f"a store is read by {FILE} alone, not by {shown} or an object inside; choose one by data=NAME"

@@ -57,7 +57,9 @@ def plan(store: Store, user: str) -> Erasure:
     mine = store.rows().filter(pl.col("user") == user).group_by("version").len().sort("version").collect()
     rows = {int(version): int(n) for version, n in mine.iter_rows()}
     whose = _Whose(user)
-    aside = {path.name: n for path in _asides(store) if (n := sum(whose.is_theirs(row) for row in _lines(path)))}
+    referred = {found[0] for v in store.versions if (found := store.aside_of(v)) is not None}
+    asides = [path for path in _asides(store) if path in referred]  # others are deleted in any case
+    aside = {path.name: n for path in asides if (n := sum(whose.is_theirs(row) for row in _lines(path)))}
     files = _holding(store, list(rows))
     named = sorted({f.name for v in store.versions for f in v.files if whose.word.search(f.name)})
     return Erasure(rows, aside, len(files), sum(f.stat().st_size for f in files), tuple(named))

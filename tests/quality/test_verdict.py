@@ -107,7 +107,7 @@ def test_own_rules_are_checked(tmp_path):
     for text, said in (
         ("rules: 3", "need a list"),
         ("{", "cannot be read"),
-        ("rules: [{name: x, measure: rows, advice: y, warn: {abov: 1}}]", "needs name"),
+        ("rules: [{name: x, measure: rows, advice: y, warn: {abov: 1}}]", "numbers for"),
         ("rules: [{name: x, warn: {above: 1}}]", "needs name"),
     ):
         path.write_text(text)

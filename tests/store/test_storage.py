@@ -29,10 +29,10 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path, monkeypatch, capsys):
     store = grown(tmp_path, versions=1)
     before = events(store)
 
-    def full(path, content):
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+    def full(folder, suffix, pieces):
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
 
-    monkeypatch.setattr("gnnrec.store.ingest.write_atomic", full)
+    monkeypatch.setattr("gnnrec.store.ingest.write_hashed", full)
     file = write(tmp_path / "b.csv", [*rows(20, 1, START + DAY, users=90), "broken"])
     assert main(["data", "ingest", str(store.path), str(file)]) == 2
     assert "No space left" in capsys.readouterr().err
