@@ -96,7 +96,8 @@ def values(reference: pl.DataFrame, new: pl.DataFrame) -> tuple[Floats, Floats]:
         return a, b
     total = np.cumsum(a + b)
     bin_of = np.minimum((QUANTILES * (total - (a + b) / 2) / total[-1]).astype(np.int64), QUANTILES - 1)
-    return np.bincount(bin_of, a, QUANTILES), np.bincount(bin_of, b, QUANTILES)
+    first, second = (np.bincount(bin_of, x, QUANTILES).astype(np.float64) for x in (a, b))
+    return first, second
 
 
 def adjusted(p_values: Floats) -> Floats:
