@@ -82,14 +82,25 @@ def _rows(rows: Mapping[str, Any], examples: Sequence[tuple[str, str]]) -> str:
 
 
 def _measures(measures: Mapping[str, float | None]) -> str:
-    lines = [page.row([name.replace("_", " "), tables.number(value, 4)], left=1) for name, value in measures.items()]
+    lines = [page.row([name.replace("_", " "), _value(value)], left=1) for name, value in measures.items()]
     return page.grid(["measure", "value"], lines, left=1)
+
+
+def _value(value: float | None) -> str:
+    """Return counts whole and everything else with four decimals."""
+    counted = value is not None and value >= 10 and float(value).is_integer()
+    return f"{value:,.0f}" if counted else tables.number(value, 4)
+
+
+def _distance(found: Mapping[str, Any]) -> list[str]:
+    p = "< 1e-300" if found["p_value"] < 1e-300 else f"{found['p_value']:.4g}"
+    return [f"{found['psi']:.4f}", f"{found['js']:.4f}", p, f"{found['n']:,.0f}", f"{found['m']:,.0f}"]
 
 
 def _drift(drifts: Mapping[str, Mapping[str, Any] | None]) -> str:
     lines = []
     for name, found in drifts.items():
-        numbers = ["n/a"] * 5 if found is None else [f"{found[k]:.4g}" for k in ("psi", "js", "p_value", "n", "m")]
+        numbers = ["n/a"] * 5 if found is None else _distance(found)
         lines.append(page.row([name, *numbers], left=1))
     note = (
         "PSI: population stability index, Σ (p − q) ln(p / q). JS: Jensen-Shannon divergence. p: chance of such a PSI in equal "
