@@ -24,7 +24,7 @@ class StoreLog:
     """The events of a store.
 
     Args:
-        path: its folder.
+        path: its folder; asked for by `load`.
         name: what to call the data set; None: the folder's name.
         version: newest version to read; None: all.
         feedback: explicit or implicit; None: as the versions look.
@@ -41,12 +41,10 @@ class StoreLog:
         positive_from: float | None = None,
         scale: Sequence[float] | None = None,
     ) -> None:
-        if not path:
-            raise GnnrecError("data=store needs the folder of a store: data.path=STORE")
         if feedback not in (None, "explicit", "implicit"):
             raise GnnrecError(f"data.feedback={feedback} is not a choice{nearest(feedback, ['explicit', 'implicit'])}")
-        self.store, self.version = Store(path), version
-        self.name = name or Path(path).name
+        self.path, self.version = path, version
+        self.name = name or Path(path or "store").name
         self.feedback, self.positive_from = feedback, positive_from
         self.scale = None if scale is None else (float(scale[0]), float(scale[1]))
 
@@ -61,8 +59,11 @@ class StoreLog:
                 raise GnnrecError(
                     f"a store has no column '{name}'{nearest(name, _EXTRA)}; stream=by_version cuts it by versions"
                 )
-        versions = self._versions()
-        rows = self.store.rows(self.version).collect(engine="streaming")
+        if not self.path:
+            raise GnnrecError("data=store needs the folder of a store: data.path=STORE")
+        store = Store(self.path)
+        versions = self._versions(store)
+        rows = store.rows(self.version).collect(engine="streaming")
         timed = rows["time"].null_count() == 0 and rows.height > 0
         rows = rows.sort(*(["time"] if timed else []), "version", "place")
         users, user = coded(rows["user"])
@@ -70,7 +71,7 @@ class StoreLog:
         time = rows["time"].dt.epoch("us").to_numpy() / 1e6 if timed else None
         explicit = any(v.feedback == "explicit" for v in versions)
         cleaned = versions[-1].cleaning
-        side = self.store.side(self.version)
+        side = store.side(self.version)
         return Dataset(
             self.name,
             user,
@@ -87,21 +88,21 @@ class StoreLog:
             titles=_titles(side),
             side=side,
             sources=tuple(f for v in versions for f in v.files),
-            reports={v.number: report for v in versions if (report := self.store.quality(v)) is not None},
-            versions={v.number: self.store.contents[v.number] for v in versions},
-            notes=(f"versions {versions[0].number} to {versions[-1].number} of {self.store.path.name}",),
+            reports={v.number: report for v in versions if (report := store.quality(v)) is not None},
+            versions={v.number: store.contents[v.number] for v in versions},
+            notes=(f"versions {versions[0].number} to {versions[-1].number} of {store.path.name}",),
         )
 
-    def _versions(self) -> tuple[Version, ...]:
+    def _versions(self, store: Store) -> tuple[Version, ...]:
         """Return the versions to read."""
         if self.version is not None:
-            self.store.version(self.version)
-        if not self.store.versions:
+            store.version(self.version)
+        if not store.versions:
             raise GnnrecError(
-                f"{self.store.path} is a Delta table that gnnrec did not make; `gnnrec data ingest STORE {self.store.path}` "
+                f"{store.path} is a Delta table that gnnrec did not make; `gnnrec data ingest STORE {store.path}` "
                 "makes a store whose versions are its commits"
             )
-        return tuple(v for v in self.store.versions if self.version is None or v.number <= self.version)
+        return tuple(v for v in store.versions if self.version is None or v.number <= self.version)
 
 
 def _bounds(cleaning: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -16,8 +16,7 @@ STREAM = sorted(p.stem for p in (CONF / "stream").glob("*.yaml"))
 
 @pytest.mark.parametrize("name", DATA)
 def test_data(name) -> None:
-    # A store's folder has no default; the constructor itself refuses to go without.
-    config = composed(f"+data={name}", *(["data.path=shop"] if name == "store" else []))
+    config = composed(f"+data={name}")
     data = instantiate(config.data)
     assert data.name == name
     if isinstance(data, File):
