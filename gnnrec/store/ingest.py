@@ -104,6 +104,8 @@ def ingest(
         seen = {source.name: version for source, version in held.items()}
         left = [b for b in blobs if b.source not in held]
         if not left:
+            for number in set(seen.values()):  # a process that was killed may have left its commit unconfirmed
+                store.sync(number)
             return Ingested(None, seen, {}, ())
         data, lost = log.read(blobs=left)
         rows, data = _frame(data), data.without_events()

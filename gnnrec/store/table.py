@@ -228,7 +228,7 @@ class Store:
                 f"{self.path}: the version was not committed ({one_line(str(error))[:200]}); run again"
             ) from None
         self.refresh()
-        self._sync(version.number)
+        self.sync(version.number)
 
     def replace(self, rows: pl.DataFrame, versions: Sequence[int], record: Mapping[str, object]) -> None:
         """Commit these rows in the place of those that the versions have; the files that held them stay until `vacuum`."""
@@ -245,7 +245,7 @@ class Store:
             self.refresh()
             raise GnnrecError(f"{self.path}: nothing was erased ({one_line(str(error))[:200]}); run again") from None
         self.refresh()
-        self._sync(self.head)
+        self.sync(self.head)
 
     def vacuum(self, dry_run: bool = False) -> list[str]:
         """Delete data files that the newest commit does not use, and return their names: replaced ones, and those that a
@@ -268,15 +268,26 @@ class Store:
         paths = pl.DataFrame(self._table.get_add_actions(flatten=True))["path"]
         return [self.path / unquote(path) for path in paths]
 
-    def _sync(self, number: int) -> None:
-        """Wait until the disk has a commit; deltalake itself calls no fsync."""
+    def sync(self, number: int) -> None:
+        """Wait until the disk has a commit; deltalake itself calls no fsync.
+
+        Raises:
+            GnnrecError: the disk does not say that it has. It is asked once: the second answer of a failing disk is no answer.
+        """
         entry = self.path / "_delta_log" / f"{number:020}.json"
-        actions = map(json.loads, entry.read_text().splitlines())
-        for path in (self.path / unquote(a["add"]["path"]) for a in actions if "add" in a):
-            sync_file(path)
-        sync_file(entry)
-        sync_folder(self.path)
-        sync_folder(entry.parent)
+        try:
+            actions = map(json.loads, entry.read_text().splitlines())
+            added = [self.path / unquote(a["add"]["path"]) for a in actions if "add" in a]
+            for path in (p for p in added if p.exists()):  # an erasure replaces them
+                sync_file(path)
+            sync_file(entry)
+            sync_folder(self.path)
+            sync_folder(entry.parent)
+        except OSError as error:
+            raise GnnrecError(
+                f"{self.path}: commit {number} is written, but the disk does not confirm it ({error.strerror}); look at the "
+                f"disk, and do not build on it before `gnnrec data verify {self.path}` finds it whole"
+            ) from None
 
 
 def _shaped(rows: pl.DataFrame) -> pl.DataFrame:

@@ -41,6 +41,28 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path, monkeypatch, capsys):
     assert add(Store(store.path), file).version.number == 1
 
 
+def test_a_disk_that_does_not_confirm_a_commit_is_asked_once_and_the_version_not_acknowledged(
+    tmp_path, monkeypatch, capsys
+):
+    store, asked = Store(tmp_path / "s"), []
+    file = write(tmp_path / "a.csv", rows(20))
+
+    def failing(path):
+        asked.append(path)
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(table, "sync_file", failing)
+        for count in (1, 2):  # nor is it by giving the file again
+            assert main(["data", "ingest", str(store.path), str(file)]) == 2
+            said = capsys.readouterr()
+            assert "does not confirm it (Input/output error)" in said.err
+            assert "version 0" not in said.out
+            assert len(asked) == count
+    assert main(["data", "ingest", str(store.path), str(file)]) == 0
+    assert "version 0" in capsys.readouterr().out
+
+
 def test_a_version_is_on_the_disk_before_it_is_acknowledged(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(table, "sync_file", lambda path: synced.append(Path(path)))
