@@ -37,13 +37,14 @@ class Ids:
 
     def renumbered(self, codes: Codes) -> tuple[Texts, Ints]:
         """Return the ids that occur, in order of first appearance, and the place of each cell among them."""
-        known = self._categories.to_series()
-        first = np.full(len(known), len(codes))
+        known = int(codes.max(initial=0)) + 1
+        first = np.full(known, len(codes))
         first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of repeated places the last one written stays
         order = np.argsort(first, kind="stable")[: int((first < len(codes)).sum())]
-        place = np.empty(len(known), np.int64)
+        place = np.empty(known, np.int64)
         place[order] = np.arange(len(order))
-        return texts(known.gather(order)), place[codes]
+        ids = pl.Series(order, dtype=pl.UInt32).cat.to(pl.Categorical(self._categories))
+        return texts(ids.cast(pl.String)), place[codes]
 
 
 @dataclass(frozen=True, slots=True)
