@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark.py"
 
 def lines(folder: Path, *options: str) -> list[dict[str, object]]:
     command = [sys.executable, str(SCRIPT), "--quick", "--json", str(folder / "b.json"), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, done.stderr
     written = json.loads((folder / "b.json").read_text())
     found = [line for one in written.values() for line in one["lines"]]
