@@ -115,10 +115,11 @@ def score_round(
         upcoming = stream.increments[t].upcoming
         if len(upcoming):
             record.add_next(name, t, evaluate(scorer, upcoming, worlds[t], measure), stream)
+            memory.give_back()  # what ranking has freed lies between what is still in use
         for k, test in _tests(stream, t):
             found = evaluate(scorer, test, worlds[k], measure, segments=False)
             record.add(name, t, k, "test", found.rows)
-        memory.give_back()  # what ranking has freed lies between what is still in use
+            memory.give_back()
 
 
 def _tests(stream: Stream, t: int) -> Iterable[tuple[int, Interactions]]:
