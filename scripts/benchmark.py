@@ -17,14 +17,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
-from bench import extend, growth, history, quality, ranking, reading, start, step, update
+from bench import accelerator, extend, growth, history, quality, ranking, reading, start, step, update
 from bench.timing import Line
 
 from gnnrec import memory
 from gnnrec.compare import run_record
 from gnnrec.files import write_atomic
 
-MODULES = (step, ranking, extend, history, reading, start, growth, quality, update)
+MODULES = (step, accelerator, ranking, extend, history, reading, start, growth, quality, update)
 
 
 def main() -> None:

@@ -153,6 +153,11 @@ def _set_aside(frame: pl.DataFrame, reasons: Sequence[str], aside: Tally, rules:
     for number, reason in enumerate(reasons):
         part = bad.filter(pl.col("reason") == number)
         shown = usual + ([columns[reason]] if reason in columns else [])
-        rows = part.head(EXAMPLES).select(ROW, *dict.fromkeys(shown)).iter_rows()
-        found = [Example(file, r, ", ".join("" if c is None else c for c in cells)) for r, *cells in rows]
+        rows = part.head(EXAMPLES).select(ROW, pl.col(list(dict.fromkeys(shown))).cast(pl.String)).iter_rows()
+        found = [_example(file, row, ["" if c is None else c for c in cells]) for row, *cells in rows]
         aside.add(reason, part[ROW], found, part["user"])
+
+
+def _example(file: str, row: int, cells: Sequence[str]) -> Example:
+    """Return a row whose first cell is its user."""
+    return Example(file, row, ", ".join(cells), ", ".join(c for c in cells[1:] if c != cells[0]))

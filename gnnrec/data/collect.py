@@ -1,4 +1,4 @@
-"""From cleaned pieces to a log: ids as numbers, sorted by time, duplicates and repeats counted, nothing lost."""
+"""From cleaned pieces to a log: ids become numbers, rows set aside are counted, what memory cannot hold is written down."""
 
 from __future__ import annotations
 
@@ -8,43 +8,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from gnnrec import memory
 from gnnrec.data.clean import Cleaned, Rules
-from gnnrec.data.dataset import Counts, Dataset, Texts
-from gnnrec.data.repeats import kept_rows
-from gnnrec.data.rows import SHAPELESS, Tally, raw
-from gnnrec.data.types import Ints
+from gnnrec.data.gathered import Account, Column, Gathered
+from gnnrec.data.ids import Ids
+from gnnrec.data.overflow import Overflow
+from gnnrec.data.rows import PLACE, SHAPELESS, Tally, raw
 from gnnrec.errors import GnnrecError, one_line
-
-Codes = NDArray[np.uint32]
-Column = NDArray[Any]
-
-
-class Ids:
-    """Numbers for ids, in the order in which they are met: polars' categories."""
-
-    def __init__(self) -> None:
-        self._categories = pl.Categories.random()
-        # Polars forgets the ids once no column that has them is alive.
-        self._alive = pl.Series([], dtype=pl.Categorical(self._categories))
-
-    def codes(self, column: pl.Series) -> Codes:
-        """Return the number of each cell, [n]."""
-        self._alive = column.cast(pl.Categorical(self._categories))
-        return self._alive.to_physical().to_numpy()
-
-    def renumbered(self, codes: Codes) -> tuple[Texts, Ints]:
-        """Return the ids that occur, in order of first appearance, and the place of each cell among them."""
-        known = int(codes.max(initial=0)) + 1
-        first = np.full(known, len(codes))
-        first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of repeated places the last one written stays
-        order = np.argsort(first, kind="stable")[: int((first < len(codes)).sum())]
-        place = np.empty(known, np.int64)
-        place[order] = np.arange(len(order))
-        ids = pl.Series(order, dtype=pl.UInt32).cat.to(pl.Categorical(self._categories))
-        return texts(ids.cast(pl.String)), place[codes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +35,15 @@ class Collector:
     Args:
         rules: which of several events of a pair count, and what is refused.
         keep: raw columns to hand on.
+        overflow: where rows go that are more than it says may lie in memory; None: all lie in memory. No raw columns then.
     """
 
-    def __init__(self, rules: Rules, keep: Sequence[str]) -> None:
-        self.rules, self.keep = rules, keep
+    def __init__(self, rules: Rules, keep: Sequence[str], overflow: Overflow | None = None) -> None:
+        self.rules, self.keep, self._overflow = rules, keep, overflow
         self.users, self.items = Ids(), Ids()
         self._pieces: list[Piece] = []
+        self._names: frozenset[str] = frozenset()
+        self._held = self._good = 0
 
     def piece(self, cleaned: Cleaned, rows_read: int, shapeless: Tally) -> Piece:
         """Return good rows as numbers; their texts are let go."""
@@ -81,42 +55,71 @@ class Collector:
         extra = {name: good[raw(name)].fill_null("") for name in self.keep}
         return Piece(columns, extra, rows_read, shapeless, replace(cleaned, good=good.clear()))
 
-    def add(self, pieces: Sequence[Piece]) -> None:
-        """Take the pieces of a file."""
-        self._pieces += pieces
+    def add(self, piece: Piece) -> None:
+        """Take the next piece."""
+        self._names = frozenset(piece.columns)
+        self._pieces.append(piece)
+        rows = len(piece.columns["user"])
+        self._held, self._good = self._held + rows, self._good + rows
+        if self._overflow is not None and self._held > self._overflow.limit:
+            self._write_down()
 
-    def finish(self, name: str) -> Dataset:
-        """Return the log as a data set of this name; implicit where there are no ratings or constant ones.
+    def mark(self) -> tuple[int, int]:
+        """Return how far the log has been taken, in pieces and good rows."""
+        return len(self._pieces), self._good
+
+    def rewind(self, mark: tuple[int, int]) -> None:
+        """Forget the pieces taken since then."""
+        del self._pieces[mark[0] :]
+        self._good, self._held = mark[1], sum(len(p.columns.get("user", ())) for p in self._pieces)
+        if self._overflow is not None and self._overflow.rows > mark[1]:
+            self._overflow.rewind(mark[1])
+
+    def lost(self, mark: tuple[int, int]) -> pl.DataFrame:
+        """Return the rows set aside since then: row, ascending, user and reason."""
+        found = Tally()
+        for piece in self._pieces[mark[0] :]:
+            found.merge(piece.shapeless)
+            found.merge(piece.cleaned.aside)
+        kind = pl.Enum(list(found.counts))
+        parts = [found.where(reason).with_columns(reason=pl.lit(reason, kind)) for reason in found.counts]
+        return pl.concat(parts or [pl.DataFrame(schema={**PLACE, "reason": kind})]).sort("row")
+
+    def finish(self) -> Gathered:
+        """Return the log.
 
         Raises:
             GnnrecError: rows are refused, the scale is wrong, or no row is left.
         """
         aside, read = self._aside(), sum(p.rows_read for p in self._pieces)
         self._complain(aside, read)
-        matched = _summed([p.cleaned.matched for p in self._pieces])
-        columns, extra = self._stacked()
-        order = _by_time(columns.get("time"))
-        columns, extra = _taken(columns, order), _taken(extra, order)
-        rows, duplicate, repeat = kept_rows(columns, self.rules.repeats)
-        columns, extra = _taken(columns, rows), _taken(extra, rows)
-        kept = len(columns["user"])
-        counts = Counts(read, kept, duplicate, repeat, dict(aside.counts), matched)
-        counts.check()
-        user_ids, user_code = self.users.renumbered(columns.pop("user"))
-        item_ids, item_code = self.items.renumbered(columns.pop("item"))
-        value, time = columns.get("value", np.ones(kept)), columns.get("time")
-        feedback = "implicit" if not kept or bool(np.all(value == value[0])) else "explicit"
-        events = user_code, item_code, user_ids, item_ids, value, time
-        texts_of = {key: texts(column) for key, column in extra.items()}
-        return Dataset(name, *events, counts, feedback, extra=texts_of, examples=dict(aside.examples))
+        account = Account(read, aside, _summed([p.cleaned.matched for p in self._pieces]))
+        columns = None
+        if self._overflow is not None and self._overflow.rows:
+            self._write_down()
+        else:
+            columns = self._stacked()
+        ids = self.users, self.items
+        return Gathered(ids, columns, self._overflow, account, self.rules.repeats, self._names)
 
-    def _stacked(self) -> tuple[dict[str, Column], dict[str, pl.Series]]:
+    def _write_down(self) -> None:
+        """Move the columns held into files."""
+        assert self._overflow is not None
+        held = [p.columns for p in self._pieces if p.columns]
+        if held:
+            self._overflow.put({name: np.concatenate([c[name] for c in held]) for name in held[0]})
+        for columns in held:
+            columns.clear()
+        self._held = 0
+        memory.give_back()
+
+    def _stacked(self) -> dict[str, Any]:
         """Return the columns of all pieces; the pieces are let go, so that no column lies in memory twice for long."""
         pieces, self._pieces = [(p.columns, p.extra) for p in self._pieces], []
-        columns = {c: np.concatenate([own.pop(c) for own, _ in pieces]) for c in list(pieces[0][0])}
-        joined = {name: pl.concat([extra.pop(name) for _, extra in pieces]) for name in self.keep}
+        columns: dict[str, Any] = {c: np.concatenate([own.pop(c) for own, _ in pieces]) for c in list(pieces[0][0])}
+        columns |= {raw(name): pl.concat([extra.pop(name) for _, extra in pieces]) for name in self.keep}
         memory.give_back()
-        return columns, joined
+        return columns
 
     def _aside(self) -> Tally:
         """Return what was set aside: rows without a shape first, then in the order of reasons."""
@@ -137,7 +140,7 @@ class Collector:
                 f"{outside:,} of {read:,} ratings leave data.scale=[{scale[0]:g},{scale[1]:g}]; "
                 f"they lie between {low:g} and {high:g}: set data.scale=[{low:g},{high:g}]"
             )
-        if read and not any(len(p.columns["user"]) for p in self._pieces):
+        if read and not self._good:
             why = f": {describe(aside)}" if aside.counts else ""
             hint = "check data.columns, data.scale and data.time_unit"
             raise GnnrecError(f"no row is left of {read:,} read{why}; {hint}")
@@ -147,18 +150,6 @@ def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
     """Return the sum of counts by reason, those that are not 0."""
     total = {reason: sum(c[reason] for c in counts) for reason in counts[0]}
     return {reason: n for reason, n in total.items() if n}
-
-
-def _by_time(time: Column | None) -> Ints | None:
-    """Return the rows in order of time, equal times as they are; None: they are in order."""
-    if time is None or bool((np.diff(time) >= 0).all()):
-        return None
-    return np.argsort(time, kind="stable")
-
-
-def _taken(columns: dict[str, Any], rows: Ints | None) -> dict[str, Any]:
-    """Return these rows of each column, which is let go; None: all rows."""
-    return columns if rows is None else {name: columns.pop(name)[rows] for name in list(columns)}
 
 
 def describe(aside: Tally) -> str:
@@ -173,16 +164,3 @@ def describe(aside: Tally) -> str:
 
 def _comma(value: str) -> bool:
     return any(a.isdigit() and b == "," and c.isdigit() for a, b, c in zip(value, value[1:], value[2:], strict=False))
-
-
-def coded(column: pl.Series) -> tuple[Texts, Ints]:
-    """Return the distinct texts in order of first appearance, and the position of each cell among them."""
-    ids = Ids()
-    return ids.renumbered(ids.codes(column))
-
-
-def texts(column: pl.Series) -> Texts:
-    """Return a column of text as a numpy array of Python strings."""
-    out = np.empty(len(column), object)
-    out[:] = column.to_list()
-    return out

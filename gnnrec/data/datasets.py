@@ -14,9 +14,11 @@ from gnnrec.data.collect import Collector, Piece
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.filters import make_filters
 from gnnrec.data.formats import DEFAULT_MAX_BYTES, Blob, Source, load
+from gnnrec.data.gathered import Gathered
 from gnnrec.data.locate import Places, data_root, find_files
+from gnnrec.data.overflow import Overflow
 from gnnrec.data.read import How, table_of
-from gnnrec.data.rows import PLACE, ROW, Rows, Table, Tally, raw
+from gnnrec.data.rows import ROW, Rows, Table, raw
 from gnnrec.data.side import ITEM, make_side, read_side
 from gnnrec.data.times import Survey, TimeRule, check_zone, decide, declared_rule, likely, survey
 from gnnrec.data.titles import read_titles
@@ -51,6 +53,25 @@ class Lost:
         for (row, reason, user), (read, text) in zip(known, self.table.raw(self.rows["row"].to_numpy()), strict=True):
             assert row == read
             yield row, reason, user, text
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Files that were read.
+
+    Attributes:
+        events: their good rows.
+        lost: what each file lost.
+        sources: the files.
+        titles: item id -> title.
+        notes: what was inferred.
+    """
+
+    events: Gathered
+    lost: tuple[Lost, ...]
+    sources: tuple[Source, ...]
+    titles: dict[str, str]
+    notes: tuple[str, ...]
 
 
 class File:
@@ -141,47 +162,60 @@ class File:
         Args:
             keep: raw columns to keep beside the events (a stream's block column, for example).
         """
-        return self.read(keep)[0]
+        reading = self.gather(keep=keep)
+        log = reading.events.dataset(self.name)
+        return self.describe(reading, log, pl.Series(log.item_ids, dtype=pl.String))
 
     def blobs(self) -> list[Blob]:
         """Return the files, each checked and hashed."""
         return [load(path, self.how.max_bytes) for path in find_files(self.name, self.places)]
 
-    def read(self, keep: Sequence[str] = (), blobs: Sequence[Blob] | None = None) -> tuple[Dataset, tuple[Lost, ...]]:
-        """Read and clean the log; return with it what each file lost, in the order of files.
+    def gather(
+        self, blobs: Sequence[Blob] | None = None, keep: Sequence[str] = (), overflow: Overflow | None = None
+    ) -> Reading:
+        """Read and clean the files.
 
         Args:
-            keep: as `load`.
             blobs: the files to read; None: all.
+            keep: as `load`.
+            overflow: where rows go that memory is not to hold; None: memory holds all.
         """
         blobs, notes = _distinct(self.blobs() if blobs is None else blobs)
         files = [_Part(self, blob, keep) for blob in blobs]
         _check_alike(files)
-        collector = Collector(self.rules, keep)
-        lost = []
+        collector, lost = Collector(self.rules, keep, overflow), []
         for file in files:
-            pieces = file.pieces(collector)
-            lost.append(Lost(file.table, file.blob.source, _lost_rows(pieces)))
-            collector.add(pieces)
-        log = collector.finish(self.name)
+            mark = collector.mark()
+            file.feed(collector)
+            lost.append(Lost(file.table, file.blob.source, collector.lost(mark)))
+        notes += [note for file in files for note in file.notes]
+        titles = {i: t for file in reversed(files) for i, t in file.titles.items()}
+        return Reading(collector.finish(), tuple(lost), tuple(b.source for b in blobs), titles, tuple(notes))
+
+    def describe(self, reading: Reading, log: Dataset, items: pl.Series) -> Dataset:
+        """Return the log with what is known about it beside its events.
+
+        Args:
+            reading: whose parts have been taken.
+            log: made of them.
+            items: the ids that occur.
+        """
         valuation = self.rules.valuation
         feedback = self.feedback or ("implicit" if valuation.weighs else log.feedback)
         log = replace(log, feedback=feedback, positive_from=self.positive_from, scale=valuation.bounds)
-        notes += [note for file in files for note in file.notes] + self._remarks(log)
-        titles = self._titles({i: t for file in reversed(files) for i, t in file.titles.items()}, notes)
-        sources = tuple(blob.source for blob in blobs)
-        about = self._side(log, notes)
+        notes = [*reading.notes, *self._remarks(reading.events, log)]
+        titles = self._titles(reading.titles, notes)
+        about = self._side(items, notes)
         notes = list(dict.fromkeys(map(one_line, notes)))
-        return replace(log, titles=titles, side=about, sources=sources, notes=tuple(notes)), tuple(lost)
+        return replace(log, titles=titles, side=about, sources=reading.sources, notes=tuple(notes))
 
-    def _remarks(self, log: Dataset) -> list[str]:
+    def _remarks(self, events: Gathered, log: Dataset) -> list[str]:
         """Return what is unusual about the log."""
-        notes = [_UNTIMED] if log.time is None else []
+        notes = [] if events.timed else [_UNTIMED]
         if "open_quote" in log.counts.set_aside and not self.how.multiline:
             notes.insert(0, "some rows have an open quote; if fields hold line ends, set data.multiline=true")
-        if log.feedback == "explicit" and log.scale is None and len(log):
-            low, high = log.value.min(), log.value.max()
-            notes.append(f"data.scale is not declared; ratings lie between {low:g} and {high:g}")
+        if log.feedback == "explicit" and log.scale is None and events.kept:
+            notes.append(f"data.scale is not declared; ratings lie between {events.low:g} and {events.high:g}")
         return notes
 
     def _titles(self, own: dict[str, str], notes: list[str]) -> dict[str, str]:
@@ -195,16 +229,16 @@ class File:
             return read_titles(self._near(self.items), self._other)
         return own
 
-    def _side(self, log: Dataset, notes: list[str]) -> pl.DataFrame | None:
+    def _side(self, items: pl.Series, notes: list[str]) -> pl.DataFrame | None:
         """Return the side information and note how many items it knows."""
         if self.side is None:
             return None
         found, source = read_side(self.side, self._near(self.side.file), self._other)
         # Written as the log's ids are, or nothing would join.
         found = found.with_columns(self._item(pl.col(ITEM))).unique(ITEM, keep="first", maintain_order=True)
-        known = int(pl.Series(log.item_ids, dtype=pl.String).is_in(found[ITEM].implode()).sum())
+        known = int(items.is_in(found[ITEM].implode()).sum())
         what = ", ".join(c for c in found.columns if c != ITEM)
-        notes.append(f"{source.name}: {what} for {known:,} of {len(log.item_ids):,} items")
+        notes.append(f"{source.name}: {what} for {known:,} of {len(items):,} items")
         return found
 
     def _item(self, item: pl.Expr) -> pl.Expr:
@@ -245,25 +279,30 @@ class _Part:
         wanted = [(f.column, "data.filters") for f in rules.filters] + [(k, "stream.column") for k in self.keep]
         return list(dict.fromkeys(column_names.find(file, table.names, name, key) for name, key in wanted))
 
-    def pieces(self, collector: Collector) -> list[Piece]:
-        """Return the cleaned rows of the file.
+    def feed(self, collector: Collector) -> None:
+        """Hand the cleaned rows of the file on.
 
         How times are written is decided by all of them. It is guessed from the first piece and checked in the end; the file
         is read once more where the guess was wrong.
         """
         rule = declared_rule(self.how.time_unit, self.how.time_format)
         if "time" not in self.roles or rule is not None:
-            return [piece for piece, _ in self._read(collector, rule)]
-        pieces, looks = [], []
-        for piece, look in self._read(collector, None):
-            pieces.append(piece)
-            looks.append(look)
+            self._hand_on(collector, rule)
+            return
+        mark = collector.mark()
+        looks = self._hand_on(collector, None)
         settled = decide(sum(looks, Survey()), self.how.time_unit, self.blob.path.name)
         self.notes += [settled.note] if settled.note else []
         if replace(settled, note=None) != likely(looks[0], self.how.time_unit):
-            pieces.clear()
-            pieces += [piece for piece, _ in self._read(collector, settled)]
-        return pieces
+            collector.rewind(mark)
+            self._hand_on(collector, settled)
+
+    def _hand_on(self, collector: Collector, rule: TimeRule | None) -> list[Survey]:
+        looks = []
+        for piece, look in self._read(collector, rule):
+            collector.add(piece)
+            looks.append(look)
+        return looks
 
     def _read(self, collector: Collector, rule: TimeRule | None) -> Iterator[tuple[Piece, Survey]]:
         """Yield each piece and, where no rule is given, what its times look like."""
@@ -277,7 +316,9 @@ class _Part:
             yield collector.piece(self._cleaned(rows, guess), rows.rows_read, rows.aside), look
 
     def _cleaned(self, rows: Rows, rule: TimeRule | None) -> Cleaned:
-        cells = {role: rows.frame[name] for role, name in self.roles.items()}
+        cells = {
+            role: rows.frame[name] if role == "time" else _text(rows.frame[name]) for role, name in self.roles.items()
+        }
         if self.how.upper_items:
             cells["item"] = cells["item"].str.to_uppercase()
         if "time" in cells:
@@ -286,7 +327,7 @@ class _Part:
             cells["time"] = rule.seconds(cells["time"], self.how.time_zone)
         if "title" in cells:
             self._remember(self.how.item_ids(cells["item"]), cells.pop("title"))
-        cells |= {raw(name): rows.frame[name] for name in self.raw} | {ROW: rows.frame[ROW]}
+        cells |= {raw(name): _text(rows.frame[name]) for name in self.raw} | {ROW: rows.frame[ROW]}
         frame = pl.DataFrame([column.alias(name) for name, column in cells.items()])
         return clean(frame, self.how.rules, self.keep, self.blob.path.name)
 
@@ -298,15 +339,8 @@ class _Part:
                 self.titles.setdefault(i, t.strip())
 
 
-def _lost_rows(pieces: Sequence[Piece]) -> pl.DataFrame:
-    """Return the rows that pieces of one file set aside: row, ascending, user and reason."""
-    found = Tally()
-    for piece in pieces:
-        found.merge(piece.shapeless)
-        found.merge(piece.cleaned.aside)
-    kind = pl.Enum(list(found.counts))
-    parts = [found.where(reason).with_columns(reason=pl.lit(reason, kind)) for reason in found.counts]
-    return pl.concat(parts or [pl.DataFrame(schema={**PLACE, "reason": kind})]).sort("row")
+def _text(column: pl.Series) -> pl.Series:
+    return column.cast(pl.String) if column.dtype != pl.String else column
 
 
 def _distinct(blobs: Sequence[Blob]) -> tuple[list[Blob], list[str]]:

@@ -1,4 +1,4 @@
-"""Parquet: typed columns become strings again (exact for integers), so that every format is cleaned alike."""
+"""Parquet: typed columns but integers become strings again, so that every format is cleaned alike."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ParquetTable:
         return {}
 
     def batches(self, names: Sequence[str]) -> Iterator[Rows]:
-        """Yield the columns `names` as strings."""
+        """Yield the columns `names` as strings or integers."""
         claimed = self.height * max(len(names), 1) * _CELL_BYTES
         if claimed > self.max_bytes:
             raise GnnrecError(
@@ -53,11 +53,12 @@ class ParquetTable:
             )
         for name in names:
             self._check(name)
-        cells = [_as_text(name, self.schema[name]) for name in names]
-        source = _source(self.blob)
-        for start in range(0, max(self.height, 1), ROWS):
-            frame = self._read(source, cells, start)
-            yield Rows(frame, frame.height, Tally())
+        cells = [_as_read(name, self.schema[name]) for name in names]
+        start = 0
+        for frame in self._read(cells):
+            number = pl.int_range(start + 1, start + frame.height + 1, eager=True).alias(ROW)
+            start += frame.height
+            yield Rows(frame.with_columns(number), frame.height, Tally())
         self.blob.check_same()
 
     def raw(self, rows: Ints) -> Iterator[tuple[int, str]]:
@@ -72,10 +73,16 @@ class ParquetTable:
                     raise _damaged(self.blob, error) from None
                 yield from zip(at.tolist(), map(_object, frame.iter_rows(named=True)), strict=True)
 
-    def _read(self, source: Path | io.BytesIO, cells: Sequence[pl.Expr], start: int) -> pl.DataFrame:
-        number = pl.int_range(start + 1, start + pl.len() + 1).alias(ROW)
+    def _read(self, cells: Sequence[pl.Expr]) -> Iterator[pl.DataFrame]:
+        """Yield the rows, one frame at least; the next are decoded while these are looked at."""
+        found = False
         try:
-            return _scan(source).slice(start, ROWS).select(*cells).with_columns(number).collect()
+            rows = _scan(_source(self.blob)).select(*cells)
+            for frame in rows.collect_batches(chunk_size=ROWS, maintain_order=True):
+                found = True
+                yield frame
+            if not found:
+                yield rows.head(0).collect()
         except _FAILURES as error:
             raise _damaged(self.blob, error) from None
 
@@ -134,8 +141,10 @@ def _damaged(blob: Blob, error: BaseException) -> GnnrecError:
     return GnnrecError(f"{blob.path} is damaged Parquet ({one_line(str(error))[:120]}); fetch it again")
 
 
-def _as_text(name: str, kind: pl.DataType) -> pl.Expr:
+def _as_read(name: str, kind: pl.DataType) -> pl.Expr:
     cell = pl.selectors.by_name(name).as_expr()  # pl.col would take some names for patterns
+    if kind.is_integer() and kind.is_signed_integer() and kind != pl.Int128:
+        return cell
     if kind == pl.Date:
         return _possible(cell, 1.0 / 86_400).cast(pl.String)
     if isinstance(kind, pl.Datetime):

@@ -28,11 +28,12 @@ def raw(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row that was set aside: where it stands and what it says."""
+    """A row that was set aside: where it stands, what it says, and what of that is not its user (nothing, of a line)."""
 
     file: str
     row: int
     value: str
+    nameless: str = ""
 
 
 PLACE: dict[str, pl.DataType] = {"row": pl.Int64(), "user": pl.String()}
@@ -75,7 +76,7 @@ class Tally:
         for example in found:
             if len(kept) >= EXAMPLES:
                 return
-            kept.append(Example(example.file, example.row, one_line(example.value[:400])[:80]))
+            kept.append(Example(example.file, example.row, _short(example.value), _short(example.nameless)))
 
     def merge(self, other: Tally) -> None:
         """Add everything `other` counted."""
@@ -98,9 +99,13 @@ class Tally:
         return sum(self.counts.values())
 
 
+def _short(text: str) -> str:
+    return one_line(text[:400])[:80]
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of one file: chosen columns as strings plus `ROW`, and the rows that have no such shape."""
+    """Rows of one file: chosen columns as strings, or integers where a format has them, plus `ROW`; and rows without shape."""
 
     frame: pl.DataFrame
     rows_read: int

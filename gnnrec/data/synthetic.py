@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from gnnrec.data.collect import coded
 from gnnrec.data.dataset import Counts, Dataset, Texts
+from gnnrec.data.ids import coded
 from gnnrec.data.oracle import APPEAL, BIAS, Oracle, World
 from gnnrec.data.types import Floats, Ints
 from gnnrec.errors import GnnrecError, nearest

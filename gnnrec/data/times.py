@@ -56,15 +56,15 @@ class TimeRule:
         """Return the seconds of each cell, null where a text is no time.
 
         Args:
-            text: the cells.
+            text: the cells; integers where a format has them.
             zone: of dates that name none; None: UTC. An hour that the clocks repeat is taken as its first run; one that they
                 leave out is no time.
         """
-        text = text.str.strip_chars()
+        if self.unit in UNITS and self.pattern is None:
+            return _numbers(text) / UNITS[self.unit]
+        text = text.cast(pl.String).str.strip_chars()
         if self.pattern is not None:
             return _seconds(_declared(text, self.pattern), zone)
-        if self.unit in UNITS:
-            return _numbers(text) / UNITS[self.unit]
         plain = text.str.replace(r"^(\d{4}-\d{2}-\d{2})[Tt]", "${1} ")
         plain = plain.str.replace(r"\s*([Zz]|UTC)$", "+00:00")
         parsed = [_seconds(_parse(plain, f), zone) for f in _ISO] + [_seconds(_parse(plain, f)) for f in _ISO_ZONE]
@@ -136,11 +136,10 @@ def survey(text: pl.Series, low: float, high: float) -> Survey:
     """Return what these cells look like.
 
     Args:
-        text: the cells.
+        text: the cells; integers where a format has them.
         low: the earliest possible time; with `high` it tells mixed units from garbage.
         high: the latest possible time.
     """
-    text = text.str.strip_chars()
     numbers = _numbers(text)
     size, bounds = numbers.abs(), [0.0, *_LIMITS.values(), float("inf")]
     inside = [(size >= start) & (size < end) for start, end in pairwise(bounds)]
@@ -148,11 +147,12 @@ def survey(text: pl.Series, low: float, high: float) -> Survey:
         i & (numbers / scale >= low) & (numbers / scale <= high)
         for i, scale in zip(inside, UNITS.values(), strict=True)
     ]
-    slashed = text.filter(numbers.is_null() & text.str.contains(r"^\d{1,2}/\d{1,2}/\d{4}"))
+    others = text.filter(numbers.is_null()).cast(pl.String).str.strip_chars()
+    slashed = others.filter(others.str.contains(r"^\d{1,2}/\d{1,2}/\d{4}"))
     fits = tuple(not len(slashed) or not _clocked(slashed, day).has_nulls() for day in _DAY_OR_MONTH)
     return Survey(
         len(text),
-        int((text.fill_null("") != "").sum()),
+        len(text) - len(others) + int((others.fill_null("") != "").sum()),
         len(text) - numbers.null_count(),
         tuple(int(p.sum()) for p in possible),
         tuple(int(i.sum()) for i in inside),
@@ -203,6 +203,8 @@ def _unit_note(found: Survey, main: str, file: str) -> str | None:
 
 
 def _numbers(text: pl.Series) -> pl.Series:
+    if text.dtype == pl.String:
+        text = text.str.strip_chars()
     number = text.cast(pl.Float64, strict=False)
     return pl.select(pl.when(number.is_finite()).then(number)).to_series()
 

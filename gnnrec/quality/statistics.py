@@ -11,7 +11,10 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 _HOUR = 3_600_000_000
+_PIECE = 1 << 20
+_EVENT = {"user": pl.String(), "item": pl.String(), "value": pl.Float64(), "time": pl.Datetime("us", "UTC")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,8 @@ class Statistics:
     @staticmethod
     def of(rows: pl.DataFrame) -> Statistics:
         """Return the statistics of events: columns user, item, value, time (microseconds since 1970, UTC, or null)."""
-        hour = rows["time"].dt.epoch("us").drop_nulls() // _HOUR
-        return Statistics(*map(_counted, (rows["user"], rows["item"], rows["value"].round(6), hour)))
+        ids = (rows[name].cast(pl.String) if rows.schema[name] == pl.Enum else rows[name] for name in ("user", "item"))
+        return Statistics(*map(_counted, (*ids, *_others(rows))))
 
     def __add__(self, other: Statistics) -> Statistics:
         pairs = ((getattr(self, name), getattr(other, name)) for name in self.__slots__)
@@ -82,19 +85,55 @@ class Statistics:
         return found.astype(np.float64)
 
 
+class Counting:
+    """Statistics, and connected parts, of events that come in pieces and are let go.
+
+    Ids are numbers with their texts beside them, of the same type in every piece: nothing need be hashed.
+    """
+
+    def __init__(self) -> None:
+        self._degrees: dict[str, tuple[pl.Series, Ints]] = {}
+        self._others: dict[str, list[pl.DataFrame]] = {"values": [], "hours": []}
+        self._joined = Joined()
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Count events: user and item (ids as numbers), value, time."""
+        for name in ("user", "item"):
+            texts = rows[name].dtype.categories  # type: ignore[attr-defined]
+            _, count = self._degrees.setdefault(name, (texts, np.zeros(len(texts), np.int64)))
+            for part in rows[name].to_physical().to_frame().iter_slices(_PIECE):
+                count += np.bincount(part.to_series().to_numpy(), minlength=len(texts))
+        for name, column in zip(self._others, _others(rows), strict=True):
+            tables = self._others[name]
+            tables[:] = [_summed(pl.concat([*tables, _counted(column)]))]
+        self._joined.add(rows["user"].to_physical(), rows["item"].to_physical())
+
+    def statistics(self) -> Statistics:
+        """Return the statistics of what was counted."""
+        if not self._degrees:
+            return Statistics.of(pl.DataFrame(schema=_EVENT))
+        degrees = (pl.DataFrame({"key": texts, "count": n}) for texts, n in self._degrees.values())
+        ids = (table.filter(pl.col("count") > 0).sort("key") for table in degrees)
+        return Statistics(*ids, *(tables[0] for tables in self._others.values()))
+
+    @property
+    def components(self) -> int:
+        """Connected parts of the graph of the events' pairs."""
+        nodes = sum(int((n > 0).sum()) for _, n in self._degrees.values())
+        return self._joined.parts - (self._joined.nodes - nodes)  # numbers that no event has are parts of their own
+
+
+def _others(rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """Return values, rounded to a millionth, and hours."""
+    return rows["value"].round(6), rows["time"].dt.epoch("us").drop_nulls() // _HOUR
+
+
 def _counted(column: pl.Series) -> pl.DataFrame:
-    found = column.alias("key").to_frame().group_by("key").agg(pl.len().cast(pl.Int64).alias("count"))
-    if isinstance(column.dtype, pl.Enum):  # ids as numbers: their texts are taken once each
-        found = found.cast({"key": pl.String})
-    return found.sort("key")
+    return column.alias("key").to_frame().group_by("key").agg(pl.len().cast(pl.Int64).alias("count")).sort("key")
 
 
 def _summed(table: pl.DataFrame) -> pl.DataFrame:
     return table.group_by("key").agg(pl.col("count").sum()).sort("key")
-
-
-def _number(ids: pl.Series) -> pl.Series:
-    return (ids if isinstance(ids.dtype, pl.Enum) else ids.cast(pl.Categorical)).to_physical()
 
 
 def gini(counts: Floats) -> float | None:
@@ -114,12 +153,38 @@ def top_share(counts: Floats, share: float = 0.01) -> float | None:
     return float(np.sort(counts)[-top:].sum() / counts.sum())
 
 
-def components(user: pl.Series, item: pl.Series) -> int:
-    """Return how many connected parts the graph of these pairs has."""
-    if not len(user):
-        return 0
-    # Categories first: ranks of numbers take a fraction of the memory that ranks of text do.
-    u, i = (_number(c).rank("dense").to_numpy().astype(np.int64) - 1 for c in (user, item))
-    users, nodes = int(u.max()) + 1, int(u.max()) + int(i.max()) + 2
-    graph = sparse.coo_matrix((np.ones(len(u), np.int8), (u, users + i)), shape=(nodes, nodes))
-    return int(connected_components(graph, directed=False)[0])
+class Joined:
+    """Connected parts of a graph whose edges come in pieces; users and items are numbered apart."""
+
+    def __init__(self) -> None:
+        self.parts = self._users = self._items = 0
+        self._user: Ints = np.empty(0, np.int64)
+        self._item: Ints = np.empty(0, np.int64)
+
+    @property
+    def nodes(self) -> int:
+        """Users and items numbered so far."""
+        return self._users + self._items
+
+    def add(self, user: pl.Series, item: pl.Series) -> None:
+        """Add edges, numbers [n] each."""
+        for start in range(0, len(user), _PIECE):
+            self._add(*(c.slice(start, _PIECE).to_numpy().astype(np.int64) for c in (user, item)))
+
+    def _add(self, user: Ints, item: Ints) -> None:
+        self._user, self._item = (
+            self._grown(self._user, int(user.max()) + 1),
+            self._grown(self._item, int(item.max()) + 1),
+        )
+        self._users, self._items = len(self._user), len(self._item)
+        ends = np.stack([self._user[user], self._item[item]])
+        ends = ends[:, ends[0] != ends[1]]  # most of later edges lie within a part
+        joined = sparse.coo_matrix((np.ones(ends.shape[1]), tuple(ends)), shape=(self.parts, self.parts))
+        self.parts, place = connected_components(joined, directed=False)
+        self._user, self._item = place[self._user].astype(np.int64), place[self._item].astype(np.int64)
+
+    def _grown(self, part: Ints, size: int) -> Ints:
+        """Give every new node a part of its own."""
+        fresh = max(size - len(part), 0)
+        self.parts += fresh
+        return np.concatenate([part, np.arange(self.parts - fresh, self.parts)])

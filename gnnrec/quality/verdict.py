@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import yaml
 from scipy import stats
 
 from gnnrec.errors import GnnrecError, nearest, one_line
 from gnnrec.quality import drift
 from gnnrec.quality.drift import Drift
-from gnnrec.quality.statistics import Statistics, components, gini, top_share
+from gnnrec.quality.statistics import Statistics, gini, top_share
 from gnnrec.store.version import RowCounts
 
 RULES = Path(__file__).with_name("rules.yaml")
@@ -71,7 +70,7 @@ class Verdict:
 
 def measured(
     new: Statistics,
-    rows: pl.DataFrame,
+    components: int,
     counts: RowCounts,
     new_users: int,
     new_items: int,
@@ -82,7 +81,7 @@ def measured(
 
     Args:
         new: its statistics.
-        rows: its events.
+        components: connected parts of the graph of its events.
         counts: what became of the rows read.
         new_users, new_items: of it.
         past: measures of the accepted versions, oldest first.
@@ -113,7 +112,7 @@ def measured(
         "deviation_of_values": new.deviation,
         "hours_since_last": since,
         "longest_gap_hours": None if new.gap is None else float(new.gap),
-        "components": float(components(rows["user"], rows["item"])),
+        "components": float(components),
     }
 
 

@@ -9,21 +9,22 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from gnnrec import __version__
-from gnnrec.data.dataset import Dataset, Texts
+from gnnrec.data.dataset import Dataset
 from gnnrec.data.datasets import File, Lost
+from gnnrec.data.gathered import Gathered
+from gnnrec.data.overflow import LIMIT, Overflow
 from gnnrec.data.rows import Example
 from gnnrec.data.side import ITEM
-from gnnrec.data.types import Ints
 from gnnrec.errors import GnnrecError, nearest
 from gnnrec.files import write_hashed
 from gnnrec.quality.verdict import Verdict, rules_of
+from gnnrec.store.bands import Bands, Facts
 from gnnrec.store.review import review
-from gnnrec.store.table import COLUMNS, Store
-from gnnrec.store.version import RowCounts, Version, content_hash
+from gnnrec.store.table import Store
+from gnnrec.store.version import RowCounts, Version
 
 TITLE = "title"
 _PAIR = ["user", "item"]
@@ -107,19 +108,35 @@ def ingest(
             for number in set(seen.values()):  # a process that was killed may have left its commit unconfirmed
                 store.sync(number)
             return Ingested(None, seen, {}, ())
-        data, lost = log.read(blobs=left)
-        rows, data = _frame(data), data.without_events()
-        rows, known, repeat = _apart(rows, store, bool(old), log.rules.repeats)
-        policy = policy or Policy()
-        rows = _marked_late(rows, old, policy)
-        counts = _counted(data, rows, known, repeat)
-        version = _record(store, rows, data, counts, cleaning)
-        version = replace(version, aside=_set_aside(store, lost), side=_beside(store, data), origin=origin)
-        verdict = review(store, version, rows, data.examples, rules or rules_of(), page)
-        if verdict.level == "BLOCK" and policy.blocked == "refuse":
-            raise GnnrecError(_blocked(store, version, verdict))
-        store.append(rows.with_columns(version=pl.lit(version.number, pl.Int64)), version)
+        newest = max((v.last for v in old if v.last is not None), default=None)
+        with Overflow(store.scratch, LIMIT) as overflow, store.draft() as draft:
+            reading = log.gather(left, overflow=overflow)
+            events = reading.events
+            bands = Bands(events.users.kind(), events.items.kind(), events.timed, newest, overflow)
+            known, repeat = _take(events, bands, store, bool(old), log.rules.repeats)
+            facts = Facts.of(bands, draft)
+            _check_order(bands, facts, policy or Policy())
+            data = log.describe(reading, events.account_only(log.name), facts.statistics.items["key"])
+            counts = _counted(data, bands.height, known, repeat, facts.late)
+            version = _record(store, facts, data, counts, cleaning)
+            version = replace(version, aside=_set_aside(store, reading.lost), side=_beside(store, data), origin=origin)
+            verdict = review(store, version, facts, data.examples, rules or rules_of(), page)
+            if verdict.level == "BLOCK" and (policy or Policy()).blocked == "refuse":
+                raise GnnrecError(_blocked(store, version, verdict))
+            store.append(draft, version)
         return Ingested(version, seen, data.examples, data.notes, verdict)
+
+
+def _take(events: Gathered, bands: Bands, store: Store, grown: bool, repeats: str) -> tuple[dict[int, int], int]:
+    """Put the rows that are new into `bands`; return how many equal one of each earlier version, or repeat an earlier pair."""
+    known: Counter[int] = Counter()
+    repeat = 0
+    for columns in events.parts():
+        rows, same, again = _apart(bands.frame(columns), store, grown, repeats)
+        known.update(same)
+        repeat += again
+        bands.keep(rows)
+    return dict(sorted(known.items())), repeat
 
 
 def _blocked(store: Store, version: Version, verdict: Verdict) -> str:
@@ -134,11 +151,10 @@ def _holder(versions: Sequence[Version], digest: str) -> int | None:
     return next((v.number for v in versions if any(f.sha256 == digest for f in v.files)), None)
 
 
-def _counted(data: Dataset, rows: pl.DataFrame, known: Mapping[int, int], repeat: int) -> RowCounts:
+def _counted(data: Dataset, kept: int, known: Mapping[int, int], repeat: int, late: int) -> RowCounts:
     found = data.counts
-    late, aside = int(rows["late"].sum()), dict(found.set_aside)
-    repeats = found.repeat + repeat
-    counts = RowCounts(found.rows_read, rows.height, found.duplicate, repeats, known, aside, dict(found.matched), late)
+    aside, repeats = dict(found.set_aside), found.repeat + repeat
+    counts = RowCounts(found.rows_read, kept, found.duplicate, repeats, known, aside, dict(found.matched), late)
     counts.check()
     return counts
 
@@ -164,22 +180,21 @@ def _beside(store: Store, data: Dataset) -> str | None:
 
 def _record(
     store: Store,
-    rows: pl.DataFrame,
+    facts: Facts,
     data: Dataset,
     counts: RowCounts,
     cleaning: Mapping[str, object],
 ) -> Version:
-    grown = store.exists
-    (users, new_users), (items, new_items) = (_novel(rows[c], c, store, grown) for c in _PAIR)
-    first, last = _span(rows)
+    grown, ids = store.exists, (facts.statistics.users["key"], facts.statistics.items["key"])
+    (users, new_users), (items, new_items) = (_novel(i, c, store, grown) for i, c in zip(ids, _PAIR, strict=True))
     return Version(
         number=store.head + 1,
-        content=content_hash(rows),
+        content=facts.content,
         cleaning=dict(cleaning),
         files=data.sources,
         counts=counts,
-        first=first,
-        last=last,
+        first=facts.first,
+        last=facts.last,
         users=users,
         items=items,
         new_users=new_users,
@@ -188,23 +203,6 @@ def _record(
         aside=None,
         code=__version__,
     )
-
-
-def _frame(data: Dataset) -> pl.DataFrame:
-    """Return the events as columns of the store; ids stay numbers, with their texts beside them, until they are written."""
-    time = np.full(len(data), np.nan) if data.time is None else data.time
-    columns = {
-        "place": pl.int_range(len(data), dtype=pl.Int64, eager=True),
-        "user": _ids(data.user_ids, data.user_code),
-        "item": _ids(data.item_ids, data.item_code),
-        "value": pl.Series(data.value, dtype=pl.Float64),
-        "time": (pl.Series(time).fill_nan(None) * 1e6).round().cast(pl.Int64).cast(COLUMNS["time"]),
-    }
-    return pl.DataFrame(columns)
-
-
-def _ids(ids: Texts, code: Ints) -> pl.Series:
-    return pl.Series(code, dtype=pl.UInt32).cat.to(pl.Enum(pl.Series(ids, dtype=pl.String)))
 
 
 def _apart(rows: pl.DataFrame, store: Store, grown: bool, repeats: str) -> tuple[pl.DataFrame, dict[int, int], int]:
@@ -224,22 +222,17 @@ def _apart(rows: pl.DataFrame, store: Store, grown: bool, repeats: str) -> tuple
     return first, dict(sorted(known.items())), fresh.height - first.height
 
 
-def _marked_late(rows: pl.DataFrame, old: Sequence[Version], policy: Policy) -> pl.DataFrame:
-    """Say of each row whether the store already holds a later event."""
-    newest = max((v.last for v in old if v.last is not None), default=None)
-    mark = pl.lit(False) if newest is None else (pl.col("time").dt.epoch("us") < round(newest * 1e6)).fill_null(False)
-    rows = rows.with_columns(late=mark)
-    late = int(rows["late"].sum())
-    if rows.height and late == rows.height and policy.out_of_order == "refuse":
+def _check_order(bands: Bands, facts: Facts, policy: Policy) -> None:
+    """Refuse what the policy does not take: late rows, or files that came out of order."""
+    if bands.height and facts.late == bands.height and policy.out_of_order == "refuse":
         raise GnnrecError(
-            f"all {late:,} new rows are earlier than the newest event of the store: files out of order; ingest the older "
-            "files first, or pass --out-of-order accept"
+            f"all {facts.late:,} new rows are earlier than the newest event of the store: files out of order; ingest the "
+            "older files first, or pass --out-of-order accept"
         )
-    if late and policy.late == "refuse":
+    if facts.late and policy.late == "refuse":
         raise GnnrecError(
-            f"{late:,} rows are earlier than the newest event of the store; pass --late accept to keep them"
+            f"{facts.late:,} rows are earlier than the newest event of the store; pass --late accept to keep them"
         )
-    return rows
 
 
 def _quarantine(lost: Iterable[Lost]) -> Iterator[bytes]:
@@ -251,16 +244,10 @@ def _quarantine(lost: Iterable[Lost]) -> Iterator[bytes]:
             yield (json.dumps(content, ensure_ascii=False) + "\n").encode()
 
 
-def _novel(ids: pl.Series, name: str, store: Store, grown: bool) -> tuple[int, int]:
-    """Return how many distinct ids there are now, and how many of them are new."""
-    mine = ids.unique().cast(pl.String)
+def _novel(mine: pl.Series, name: str, store: Store, grown: bool) -> tuple[int, int]:
+    """Return how many distinct ids there are now, and how many of them, given those of the version, are new."""
     if not grown:
         return len(mine), len(mine)
     before = store.rows().select(name).unique().collect(engine="streaming")[name]
     fresh = int((~mine.is_in(before.implode())).sum())
     return len(before) + fresh, fresh
-
-
-def _span(rows: pl.DataFrame) -> tuple[float | None, float | None]:
-    time = rows["time"].dt.epoch("us").drop_nulls()
-    return (None, None) if not len(time) else (int(time.min()) / 1e6, int(time.max()) / 1e6)  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from gnnrec.data.collect import coded, texts
 from gnnrec.data.dataset import Counts, Dataset
+from gnnrec.data.ids import coded, texts
 from gnnrec.data.valuation import make_valuation
 from gnnrec.errors import GnnrecError, nearest
 from gnnrec.store.table import Store

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import reduce
 from io import BytesIO
 from operator import add
@@ -23,6 +23,7 @@ from gnnrec.files import sha256, write_atomic
 from gnnrec.quality import verdict as quality
 from gnnrec.quality.statistics import Statistics
 from gnnrec.quality.verdict import Verdict
+from gnnrec.store.bands import Facts
 from gnnrec.store.table import Store
 from gnnrec.store.version import Version
 
@@ -70,7 +71,7 @@ class Before:
 def review(
     store: Store,
     version: Version,
-    rows: pl.DataFrame,
+    facts: Facts,
     examples: Mapping[str, Sequence[Example]],
     rules: Mapping[str, Any],
     page: bool = True,
@@ -80,19 +81,19 @@ def review(
     Args:
         store: without it.
         version: its record.
-        rows: its events.
+        facts: about its events.
         examples: rows set aside.
         rules: `quality.rules_of`.
         page: whether to draw the HTML page too.
     """
-    new, before = Statistics.of(rows), Before.of(store, int(rules["recent"]))
+    new, before = facts.statistics, Before.of(store, int(rules["recent"]))
     fresh = version.new_users, version.new_items
-    measures = quality.measured(new, rows, version.counts, *fresh, before.measures, _since(store, version))
+    measures = quality.measured(new, facts.components, version.counts, *fresh, before.measures, _since(store, version))
     verdict = quality.judge(new, measures, before.first, before.recent, before.measures, rules)
     content = quality.as_json(verdict, measures, version.counts)
     content |= {"version": version.number, "content": version.content, "store": store.path.name}
     content |= _contract(version, new)
-    content["examples"] = {reason: [asdict(e) for e in some] for reason, some in examples.items()}
+    content["examples"] = {reason: [_nameless(e) for e in some] for reason, some in examples.items()}
     write_atomic(store.report(version, "json"), _text(content))
     keep(store, version, new)
     if page:
@@ -105,6 +106,11 @@ def review(
             before,
         )
     return verdict
+
+
+def _nameless(example: Example) -> dict[str, object]:
+    """Return an example as a report shows it: a report may be passed on, and names no user."""
+    return {"file": example.file, "row": example.row, "value": example.nameless}
 
 
 def keep(store: Store, version: Version, found: Statistics) -> None:
@@ -185,7 +191,7 @@ def _page(
 
     lines = [*zip(before.numbers, before.measures, strict=True), (content["version"], content["measures"])]
     table = [{"version": n, "rows": m.get("rows"), **{k: m.get(v) for k, v in _SHARES.items()}} for n, m in lines]
-    shown = [(reason, f"{e.file}:{e.row} {e.value}") for reason, some in examples.items() for e in some]
+    shown = [(reason, f"{e.file}:{e.row} {e.nameless}") for reason, some in examples.items() for e in some]
     page.write(
         path,
         title=title,

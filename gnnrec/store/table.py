@@ -15,29 +15,24 @@ from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from arro3.core.types import ArrowStreamExportable
+from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError
+from deltalake.transaction import create_table_with_add_actions
 from filelock import FileLock, Timeout
 
 from gnnrec.errors import GnnrecError, one_line
 from gnnrec.files import sync_file, sync_folder
+from gnnrec.store.draft import COLUMNS, SCHEMA, Draft
 from gnnrec.store.version import Version
 
 KEY, ERASURE, ASIDE = "gnnrec", "gnnrec_erasure", ".jsonl"
 """Under which a commit holds the record of an ingest, or of an erasure."""
-_TIME = pl.Datetime("us", "UTC")
-COLUMNS: dict[str, pl.DataType] = {
-    "user": pl.String(),
-    "item": pl.String(),
-    "value": pl.Float64(),
-    "time": _TIME,
-    "late": pl.Boolean(),
-    "version": pl.Int64(),
-    "place": pl.Int64(),
-}
-"""`place` numbers the rows of a version by time, equal times as the files have them."""
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 """Rows handed to the writer at once."""
+_PACKED = ColumnProperties(encoding="DELTA_BINARY_PACKED", dictionary_enabled=False)
+_WRITER = WriterProperties(column_properties={"time": _PACKED, "place": _PACKED})
+"""Numbers that hardly repeat: looked up in a dictionary first, they would take a third more time and space."""
 _SETTINGS: dict[str, str | None] = {
     # The log is the history: Delta would drop what is older than 30 days.
     "delta.logRetentionDuration": "interval 36500 days",
@@ -94,6 +89,11 @@ class Store:
                 f"{self.path}: versions describe items by columns that do not fit together ({why}); make a new store whose "
                 "versions have the same data.side"
             ) from None
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of what an ingest writes down for itself; numbers only, and gone with it."""
+        return self.path / "_gnnrec" / "scratch"
 
     @property
     def reports(self) -> Path:
@@ -212,21 +212,28 @@ class Store:
         except Timeout:
             raise BusyError(f"{self.path} is being written by another process; wait for it to finish") from None
 
-    def append(self, rows: pl.DataFrame, version: Version) -> None:
+    def draft(self) -> Draft:
+        """Return what takes the rows of the next version."""
+        return Draft(self.path, self.head + 1)
+
+    def append(self, draft: Draft, version: Version) -> None:
         """Commit the rows of a version with its record; returns once the disk has them."""
         seen = [Transaction(f"{KEY}:{file.sha256}", 0) for file in version.files]
         # The table as it was when the version was numbered, and no retry: a commit in between must not shift its number.
         record = CommitProperties({KEY: version.to_json()}, 0, seen)
         try:
             if self.exists:
-                write_deltalake(self._table, _shaped(rows), mode="append", commit_properties=record)
+                self._table.create_write_transaction([*draft.actions], "append", SCHEMA, commit_properties=record)
             else:
-                write_deltalake(self._uri, _shaped(rows), configuration=_SETTINGS, commit_properties=record)
+                create_table_with_add_actions(
+                    self._uri, SCHEMA, draft.actions, configuration=_SETTINGS, commit_properties=record
+                )
         except DeltaError as error:
             self.refresh()
             raise GnnrecError(
                 f"{self.path}: the version was not committed ({one_line(str(error))[:200]}); run again"
             ) from None
+        draft.committed()
         self.refresh()
         self.sync(version.number)
 
@@ -240,6 +247,7 @@ class Store:
                 # Not a predicate on the ids: it would stand in the log. No version is −1; the list must not be empty.
                 predicate=f"version IN ({', '.join(map(str, [-1, *versions]))})",
                 commit_properties=CommitProperties({ERASURE: json.dumps(record, sort_keys=True)}),
+                writer_properties=_WRITER,
             )
         except DeltaError as error:
             self.refresh()
@@ -290,7 +298,7 @@ class Store:
             ) from None
 
 
-def _shaped(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the columns of a store, in chunks: they are encoded and written one after the other."""
+def _shaped(rows: pl.DataFrame) -> ArrowStreamExportable:
+    """Return the columns of a store as a stream: made, encoded and written a piece after the other."""
     cells = [pl.col(name).cast(kind) for name, kind in COLUMNS.items()]
-    return pl.concat([part.select(cells) for part in rows.iter_slices(_CHUNK)] or [rows.select(cells)], rechunk=False)
+    return rows.lazy().select(cells).collect_batches(chunk_size=_CHUNK, lazy=True)

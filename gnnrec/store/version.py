@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from gnnrec.data.formats import Source
 from gnnrec.errors import GnnrecError
@@ -16,6 +18,7 @@ from gnnrec.errors import GnnrecError
 SCHEMA = 1
 """Of the record below; raised when its meaning changes."""
 _SLICE = 1 << 20
+_NEVER = -(1 << 63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,30 +109,78 @@ class Version:
         return Version(files=files, counts=RowCounts(**counts), **found)
 
 
-def content_hash(rows: pl.DataFrame) -> str:
-    """Return the SHA-256 of the events, whatever their order, machine or library: equal rows hash alike.
+class ContentHash:
+    """The SHA-256 of events, whatever their order, machine or library: equal rows hash alike.
 
     Args:
-        rows: user, item (text, or its numbers), value, time (microseconds since 1970 or null).
+        height: how many events there are.
     """
-    rows = rows.select("user", "item", "value", pl.col("time").dt.epoch("us"))
-    ranked = rows.with_columns(_ranks(rows[name]) for name in ("user", "item"))
-    order = ranked.select(pl.arg_sort_by("time", "user", "item", "value", nulls_last=True)).to_series()
-    del ranked
-    digest = hashlib.sha256(b"%d" % rows.height)
-    for start in range(0, rows.height, _SLICE):
-        part = rows[order.slice(start, _SLICE)].cast({"user": pl.String, "item": pl.String})  # a piece at a time
+
+    def __init__(self, height: int) -> None:
+        self._digest = hashlib.sha256(b"%d" % height)
+        self._rest: list[pl.DataFrame] = []  # what has not filled a slice yet
+
+    def update(self, rows: pl.DataFrame) -> None:
+        """Take the events up to some instant, all later than those taken before.
+
+        Args:
+            rows: user, item (text, or its numbers), value, time (microseconds since 1970 or null).
+        """
+        rows = rows.select("user", "item", "value", pl.col("time").dt.epoch("us"))
+        if not rows["time"].is_sorted(nulls_last=True):
+            rows = rows.sort("time", nulls_last=True)
+        order, start = _order(rows), 0
+        while start < len(order):
+            end = start + _SLICE - sum(part.height for part in self._rest)
+            self._rest.append(rows[order[start:end]])
+            if end <= len(order):
+                self._take(pl.concat(self._rest))
+                self._rest.clear()
+            start = end
+
+    def _take(self, part: pl.DataFrame) -> None:
         for name in ("user", "item"):
-            digest.update(part[name].str.len_bytes().cast(pl.UInt32).to_numpy().astype("<u4").tobytes())
-            digest.update(str(part[name].str.join("").item()).encode())
-        digest.update(part["value"].to_numpy().astype("<f8").tobytes())
-        digest.update(part["time"].is_null().to_numpy().tobytes())
-        digest.update(part["time"].fill_null(0).to_numpy().astype("<i8").tobytes())
-    return digest.hexdigest()
+            text = part[name].cast(pl.String)
+            self._digest.update(text.str.len_bytes().cast(pl.UInt32).to_numpy().astype("<u4").tobytes())
+            self._digest.update(text.str.join("").cast(pl.Binary).item())
+        self._digest.update(part["value"].to_numpy().astype("<f8").tobytes())
+        self._digest.update(part["time"].is_null().to_numpy().tobytes())
+        self._digest.update(part["time"].fill_null(0).to_numpy().astype("<i8").tobytes())
+
+    def hexdigest(self) -> str:
+        """Return the hash of all that was taken; nothing can be taken after that."""
+        if self._rest:
+            self._take(pl.concat(self._rest))
+            self._rest.clear()
+        return self._digest.hexdigest()
+
+
+def content_hash(rows: pl.DataFrame) -> str:
+    """Return the `ContentHash` of these events."""
+    found = ContentHash(rows.height)
+    found.update(rows)
+    return found.hexdigest()
+
+
+def _order(rows: pl.DataFrame) -> NDArray[np.uint32]:
+    """Return the order of rows by time, user, item and value; they are in order of time, so equal times alone are compared."""
+    time = rows["time"].fill_null(_NEVER).to_numpy()
+    tied = np.zeros(len(time), bool)
+    tied[1:] = time[1:] == time[:-1]
+    tied[:-1] |= tied[1:]
+    at = np.flatnonzero(tied)
+    few = rows[at]
+    ranked = few.with_columns(_ranks(few[name]) for name in ("user", "item"))
+    by = ranked.select(pl.arg_sort_by("time", "user", "item", "value", nulls_last=True)).to_series()
+    order = np.arange(rows.height, dtype=np.uint32)
+    order[at] = at[by.to_numpy()]
+    return order
 
 
 def _ranks(ids: pl.Series) -> pl.Series:
     """Return numbers that sort as the texts do."""
     if not isinstance(ids.dtype, pl.Enum):
         return ids
+    if len(ids) < len(ids.dtype.categories):  # ranking all texts would take longer than comparing these
+        return ids.cast(pl.String)
     return ids.dtype.categories.rank("ordinal").gather(ids.to_physical()).alias(ids.name)

@@ -21,6 +21,15 @@ Penalty = Callable[[Embedded, Batch], Tensor | float]
 Moments = dict[str, dict[str, Tensor]]
 
 
+def embedded(encoder: Encoder | Touched, graph: BipartiteGraph, objective: Objective, batch: Batch) -> Embedded:
+    """Return the embeddings that the loss of a batch reads, of at least its nodes."""
+    # Off the CPU the distinct nodes would have to be counted on the host, which the device then waits for.
+    if graph.device.type != "cpu":
+        whole: Embeddings = encoder(graph)
+        return whole
+    return encoder.rows(graph, *objective.nodes(batch))
+
+
 class RecommendationModule(pl.LightningModule):
     """Loss = objective(encoder(graph), batch) + penalty.
 
@@ -54,9 +63,7 @@ class RecommendationModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of one batch."""
-        # Elsewhere the distinct nodes would have to be counted on the host, which the device then waits for.
-        local = self.graph.device.type == "cpu"
-        z = self.encoder.rows(self.graph, *self.objective.nodes(batch)) if local else self.encoder(self.graph)
+        z = embedded(self.encoder, self.graph, self.objective, batch)
         loss: Tensor = self.objective(z, batch) + self.penalty(z, batch)
         self.losses.append(loss.detach())
         return loss
@@ -95,12 +102,13 @@ class RecommendationModule(pl.LightningModule):
     def adam_moments(self) -> Moments:
         """Return Adam's state by parameter name after a fit."""
         optimiser: Any = self.optimizers(use_pl_optimizer=False)
-        return {n: dict(optimiser.state[p]) for n, p in self.named_parameters() if p in optimiser.state}
+        named = [(n, optimiser.state[p]) for n, p in self.named_parameters() if p in optimiser.state]
+        return {name: {key: moment.cpu() for key, moment in state.items()} for name, state in named}
 
 
 def _padded(moment: Tensor, parameter: Tensor) -> Tensor:
     if moment.dim() != parameter.dim() or moment.shape == parameter.shape:
-        return moment.clone()
+        return moment.to(parameter.device, copy=True)
     grown = torch.zeros_like(parameter)
-    grown[: len(moment)] = moment
+    grown[: len(moment)] = moment.to(parameter.device)
     return grown

@@ -13,6 +13,7 @@ from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.convert import edge_index
 from gnnrec.models.lightgcn import LightGCN
 from gnnrec.models.objectives import BPR, Batch
+from gnnrec.training.module import embedded
 
 L2 = 1e-4
 
@@ -23,6 +24,11 @@ def batch_of(events: Interactions, num_items: int, size: int, rng: np.random.Gen
     user, item = torch.from_numpy(events.user[at]), torch.from_numpy(events.item[at])
     negative = torch.from_numpy(rng.integers(0, num_items, size))
     return Batch(user, item, torch.ones(size), torch.ones(size, dtype=torch.bool), negative)
+
+
+def on(batch: Batch, device: str) -> Batch:
+    """Return the batch on a device."""
+    return Batch(*(column.to(device) for column in batch))
 
 
 class Authors(nn.Module):
@@ -38,7 +44,9 @@ class Authors(nn.Module):
         self.layers = layers
         self.user = nn.Parameter(0.1 * torch.randn(graph.num_users, width))
         self.item = nn.Parameter(0.1 * torch.randn(graph.num_items, width))
-        self.adjacency = _normalised(graph)
+        self.register_buffer("adjacency", _normalised(graph), persistent=False)
+
+    adjacency: Tensor
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         """Return the means over layers."""
@@ -81,6 +89,11 @@ class Pyg:
         self.model = PygLightGCN(graph.num_users + graph.num_items, width, layers)
         self.index, self.offset = edge_index(graph), graph.num_users
 
+    def to(self, device: str) -> Pyg:
+        """Move model and edges there."""
+        self.model, self.index = self.model.to(device), self.index.to(device)
+        return self
+
     def loss(self, batch: Batch) -> Tensor:
         """Return the loss of a batch."""
         pairs = torch.cat(
@@ -107,7 +120,12 @@ class Ours:
         self.graph, self.encoder, self.objective = graph, LightGCN(width, layers), BPR(l2=L2)
         self.encoder.grow(0.1 * torch.randn(graph.num_users, width), 0.1 * torch.randn(graph.num_items, width))
 
+    def to(self, device: str) -> Ours:
+        """Move encoder and graph there."""
+        self.encoder, self.graph = self.encoder.to(device), self.graph.to(device)
+        return self
+
     def loss(self, batch: Batch) -> Tensor:
         """Return the loss of a batch, as the Lightning module does."""
-        loss: Tensor = self.objective(self.encoder.rows(self.graph, *self.objective.nodes(batch)), batch)
+        loss: Tensor = self.objective(embedded(self.encoder, self.graph, self.objective, batch), batch)
         return loss

@@ -90,11 +90,17 @@ def _sampling(log: worlds.Log, graph: BipartiteGraph, step: float) -> Line:
 
 
 def _floor(graph: BipartiteGraph, step: float) -> Line:
-    """Bytes that must move at least once per step: the passes over the whole graph, the tables they read and write, Adam."""
-    table = 4 * WIDTH * (graph.num_users + graph.num_items)
-    one_pass = 2 * graph.num_edges * 8 + 3 * table
-    adam = 7 * table
-    total = 2 * (LAYERS - 1) * one_pass + adam
+    total = compulsory(graph, LAYERS - 1)
     floor = total / copy_bandwidth()
     note = f"{total / 1e6:.0f} MB compulsory traffic (matrices, tables, Adam) at copy bandwidth: {1e3 * floor:.1f} ms"
     return Line(NAME, "step / bandwidth floor", step / floor, "×", note=note)
+
+
+def compulsory(graph: BipartiteGraph, passes: int) -> int:
+    """Return the bytes that must move at least once per step: the passes over the whole graph both ways, the tables they
+    read and write, Adam.
+    """
+    table = 4 * WIDTH * (graph.num_users + graph.num_items)
+    one_pass = 2 * graph.num_edges * 8 + 3 * table
+    adam = 7 * table
+    return 2 * passes * one_pass + adam

@@ -105,9 +105,9 @@ def absolute(benchmark: str, what: str, times: list[float], note: str = "") -> L
     )
 
 
-def copy_bandwidth() -> float:
+def copy_bandwidth(device: str = "cpu") -> float:
     """Return bytes per second that a copy of 256 MB reads and writes together."""
-    source = torch.ones(64 << 20)
+    source = torch.ones(64 << 20, device=device)
     target = torch.empty_like(source)
     times = alternate({"copy": lambda: target.copy_(source)}, rounds=7)["copy"]
     return 2 * source.nbytes / float(np.median(times))

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from gnnrec import state
-from gnnrec.data.collect import coded
 from gnnrec.data.dataset import Counts, Dataset
+from gnnrec.data.ids import coded
 from gnnrec.data.stream import ByCount, ByTime
 from gnnrec.data.synthetic import SimulatedWorld
 from gnnrec.data.types import Interactions, Stream

@@ -81,8 +81,8 @@ def met(path: Path) -> str:
     """Return whether a file was read or refused; raises where a row is lost, or the message is more than a line."""
     message = ""
     try:
-        log, lost = File(path=str(path)).read()
-        log.counts.check()
+        reading = File(path=str(path)).gather()
+        log, lost = reading.events.dataset("log"), reading.lost
         assert sum(1 for one in lost for _ in one) == sum(log.counts.set_aside.values()), "a row set aside has no text"
         if path.suffix in TEXT or path.suffixes[-2:-1] == [".csv"]:
             header = lines_of(path) - log.counts.rows_read

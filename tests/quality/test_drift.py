@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
 from gnnrec.quality import drift
-from gnnrec.quality.statistics import Statistics, components, gini, top_share
+from gnnrec.quality.statistics import Joined, Statistics, gini, top_share
 
 SIZES = [(n, m) for n in (300, 1000, 5000, 50_000) for m in (300, 1000, 5000, 50_000)]
 RUNS = 1000
@@ -102,5 +102,12 @@ def test_gini_and_top_share_of_known_cases():
     assert gini(np.array([])) is None
 
 
-def test_components_of_two_islands():
-    assert components(pl.Series(["a", "b", "c"]), pl.Series(["x", "x", "y"])) == 2
+def test_parts_of_two_islands_however_the_edges_come():
+    user, item = pl.Series([0, 1, 2, 4]), pl.Series([0, 0, 1, 1])
+    whole, pieces = Joined(), Joined()
+    whole.add(user, item)
+    for n in (3, 2, 1, 0):
+        pieces.add(user.slice(n, 1), item.slice(n, 1))
+    assert whole.parts == pieces.parts == 2 + 1  # user 3 has no edge
+    whole.add(pl.Series([0]), pl.Series([1]))
+    assert whole.parts == 1 + 1

@@ -89,7 +89,7 @@ def test_every_alert_has_value_threshold_n_and_advice(store, tmp_path):
 
 
 def test_the_report_is_json_and_one_page_without_anything_from_elsewhere(store, tmp_path):
-    file = write(tmp_path / "x.csv", [*day(10), "<script>alert(1)</script>,i,abc,1"])
+    file = write(tmp_path / "x.csv", [*day(10), "planted,<script>alert(1)</script>,abc,1"])
     done = add(store, file, repeats="all", policy=ACCEPT, page=True)
     content = json.loads(store.report(done.version, "json").read_text())
     assert {"verdict", "alerts", "measures", "rows", "drift", "version", "content"} <= set(content)
@@ -97,6 +97,7 @@ def test_the_report_is_json_and_one_page_without_anything_from_elsewhere(store, 
     page = store.report(done.version, "html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+    assert "planted" not in page + json.dumps(content), "a report names no user"
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert "data:image/png;base64," in page
 

@@ -46,7 +46,7 @@ def naming(store, text):
 def test_a_planted_id_is_found_before_and_nowhere_afterwards(tmp_path):
     store = planted(tmp_path)
     assert erase.found_in(store, PLANTED)
-    assert len(naming(store, PLANTED)) >= 4, "events of two versions, rows set aside, examples in report and page"
+    assert len(naming(store, PLANTED)) >= 3, "events of two versions, rows set aside; reports name no user"
     erase.erase(store, PLANTED)
     assert erase.found_in(store, PLANTED) == []
     assert naming(store, PLANTED) == []
@@ -101,7 +101,7 @@ def test_a_user_whose_id_is_part_of_others_leaves_them_alone(tmp_path):
     assert text.count(erase.ERASED) == 1
 
 
-@pytest.mark.parametrize("user", ['q"uote', "comma, inside", "back\\slash", "ümläut", "a*b?[c]", "tab in"])
+@pytest.mark.parametrize("user", ['q"uo7e', "comma, inside", "back\\slash", "ümläut", "a*b?[c]", "tab in"])
 def test_ids_with_odd_characters_are_forgotten_too(tmp_path, user):
     store = Store(tmp_path / "store")
     cell = '"' + user.replace('"', '""') + '"'
@@ -202,7 +202,7 @@ def test_quotes_are_found_as_a_file_has_them(tmp_path):
     store = Store(tmp_path / "store")
     add(
         store,
-        write(tmp_path / "a.csv", [*rows(40), f'"q""uote",i1,abc,{START}', f'"q""uote",i1,3,{START}', '"q""uote",i1']),
+        write(tmp_path / "a.csv", [*rows(40), f'"q""uo7e",i1,abc,{START}', f'"q""uo7e",i1,3,{START}', '"q""uo7e",i1']),
     )
-    erase.erase(store, 'q"uote')
-    assert naming(store, "uote") == []
+    erase.erase(store, 'q"uo7e')
+    assert naming(store, "uo7e") == []

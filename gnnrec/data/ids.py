@@ -1,0 +1,61 @@
+"""Numbers for external ids, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gnnrec.data.dataset import Texts
+from gnnrec.data.types import Ints
+
+Codes = NDArray[np.uint32]
+
+
+class Ids:
+    """Numbers for ids, in the order in which they are met: polars' categories."""
+
+    def __init__(self) -> None:
+        self._categories = pl.Categories.random()
+        # Polars forgets the ids once no column that has them is alive.
+        self._alive = pl.Series([], dtype=pl.Categorical(self._categories))
+        self._known = 0
+
+    def codes(self, column: pl.Series) -> Codes:
+        """Return the number of each cell, [n]."""
+        self._alive = column.cast(pl.Categorical(self._categories))
+        found: Codes = self._alive.to_physical().to_numpy()
+        self._known = max(self._known, int(found.max()) + 1 if len(found) else 0)
+        return found
+
+    def kind(self) -> pl.Enum:
+        """Return the type of columns that hold these numbers and have the texts beside them."""
+        return pl.Enum(self._texts(np.arange(self._known)))
+
+    def _texts(self, codes: NDArray[Any]) -> pl.Series:
+        return pl.Series(codes, dtype=pl.UInt32).cat.to(pl.Categorical(self._categories)).cast(pl.String)
+
+    def renumbered(self, codes: Codes) -> tuple[Texts, Ints]:
+        """Return the ids that occur, in order of first appearance, and the place of each cell among them."""
+        known = int(codes.max(initial=0)) + 1
+        first = np.full(known, len(codes))
+        first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of repeated places the last one written stays
+        order = np.argsort(first, kind="stable")[: int((first < len(codes)).sum())]
+        place = np.empty(known, np.int64)
+        place[order] = np.arange(len(order))
+        return texts(self._texts(order)), place[codes]
+
+
+def coded(column: pl.Series) -> tuple[Texts, Ints]:
+    """Return the distinct texts in order of first appearance, and the position of each cell among them."""
+    ids = Ids()
+    return ids.renumbered(ids.codes(column))
+
+
+def texts(column: pl.Series) -> Texts:
+    """Return a column of text as a numpy array of Python strings."""
+    out = np.empty(len(column), object)
+    out[:] = column.to_list()
+    return out

@@ -1,0 +1,138 @@
+"""Rows of a log that is too long for memory, in files: by pair, so that repeats meet, then by time, so that order can be had.
+
+A record holds the place of a row in the log, its user and item as numbers, its value and time. Records are handed out in
+arrays of about `limit` rows; only a pair, or an instant, with more events than that takes more memory.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gnnrec.data.types import Ints
+
+LIMIT = 1 << 22
+"""Rows held in memory at once."""
+RECORD = np.dtype([("row", "<i8"), ("user", "<u4"), ("item", "<u4"), ("value", "<f8"), ("time", "<f8")])
+FILES = 64
+"""Files of records by pair: a log of 4 GiB has some two million rows in each."""
+SAMPLE = 256
+"""Every how manieth row's time is noted, to cut time into bands of like size."""
+SUFFIX = ".part"
+
+Records = NDArray[Any]
+
+
+class Overflow:
+    """Takes rows as they come and gives them back by pair; takes what is left of them and gives it back by time.
+
+    Args:
+        folder: where files lie while they are needed; what an earlier process left there is deleted. Enter before use.
+        limit: rows held in memory at once; more are written down.
+    """
+
+    def __init__(self, folder: Path, limit: int = LIMIT) -> None:
+        self.folder, self.limit = folder, limit
+        self.rows = 0
+        self._name = secrets.token_hex(4)
+        self._sample: list[NDArray[np.float64]] = []
+        self._borders: NDArray[np.float64] | None = None
+
+    def __enter__(self) -> Self:
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for path in self.folder.glob(f"{self._name}-*{SUFFIX}"):
+            path.unlink(missing_ok=True)
+
+    def put(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Write down rows that follow those written before: user, item, and value and time where there are such, [n]."""
+        found = np.zeros(len(columns["user"]), RECORD)
+        found["row"] = np.arange(self.rows, self.rows + len(found))
+        for name, column in columns.items():
+            found[name] = column
+        self._sample.append(found["time"][::SAMPLE].copy())
+        self.rows += len(found)
+        self._write("pair", found, _mixed(found["user"], found["item"]))
+
+    def rewind(self, rows: int) -> None:
+        """Forget the rows written down after the first `rows`."""
+        self.rows, self._sample = rows, []
+        for path in self._all("pair"):
+            found = np.fromfile(path, RECORD)
+            found = found[found["row"] < rows]
+            self._sample.append(found["time"][::SAMPLE].copy())
+            found.tofile(path)
+
+    def pairs(self) -> Iterator[Records]:
+        """Yield the rows, those of a pair together, in order of time, equal times as they came; the files are let go."""
+        for paths in _grouped(self._all("pair"), self.limit):
+            yield _in_order(np.concatenate([np.fromfile(path, RECORD) for path in paths]))
+            for path in paths:
+                path.unlink()
+
+    def keep(self, found: Records) -> None:
+        """Write down some of the rows for `bands`."""
+        if self._borders is None:
+            share = min(self.limit / max(self.rows, 1), 1.0)
+            self._borders = np.unique(np.quantile(np.concatenate(self._sample), np.arange(share, 1, share)))
+        # Of equal times none lies beyond a border that another one is before.
+        self._write("time", found, np.searchsorted(self._borders, found["time"], side="right"))
+
+    def bands(self) -> Iterator[Records]:
+        """Yield the rows kept, in order of time, equal times as they came and never apart; as often as asked."""
+        for path in self._all("time"):
+            yield _in_order(np.fromfile(path, RECORD))
+
+    def _all(self, kind: str) -> list[Path]:
+        return sorted(self.folder.glob(f"{self._name}-{kind}-*{SUFFIX}"))
+
+    def _write(self, kind: str, found: Records, number: Ints) -> None:
+        """Append each row to the file of its number."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        order = np.argsort(number.astype(np.uint16), kind="stable")
+        number, found = number[order], found[order]
+        edges = [*np.flatnonzero(np.diff(number, prepend=-1)), len(found)]
+        for start, end in pairwise(edges):
+            with (self.folder / f"{self._name}-{kind}-{number[start]:05}{SUFFIX}").open("ab") as file:
+                found[start:end].tofile(file)
+
+
+def _mixed(user: NDArray[Any], item: NDArray[Any]) -> Ints:
+    """Return a number below `FILES` for each pair, spread evenly whatever the numbers are."""
+    key = user.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ item.astype(np.uint64) * np.uint64(
+        0xC2B2AE3D27D4EB4F
+    )
+    mixed: Ints = ((key ^ key >> np.uint64(29)) * np.uint64(0x94D049BB133111EB) >> np.uint64(58)).astype(np.int64)
+    return mixed
+
+
+def _in_order(found: Records) -> Records:
+    """Return records in order of time, equal times in order of rows."""
+    found = found[np.argsort(found["row"], kind="stable")]
+    if bool((np.diff(found["time"]) >= 0).all()):
+        return found
+    return found[np.argsort(found["time"], kind="stable")]
+
+
+def _grouped(paths: Sequence[Path], limit: int) -> Iterator[list[Path]]:
+    """Yield files that together have about `limit` records, one at least."""
+    group: list[Path] = []
+    held = 0
+    for path in paths:
+        size = path.stat().st_size // RECORD.itemsize
+        if group and held + size > limit:
+            yield group
+            group, held = [], 0
+        group.append(path)
+        held += size
+    if group:
+        yield group
