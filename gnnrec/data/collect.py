@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import polars as pl
 from gnnrec import memory
 from gnnrec.data.clean import Cleaned, Rules
 from gnnrec.data.gathered import Account, Column, Gathered
-from gnnrec.data.ids import Ids
+from gnnrec.data.ids import Codes, Ids
 from gnnrec.data.overflow import Overflow
 from gnnrec.data.rows import PLACE, SHAPELESS, Tally, raw
 from gnnrec.errors import GnnrecError, one_line
@@ -44,32 +45,47 @@ class Collector:
         self._pieces: list[Piece] = []
         self._names: frozenset[str] = frozenset()
         self._held = self._good = 0
+        self._beside = ThreadPoolExecutor(2)
+        self._waiting: tuple[Cleaned, int, Tally, list[Future[Codes]]] | None = None
 
-    def piece(self, cleaned: Cleaned, rows_read: int, shapeless: Tally) -> Piece:
-        """Return good rows as numbers; their texts are let go."""
+    def add(self, cleaned: Cleaned, rows_read: int, shapeless: Tally) -> None:
+        """Take the next piece; its ids get their numbers while the caller cleans the one after it."""
+        self.settle()
+        self._waiting = (
+            cleaned,
+            rows_read,
+            shapeless,
+            [
+                self._beside.submit(ids.codes, cleaned.good[name])
+                for ids, name in ((self.users, "user"), (self.items, "item"))
+            ],
+        )
+
+    def settle(self) -> None:
+        """Wait for the piece that was taken last."""
+        if self._waiting is None:
+            return
+        (cleaned, rows_read, shapeless, codes), self._waiting = self._waiting, None
         good = cleaned.good
-        found: dict[str, Column] = {"user": self.users.codes(good["user"]), "item": self.items.codes(good["item"])}
+        found: dict[str, Column] = {name: code.result() for name, code in zip(("user", "item"), codes, strict=True)}
         found |= {c: good[c].to_numpy() for c in ("value", "time") if c in good.columns}
-        # Copies, so that polars' memory is free for the next piece.
+        # Copies, so that polars' memory is free for the next piece; texts are let go.
         columns = {name: column.copy() for name, column in found.items()}
         extra = {name: good[raw(name)].fill_null("") for name in self.keep}
-        return Piece(columns, extra, rows_read, shapeless, replace(cleaned, good=good.clear()))
-
-    def add(self, piece: Piece) -> None:
-        """Take the next piece."""
-        self._names = frozenset(piece.columns)
-        self._pieces.append(piece)
-        rows = len(piece.columns["user"])
-        self._held, self._good = self._held + rows, self._good + rows
+        self._names = frozenset(columns)
+        self._pieces.append(Piece(columns, extra, rows_read, shapeless, replace(cleaned, good=good.clear())))
+        self._held, self._good = self._held + good.height, self._good + good.height
         if self._overflow is not None and self._held > self._overflow.limit:
             self._write_down()
 
     def mark(self) -> tuple[int, int]:
         """Return how far the log has been taken, in pieces and good rows."""
+        self.settle()
         return len(self._pieces), self._good
 
     def rewind(self, mark: tuple[int, int]) -> None:
         """Forget the pieces taken since then."""
+        self.settle()
         del self._pieces[mark[0] :]
         self._good, self._held = mark[1], sum(len(p.columns.get("user", ())) for p in self._pieces)
         if self._overflow is not None and self._overflow.rows > mark[1]:
@@ -77,6 +93,7 @@ class Collector:
 
     def lost(self, mark: tuple[int, int]) -> pl.DataFrame:
         """Return the rows set aside since then: row, ascending, user and reason."""
+        self.settle()
         found = Tally()
         for piece in self._pieces[mark[0] :]:
             found.merge(piece.shapeless)
@@ -91,6 +108,8 @@ class Collector:
         Raises:
             GnnrecError: rows are refused, the scale is wrong, or no row is left.
         """
+        self.settle()
+        self._beside.shutdown()
         aside, read = self._aside(), sum(p.rows_read for p in self._pieces)
         self._complain(aside, read)
         account = Account(read, aside, _summed([p.cleaned.matched for p in self._pieces]))

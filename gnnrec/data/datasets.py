@@ -10,7 +10,7 @@ import polars as pl
 
 from gnnrec.data import columns as column_names
 from gnnrec.data.clean import TIME_TEXT, Cleaned, Rules, clean, make_rules, normalised
-from gnnrec.data.collect import Collector, Piece
+from gnnrec.data.collect import Collector
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.filters import make_filters
 from gnnrec.data.formats import DEFAULT_MAX_BYTES, Blob, Source, load
@@ -299,13 +299,13 @@ class _Part:
 
     def _hand_on(self, collector: Collector, rule: TimeRule | None) -> list[Survey]:
         looks = []
-        for piece, look in self._read(collector, rule):
-            collector.add(piece)
+        for rows, cleaned, look in self._read(rule):
+            collector.add(cleaned, rows.rows_read, rows.aside)
             looks.append(look)
         return looks
 
-    def _read(self, collector: Collector, rule: TimeRule | None) -> Iterator[tuple[Piece, Survey]]:
-        """Yield each piece and, where no rule is given, what its times look like."""
+    def _read(self, rule: TimeRule | None) -> Iterator[tuple[Rows, Cleaned, Survey]]:
+        """Yield each piece, cleaned, and, where no rule is given, what its times look like."""
         low, high = self.how.rules.time_range
         guess = rule
         for rows in self.table.batches(list(dict.fromkeys([*self.roles.values(), *self.raw]))):
@@ -313,7 +313,7 @@ class _Part:
             if "time" in self.roles and rule is None:
                 look = survey(rows.frame[self.roles["time"]], low, high)
                 guess = guess or likely(look, self.how.time_unit)
-            yield collector.piece(self._cleaned(rows, guess), rows.rows_read, rows.aside), look
+            yield rows, self._cleaned(rows, guess), look
 
     def _cleaned(self, rows: Rows, rule: TimeRule | None) -> Cleaned:
         cells = {

@@ -141,12 +141,7 @@ def survey(text: pl.Series, low: float, high: float) -> Survey:
         high: the latest possible time.
     """
     numbers = _numbers(text)
-    size, bounds = numbers.abs(), [0.0, *_LIMITS.values(), float("inf")]
-    inside = [(size >= start) & (size < end) for start, end in pairwise(bounds)]
-    possible = [
-        i & (numbers / scale >= low) & (numbers / scale <= high)
-        for i, scale in zip(inside, UNITS.values(), strict=True)
-    ]
+    possible, inside = _sizes(numbers, low, high)
     others = text.filter(numbers.is_null()).cast(pl.String).str.strip_chars()
     slashed = others.filter(others.str.contains(r"^\d{1,2}/\d{1,2}/\d{4}"))
     fits = tuple(not len(slashed) or not _clocked(slashed, day).has_nulls() for day in _DAY_OR_MONTH)
@@ -154,11 +149,28 @@ def survey(text: pl.Series, low: float, high: float) -> Survey:
         len(text),
         len(text) - len(others) + int((others.fill_null("") != "").sum()),
         len(text) - numbers.null_count(),
-        tuple(int(p.sum()) for p in possible),
-        tuple(int(i.sum()) for i in inside),
+        possible,
+        inside,
         slashed[0] if len(slashed) else None,
         fits,
     )
+
+
+def _sizes(numbers: pl.Series, low: float, high: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return how many numbers are possible times in each unit, and how many are of its size."""
+    bounds = [*pairwise([0.0, *_LIMITS.values(), float("inf")])]
+    least, most, count = numbers.min(), numbers.max(), len(numbers) - numbers.null_count()
+    for k, ((start, end), scale) in enumerate(zip(bounds, UNITS.values(), strict=True)):
+        if count and start <= least and most < end and low <= least / scale and most / scale <= high:  # type: ignore[operator]
+            all_here = tuple(count if k == n else 0 for n in range(len(UNITS)))
+            return all_here, all_here
+    size = numbers.abs()
+    inside = [(size >= start) & (size < end) for start, end in bounds]
+    possible = [
+        i & (numbers / scale >= low) & (numbers / scale <= high)
+        for i, scale in zip(inside, UNITS.values(), strict=True)
+    ]
+    return tuple(int(p.sum()) for p in possible), tuple(int(i.sum()) for i in inside)
 
 
 def likely(found: Survey, unit: str) -> TimeRule:
