@@ -1,7 +1,7 @@
 """Rows of a log that is too long for memory, in files: by pair, so that repeats meet, then by time, so that order can be had.
 
 A record holds the place of a row in the log, its user and item as numbers, its value and time. Records are handed out in
-arrays of about `limit` rows; only a pair, or an instant, with more events than that takes more memory.
+arrays of a quarter of `limit` rows or so; only a pair, or an instant, with more events than that takes more memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from gnnrec.data.types import Ints
 
 LIMIT = 1 << 22
-"""Rows held in memory at once."""
+"""Rows held in memory."""
+WORKED_ON = 4
+"""What is made of a row takes so many times its memory: so many times fewer are handed out at once."""
 RECORD = np.dtype([("row", "<i8"), ("user", "<u4"), ("item", "<u4"), ("value", "<f8"), ("time", "<f8")])
 FILES = 64
 """Files of records by pair: a log of 4 GiB has some two million rows in each."""
@@ -34,11 +36,11 @@ class Overflow:
 
     Args:
         folder: where files lie while they are needed; what an earlier process left there is deleted. Enter before use.
-        limit: rows held in memory at once; more are written down.
+        limit: rows held in memory; more are written down.
     """
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
-        self.folder, self.limit = folder, limit
+        self.folder, self.limit, self.part = folder, limit, max(limit // WORKED_ON, 1)
         self.rows = 0
         self._name = secrets.token_hex(4)
         self._sample: list[NDArray[np.float64]] = []
@@ -74,7 +76,7 @@ class Overflow:
 
     def pairs(self) -> Iterator[Records]:
         """Yield the rows, those of a pair together, in order of time, equal times as they came; the files are let go."""
-        for paths in _grouped(self._all("pair"), self.limit):
+        for paths in _grouped(self._all("pair"), self.part):
             yield _in_order(np.concatenate([np.fromfile(path, RECORD) for path in paths]))
             for path in paths:
                 path.unlink()
@@ -82,7 +84,7 @@ class Overflow:
     def keep(self, found: Records) -> None:
         """Write down some of the rows for `bands`."""
         if self._borders is None:
-            share = min(self.limit / max(self.rows, 1), 1.0)
+            share = min(self.part / max(self.rows, 1), 1.0)
             self._borders = np.unique(np.quantile(np.concatenate(self._sample), np.arange(share, 1, share)))
         # Of equal times none lies beyond a border that another one is before.
         self._write("time", found, np.searchsorted(self._borders, found["time"], side="right"))

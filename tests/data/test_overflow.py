@@ -62,7 +62,7 @@ def test_bands_are_of_like_size(tmp_path):
             spill.keep(part)
         sizes = [len(b) for b in spill.bands()]
     assert sum(sizes) == 4000
-    assert max(sizes) < 2 * 400
+    assert max(sizes) < 2 * spill.part
 
 
 def test_what_is_taken_back_is_gone(tmp_path):
