@@ -48,12 +48,22 @@ class Draft:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for action in [] if self._committed else self.actions:
+        for action in [] if self._committed or self._named() else self.actions:
             (self.folder / action.path).unlink(missing_ok=True)
 
     def committed(self) -> None:
         """Say that the files are the table's now."""
         self._committed = True
+
+    def _named(self) -> bool:
+        """Return whether the log names the files: a signal or an error may come between a commit and the word of it."""
+        try:
+            entry = (self.folder / "_delta_log" / f"{self.number:020}.json").read_text()
+        except FileNotFoundError:
+            return False
+        except OSError:  # files too many are found by `gc`, files too few by nobody
+            return True
+        return any(action.path in entry for action in self.actions)
 
     def write(self, rows: pl.DataFrame) -> None:
         """Write the next rows of the version: columns of a store but `version`; ids may be numbers with texts beside them."""

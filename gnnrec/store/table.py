@@ -19,8 +19,9 @@ from arro3.core.types import ArrowStreamExportable
 from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import create_table_with_add_actions
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from gnnrec import locks
 from gnnrec.errors import GnnrecError, one_line
 from gnnrec.files import sync_file, sync_folder
 from gnnrec.store.draft import COLUMNS, SCHEMA, Draft
@@ -202,11 +203,14 @@ class Store:
 
         Raises:
             BusyError: somebody else is writing.
+            GnnrecError: the file system lacks what a store stands on.
         """
         folder = self.path / "_gnnrec"
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(folder / "lock", timeout=0):
+            with locks.take(folder / "lock"):
+                locks.check_renames(folder)
+                locks.check_links(folder)
                 self.refresh()
                 yield
         except Timeout:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars as pl
 
 from gnnrec.errors import one_line
 from gnnrec.files import sha256
 from gnnrec.store.table import Store
-from gnnrec.store.version import Version, content_hash
+from gnnrec.store.version import ContentHash, Version
 
 _FAILURES = (Exception, pl.exceptions.PanicException)
 
@@ -23,15 +24,40 @@ def verify(store: Store) -> Iterator[tuple[int, str | None]]:
 def _wrong(store: Store, version: Version) -> str | None:
     try:
         version.counts.check()
-        rows = store.rows().filter(pl.col("version") == version.number).collect(engine="streaming")
+        height, content = _hashed(store, version)
     except AssertionError as error:
         return str(error)
     except _FAILURES as error:
         return f"its rows cannot be read ({one_line(str(error))[:160]}); restore the file from a copy"
-    if content_hash(rows) != store.contents[version.number]:
+    if content != store.contents[version.number]:
         kept = f"{version.counts.kept:,}"
-        return f"its {rows.height:,} rows are not the {kept} that were ingested; restore the folder from a copy"
+        return f"its {height:,} rows are not the {kept} that were ingested; restore the folder from a copy"
     return _wrong_aside(store, version) or _wrong_side(store, version)
+
+
+def _hashed(store: Store, version: Version) -> tuple[int, str]:
+    """Return how many rows a version has and what they hash to, a data file in memory at a time."""
+    held = [(path, *_extent(path, version.number)) for path in store.files()]
+    found = ContentHash(height := sum(rows for _, rows, _ in held))
+    rest = pl.DataFrame()
+    for path, _, _ in sorted((h for h in held if h[1]), key=lambda h: h[2]):
+        rows = pl.concat([rest, _scan(path, version.number).sort("place").collect()], how="diagonal")
+        later = rows["time"].ne_missing(rows["time"][-1])
+        found.update(rows.filter(later))
+        rest = rows.filter(~later)  # the next file may have more events of this instant
+    if rest.height:
+        found.update(rest)
+    return height, found.hexdigest()
+
+
+def _scan(path: Path, number: int) -> pl.LazyFrame:
+    return pl.scan_parquet(path, glob=False, hive_partitioning=False).filter(pl.col("version") == number)
+
+
+def _extent(path: Path, number: int) -> tuple[int, int]:
+    """Return how many rows of a version a file has, and the place of the first."""
+    rows, first = _scan(path, number).select(pl.len(), pl.col("place").min()).collect().row(0)
+    return int(rows), int(first or 0)
 
 
 def _wrong_side(store: Store, version: Version) -> str | None:
