@@ -44,7 +44,7 @@ print(seconds, memory.peak() - before if tells and before else "nan", done.versi
 
 
 def run(quick: bool) -> Iterator[Line]:
-    """Yield the lines of this benchmark: a log is read; a longer one, so that the report's fixed seconds matter less, is ingested."""
+    """Yield the lines of this benchmark: a log is read; a longer one, beside which a report's seconds matter less, ingested."""
     for what, probe, rows in (("reading", PROBE, 3_000_000), ("ingest", INGEST, 10_000_000)):
         frame = _frame(50_000 if quick else rows)
         size = sum(frame[c].estimated_size() for c in frame.columns)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
 from gnnrec.quality import drift
-from gnnrec.quality.statistics import Joined, Statistics, gini, top_share
+from gnnrec.quality.statistics import Counting, Joined, Statistics, gini, top_share
 
 SIZES = [(n, m) for n in (300, 1000, 5000, 50_000) for m in (300, 1000, 5000, 50_000)]
 RUNS = 1000
@@ -111,3 +113,26 @@ def test_parts_of_two_islands_however_the_edges_come():
     assert whole.parts == pieces.parts == 2 + 1  # user 3 has no edge
     whole.add(pl.Series([0]), pl.Series([1]))
     assert whole.parts == 1 + 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 60), st.lists(st.integers(0, 60), max_size=4))
+def test_events_counted_in_pieces_are_the_events_counted_at_once(seed, n, cuts):
+    """Parts are checked against a search from node to node."""
+    data = rows(seed, n).with_columns(pl.col("user", "item").cast(pl.String))
+    kinds = {name: pl.Enum(["nobody", *data[name].unique().sort(descending=True)]) for name in ("user", "item")}
+    coded, counting = data.cast(kinds), Counting()
+    edges = sorted({0, n, *(c for c in cuts if c < n)})
+    for start, end in pairwise(edges):
+        counting.add(coded[start:end])
+    assert counting.statistics() == Statistics.of(data)
+    reached: dict[str, set[str]] = {}
+    for u, i in data.select("user", "item").iter_rows():
+        reached.setdefault(f"u{u}", set()).add(f"i{i}")
+        reached.setdefault(f"i{i}", set()).add(f"u{u}")
+    parts = 0
+    while reached:
+        parts, todo = parts + 1, [next(iter(reached))]
+        while todo:
+            todo += reached.pop(todo.pop(), ())
+    assert counting.components == parts
