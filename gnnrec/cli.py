@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gnnrec import config as conf
+from gnnrec import shortage
+from gnnrec.ending import guarded
 from gnnrec.errors import GnnrecError, nearest, one_line
 
 if TYPE_CHECKING:
@@ -39,26 +41,8 @@ Config = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 well, 1 a run failed, 2 bad input, 130 interrupted."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return _main(arguments)
-    except GnnrecError as error:
-        if os.environ.get("GNNREC_DEBUG"):
-            raise
-        print(f"gnnrec: {one_line(str(error))}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        if os.environ.get("GNNREC_DEBUG"):
-            raise
-        print(f"gnnrec: {one_line(str(error))}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("gnnrec: interrupted; resume=true goes on from the newest state", file=sys.stderr)
-        return 130
+    """Run a command and return its exit code: 0 well, 1 a run failed, 2 bad input, 128 and a signal's number interrupted."""
+    return guarded(_main, list(sys.argv[1:] if argv is None else argv))
 
 
 def _main(arguments: list[str]) -> int:
@@ -81,6 +65,7 @@ def _main(arguments: list[str]) -> int:
     }
     if name not in commands:
         raise GnnrecError(f"there is no command '{name}'{nearest(name, commands)}")
+    shortage.check_files()
     return commands[name](rest)
 
 
@@ -102,7 +87,8 @@ def _run(rest: list[str]) -> int:
             if len(grid) == 1 or os.environ.get("GNNREC_DEBUG"):
                 raise
             failed += 1
-            print(f"gnnrec: {' '.join(overrides)}: {one_line(str(error)) or repr(error)}", file=sys.stderr)
+            line = shortage.explained("run", error) or one_line(str(error)) or repr(error)
+            print(f"gnnrec: {' '.join(overrides)}: {line}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,7 @@ import filelock
 import polars as pl
 import yaml
 
-from gnnrec import build, experiment, state
+from gnnrec import build, experiment, interrupt, locks, shortage, state
 from gnnrec.build import Config, Scene
 from gnnrec.data.types import Stream
 from gnnrec.errors import GnnrecError
@@ -64,8 +64,13 @@ def safe(name: str) -> str:
 
 def finished(folder: Path) -> bool:
     """Return whether the run in `folder` ended well."""
+    return _standing(folder) == "done"
+
+
+def _standing(folder: Path) -> str | None:
+    """Return "running", "interrupted", "failed", "failed: oom" or "done"; None: no run has begun in `folder`."""
     path = folder / "status.json"
-    return path.is_file() and json.loads(path.read_text()).get("status") == "done"
+    return str(json.loads(path.read_text()).get("status")) if path.is_file() else None
 
 
 def run_job(job: Job, scene: Scene, progress: Progress) -> Frames:
@@ -73,13 +78,19 @@ def run_job(job: Job, scene: Scene, progress: Progress) -> Frames:
     folder = job.folder(scene.setting.stream)
     with locked(folder):
         if not finished(folder):
-            _run(job, scene, folder, progress)
+            with _ending_noted(job, scene, folder), shortage.told(f"{job.row}, seed {job.seed}"):
+                _run(job, scene, folder, progress)
         return named(read_frames(folder), job.name)
 
 
 def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
-    if not job.config["resume"] and (folder / "state").exists():
-        progress.say(f"{folder.name}: begun earlier and not finished; starting it again (resume=true goes on instead)")
+    resume = bool(job.config["resume"])
+    if (standing := _standing(folder)) is not None:
+        now = "going on from its newest state" if resume else "starting it again (resume=true goes on instead)"
+        # Its lock is free: no process is at it any more, and the last one had no time to say so.
+        earlier = f"killed, perhaps for want of memory ({shortage.LOWER})" if standing == "running" else standing
+        progress.say(f"{folder.name}: begun earlier and {earlier}; {now}")
+    if not resume and (folder / "state").exists():
         shutil.rmtree(folder / "state")
     write_atomic(folder / "config.yaml", yaml.safe_dump(dict(job.config), sort_keys=False, allow_unicode=True))
     _status(folder, "running", scene)
@@ -93,14 +104,33 @@ def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
         def told(t: int, record: Record) -> None:
             bar.increment(t)
             tracker.increment(t, record, learner.log)
+            interrupt.check()
 
         record = experiment.run(learner, strategy, scene.setting, job.name, base, folder / "state", told)
     write_frames(folder, record.frames())
     _status(folder, "done", scene)
 
 
+@contextmanager
+def _ending_noted(job: Job, scene: Scene, folder: Path) -> Iterator[None]:
+    """Have status.json say how a run ended that does not end well."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"{job.row}, seed {job.seed}")
+        if interrupt.received(error):
+            how = "interrupted"
+        else:
+            how = "failed: oom" if isinstance(error, shortage.MemoryShortError) else "failed"
+        if not finished(folder):
+            with suppress(OSError):  # the error itself says more
+                _status(folder, how, scene)
+        raise
+
+
 def base_state(job: Job, scene: Scene, progress: Progress) -> state.State:
     """Return the base model's state, trained at most once per data, configuration and seed."""
+    interrupt.check()
     digest = build.base_digest(job.config, scene.setting.stream)
     folder = Path(job.config["output"]) / f"base-seed{job.seed}-{digest}"
     with locked(folder, wait=progress):
@@ -176,14 +206,14 @@ def locked(folder: Path, wait: Progress | None = None) -> AbstractContextManager
         folder: of one run: a second process is refused rather than left waiting. Of what runs share: see `wait`.
         wait: where to say that another process has it, before waiting for that process.
     """
-    lock = filelock.FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return lock.acquire(timeout=0)
+        locks.check_renames(folder)
+        return locks.take(folder / ".lock")
     except filelock.Timeout as error:
         if wait is not None:
             wait.say(f"{folder.name}: another process is at it; waiting")
-            return lock.acquire()
+            return locks.take(folder / ".lock", timeout=-1)
         raise GnnrecError(f"{folder} is in use by another process; wait for it, or choose another output=") from error
     except OSError as error:
         raise GnnrecError(

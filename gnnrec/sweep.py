@@ -14,7 +14,7 @@ import optuna
 import polars as pl
 import yaml
 
-from gnnrec import build, experiment
+from gnnrec import build, experiment, shortage
 from gnnrec.build import Config, Scene
 from gnnrec.compare import compare
 from gnnrec.config import overrides
@@ -23,7 +23,7 @@ from gnnrec.errors import GnnrecError, nearest, one_line
 from gnnrec.evaluation.record import Name
 from gnnrec.files import write_atomic
 from gnnrec.progress import Progress
-from gnnrec.runs import Job, base_state
+from gnnrec.runs import Job, base_state, locked, safe
 from gnnrec.seeds import derive
 
 Compose = Callable[[list[str]], Config]
@@ -53,6 +53,20 @@ def sweep(row: str, config: Config, compose: Compose, scene: Scene, command: str
     if len(scene.setting.stream.increments) <= LAST + 1:
         raise GnnrecError(f"a sweep needs increments behind {LAST}; the stream ends at {LAST} or before")
     default = {key: _inside(key, _value(config, key), limits) for key, limits in space.items()}
+    with locked(Path(config["output"]) / f"sweep-{safe(row)}"):  # another would take its running trial for a killed one
+        return _search(row, config, compose, scene, command, progress, default)
+
+
+def _search(
+    row: str,
+    config: Config,
+    compose: Compose,
+    scene: Scene,
+    command: str,
+    progress: Progress,
+    default: dict[str, Any],
+) -> str:
+    space, metric, trials = config["sweep"]["space"], str(config["sweep"]["metric"]), int(config["sweep"]["trials"])
     study = _study(row, config, scene, default, progress)
     short = Scene(scene.dataset, _shortened(scene.setting))
     while (done := len(_ended(study))) < trials:
@@ -61,7 +75,8 @@ def sweep(row: str, config: Config, compose: Compose, scene: Scene, command: str
         trial = study.ask()
         chosen = {key: _suggest(trial, key, limits) for key, limits in space.items()}
         try:
-            value = _score(row, compose(_overrides(chosen)), scene, short, metric, progress)
+            with shortage.told(f"trial {done + 1} of {trials}, {_text(chosen)}"):
+                value = _score(row, compose(_overrides(chosen)), scene, short, metric, progress)
         except GnnrecError as error:
             trial.set_user_attr(FAILED, one_line(str(error)))
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -79,7 +94,6 @@ def _study(row: str, config: Config, scene: Scene, default: dict[str, Any], prog
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     output, metric = Path(config["output"]), str(config["sweep"]["metric"])
-    output.mkdir(parents=True, exist_ok=True)
     searched = {k: v for k, v in config["sweep"].items() if k != "trials"}
     whole = {**config, "strategy": [config["strategy"], searched]}
     study = optuna.create_study(

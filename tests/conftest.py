@@ -29,3 +29,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[object]:
+    """Return what starts commands in processes of their own."""
+    from contracts.forks import Forks
+
+    with Forks() as started:
+        yield started
