@@ -17,9 +17,12 @@ LOWER = "lower fit.batch_size, evaluation.block, encoder.width or threads, or gi
 FEWER = "give fewer or smaller files at once, or give it more memory"
 FILES = 64
 """Files a command may have open at once beside those it inherits: a run needs half of them."""
-_MEMORY = re.compile(r"not enough memory|can't allocate memory|cannot allocate memory|out of memory|bad_alloc", re.I)
+_MEMORY = re.compile(
+    r"not enough memory|(?:can't|cannot) allocate memory|out of memory|bad_alloc|can't (?:start new|spawn worker) thread",
+    re.I,
+)
 _FILES = re.compile(r"too many open files", re.I)
-_AMOUNT = re.compile(r"\d[\d.,]* (?:bytes|[KMGT]i?B)")
+_AMOUNT = re.compile(r"\d[\d.,]* (?:bytes|[KMGTPE]i?B)")
 
 
 class MemoryShortError(GnnrecError):
@@ -35,7 +38,7 @@ def told(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except BaseException as error:  # a panic of polars is no Exception
         if isinstance(error, GnnrecError) or not of_memory(error):
             raise
         line = _memory(what, error, LOWER)
@@ -47,7 +50,7 @@ def told(what: str) -> Iterator[None]:
 
 def explained(what: str, error: BaseException) -> str | None:
     """Return the line for an error that has come out of a command for want of memory or files; None: it is another."""
-    if any(_FILES.search(str(e)) or getattr(e, "errno", None) in (errno.EMFILE, errno.ENFILE) for e in _chain(error)):
+    if of_files(error):
         said = f"{error}; " if isinstance(error, GnnrecError) else ""
         return f"{said}{_too_few()}"
     if not isinstance(error, GnnrecError) and of_memory(error):
@@ -55,11 +58,17 @@ def explained(what: str, error: BaseException) -> str | None:
     return None
 
 
+def of_files(error: BaseException) -> bool:
+    """Return whether an error, or one that it came from, means that no more files may be open."""
+    numbers = (errno.EMFILE, errno.ENFILE)
+    return any(getattr(e, "errno", None) in numbers or _FILES.search(str(e)) for e in _chain(error))
+
+
 def of_memory(error: BaseException) -> bool:
     """Return whether an error means that memory did not suffice, on the processor or beside it."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or (isinstance(error, Exception) and bool(_MEMORY.search(str(error))))
+    return isinstance(error, MemoryError) or bool(_MEMORY.search(str(error)))
 
 
 def check_files() -> None:

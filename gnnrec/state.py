@@ -19,6 +19,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from gnnrec import shortage
 from gnnrec.files import sha256, sync_folder, write_durable
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,8 @@ def load_newest(folder: Path) -> State | None:
         try:
             return _read(path)
         except (OSError, ValueError, KeyError) as error:
+            if shortage.of_files(error) or shortage.of_memory(error):  # it may well be whole
+                raise
             log.warning("state %s is damaged (%s); going back to the one before it", path, error)
     return None
 

@@ -20,14 +20,14 @@ def call(output: Path, trials: int) -> list[str]:
     return [*CALL, "sweep=replay", "strategy.budget=600", f"sweep.trials={trials}", f"output={output}"]
 
 
-def trials(output: Path) -> list[optuna.trial.FrozenTrial]:
-    storage = f"sqlite:///{output / 'sweep-replay.db'}"
+def trials(output: Path, row: str = "replay") -> list[optuna.trial.FrozenTrial]:
+    storage = f"sqlite:///{output}/sweep-{row}.db"
     (found,) = optuna.get_all_study_summaries(storage)
     return optuna.load_study(study_name=found.study_name, storage=storage).trials
 
 
-def states(output: Path) -> list[str]:
-    return [t.state.name for t in trials(output)]
+def states(output: Path, row: str = "replay") -> list[str]:
+    return [t.state.name for t in trials(output, row)]
 
 
 @pytest.fixture(scope="module")

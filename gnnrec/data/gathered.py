@@ -66,10 +66,10 @@ class Gathered:
             columns = _taken(columns, _by_time(columns.get("time")))
             rows, duplicate, repeat = kept_rows(columns, self._repeats)
             columns = _taken(columns, rows)
-            value = columns.setdefault("value", np.ones(len(columns["user"])))
             self.duplicate, self.repeat = self.duplicate + duplicate, self.repeat + repeat
-            self.kept += len(value)
-            if len(value):
+            self.kept += len(columns["user"])
+            if len(columns["user"]):
+                value = columns.get("value", np.ones(1))
                 low, high = float(value.min()), float(value.max())
                 self.low = low if self.low is None else min(self.low, low)
                 self.high = high if self.high is None else max(self.high, high)
@@ -103,7 +103,8 @@ class Gathered:
         (columns,) = self.parts()
         user_ids, user_code = self.users.renumbered(columns.pop("user"))
         item_ids, item_code = self.items.renumbered(columns.pop("item"))
-        value, time = columns.pop("value"), columns.pop("time", None)
+        value, time = columns.pop("value", None), columns.pop("time", None)
+        value = np.ones(self.kept) if value is None else value
         extra = {key.removeprefix(raw("")): texts(column) for key, column in columns.items()}
         events = user_code, item_code, user_ids, item_ids, value, time
         examples = dict(self.account.aside.examples)

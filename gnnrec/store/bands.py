@@ -40,7 +40,7 @@ class Bands:
         found = {
             "user": _ids(columns["user"], self.users),
             "item": _ids(columns["item"], self.items),
-            "value": pl.Series(columns["value"], dtype=pl.Float64),
+            "value": pl.Series(columns.get("value", np.ones(len(columns["user"]))), dtype=pl.Float64),
             "time": _times(columns["time"] if self.timed else None, len(columns["user"])),
         }
         return pl.DataFrame(found | ({"row": columns["row"]} if "row" in columns else {}))

@@ -39,11 +39,14 @@ class Forks:
         self.server.wait(timeout=30)
         self.server.stdout.close()
 
-    def start(self, folder: Path, argv: Sequence[object], **limits: int) -> int:
-        """Start a command whose words go to `folder`/out and /err; limits: memory (MiB more), opens (files it may open yet)."""
+    def start(self, folder: Path, argv: Sequence[object], gate: str | None = None, **limits: int) -> int:
+        """Start a command whose words go to `folder`/out and /err.
+
+        It waits for `gate`, a FIFO, to be opened. Limits: memory (MiB more than it has), files (at once), opens (how many).
+        """
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "err").write_text("")
-        return self._ask({"argv": list(map(str, argv)), "folder": str(folder), "limits": limits})
+        return self._ask({"argv": list(map(str, argv)), "folder": str(folder), "limits": limits, "gate": gate})
 
     def wait(self, pid: int) -> int:
         """Return how a command ended: its exit code, or minus the signal that ended it."""
@@ -82,6 +85,8 @@ def live(order) -> int:
         after(order["limits"]["opens"])
     if "files" in order["limits"]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (order["limits"]["files"],) * 2)
+    if order["gate"]:
+        Path(order["gate"]).open().close()
     return main(order["argv"])
 
 
@@ -117,6 +122,11 @@ def fork(order) -> int:
         os._exit(code)
 
 
+def ended(pid: int) -> int:
+    """Return how a life ended."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 def main() -> None:
     """Answer orders until there are none."""
     import torch
@@ -129,10 +139,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         order = json.loads(line)
-        if "wait" in order:
-            answer = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
-        else:
-            answer = fork(order)
+        answer = ended(order["wait"]) if "wait" in order else fork(order)
         print(answer, file=answers, flush=True)
 
 

@@ -44,4 +44,16 @@ def test_a_part_that_is_run_again_leaves_the_others(tmp_path):
 @pytest.mark.slow
 def test_every_benchmark_runs(tmp_path):
     found = {line["benchmark"] for line in lines(tmp_path)}
-    assert {"step", "ranking", "extend", "history", "reading", "start", "growth", "quality", "update"} == found
+    expected = {
+        "step",
+        "accelerator",
+        "ranking",
+        "extend",
+        "history",
+        "reading",
+        "start",
+        "growth",
+        "quality",
+        "update",
+    }
+    assert expected == found
