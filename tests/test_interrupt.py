@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from contracts.forks import heeding
 from contracts.stores import DAY, START, add, events, grown, rows, write
 from test_cli import results
 from test_sweep import states
@@ -154,13 +155,14 @@ def test_a_signal_between_a_commit_and_the_word_of_it_leaves_the_new_version(tmp
 def child(body, end="pass", before=()):
     """Start a process of the standard library and `gnnrec.interrupt`; return it once it is ready."""
     code = CHILD.format(body=body, end=end)
-    process = subprocess.Popen(
-        [*before, sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    with heeding():
+        process = subprocess.Popen(
+            [*before, sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
     assert process.stdout.readline() == "ready\n"
     return process
 
@@ -208,9 +210,10 @@ def test_what_is_ignored_from_the_start_stays_ignored():
 
 def test_a_closed_terminal_ends_a_run_that_can_go_on(forks, tmp_path):
     command = [sys.executable, "-m", "gnnrec", *CALLS["run"], f"output={tmp_path}"]
-    pid, terminal = pty.fork()
-    if not pid:
-        os.execve(command[0], command, {**os.environ, "PYTHONPATH": str(ROOT)})
+    with heeding():
+        pid, terminal = pty.fork()
+        if not pid:
+            os.execve(command[0], command, {**os.environ, "PYTHONPATH": str(ROOT)})
     forks.once(pid, lambda: list(tmp_path.glob("fine_tune-*/state/*[1-9]")))
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 129

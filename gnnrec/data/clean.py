@@ -154,10 +154,10 @@ def _set_aside(frame: pl.DataFrame, reasons: Sequence[str], aside: Tally, rules:
         part = bad.filter(pl.col("reason") == number)
         shown = usual + ([columns[reason]] if reason in columns else [])
         rows = part.head(EXAMPLES).select(ROW, pl.col(list(dict.fromkeys(shown))).cast(pl.String)).iter_rows()
-        found = [_example(file, row, ["" if c is None else c for c in cells]) for row, *cells in rows]
+        found = [_example(file, row, ["" if c is None else c for c in cells], len(usual)) for row, *cells in rows]
         aside.add(reason, part[ROW], found, part["user"])
 
 
-def _example(file: str, row: int, cells: Sequence[str]) -> Example:
-    """Return a row whose first cell is its user."""
-    return Example(file, row, ", ".join(cells), ", ".join(c for c in cells[1:] if c != cells[0]))
+def _example(file: str, row: int, cells: Sequence[str], usual: int) -> Example:
+    """Return a row whose first cell is its user; what a filter looked at beside the usual cells may name somebody too."""
+    return Example(file, row, ", ".join(cells), ", ".join(cells[1:usual]))

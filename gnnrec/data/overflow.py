@@ -85,9 +85,9 @@ class Overflow:
         """Write down some of the rows for `bands`."""
         if self._borders is None:
             share = min(self.part / max(self.rows, 1), 1.0)
-            self._borders = np.unique(np.quantile(np.concatenate(self._sample), np.arange(share, 1, share)))
-        # Of equal times none lies beyond a border that another one is before.
-        self._write("time", found, np.searchsorted(self._borders, found["time"], side="right"))
+            self._borders = np.unique(_micro(np.quantile(np.concatenate(self._sample), np.arange(share, 1, share))))
+        # Of equal times, to the microsecond, none lies beyond a border that another one is before.
+        self._write("time", found, np.searchsorted(self._borders, _micro(found["time"]), side="right"))
 
     def bands(self) -> Iterator[Records]:
         """Yield the rows kept, in order of time, equal times as they came and never apart; as often as asked."""
@@ -106,6 +106,10 @@ class Overflow:
         for start, end in pairwise(edges):
             with (self.folder / f"{self._name}-{kind}-{number[start]:05}{SUFFIX}").open("ab") as file:
                 found[start:end].tofile(file)
+
+
+def _micro(seconds: NDArray[Any]) -> NDArray[np.float64]:
+    return np.round(seconds * 1e6)
 
 
 def _mixed(user: NDArray[Any], item: NDArray[Any]) -> Ints:

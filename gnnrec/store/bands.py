@@ -36,14 +36,17 @@ class Bands:
         self._held: list[pl.DataFrame] = []
 
     def frame(self, columns: Mapping[str, NDArray[Any]]) -> pl.DataFrame:
-        """Return events as columns of a store, and `row` where the events have it."""
+        """Return events as columns of a store, with `row` and the seconds as they were where the events were written down."""
         found = {
             "user": _ids(columns["user"], self.users),
             "item": _ids(columns["item"], self.items),
             "value": pl.Series(columns.get("value", np.ones(len(columns["user"]))), dtype=pl.Float64),
             "time": _times(columns["time"] if self.timed else None, len(columns["user"])),
         }
-        return pl.DataFrame(found | ({"row": columns["row"]} if "row" in columns else {}))
+        if "row" in columns:
+            found |= {"row": pl.Series(columns["row"])}
+            found |= {"seconds": pl.Series(columns["time"])} if self.timed else {}
+        return pl.DataFrame(found)
 
     def keep(self, rows: pl.DataFrame) -> None:
         """Take rows of the version: all there are, or a part that `frame` made of what was written down."""
@@ -122,5 +125,6 @@ def _records(rows: pl.DataFrame) -> Records:
     found["row"], found["value"] = rows["row"].to_numpy(), rows["value"].to_numpy()
     for name in ("user", "item"):
         found[name] = rows[name].to_physical().to_numpy()
-    found["time"] = rows["time"].dt.epoch("us").fill_null(0).to_numpy() / 1e6
+    if "seconds" in rows.columns:
+        found["time"] = rows["seconds"].to_numpy()
     return found

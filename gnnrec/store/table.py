@@ -16,7 +16,15 @@ from urllib.parse import unquote
 
 import polars as pl
 from arro3.core.types import ArrowStreamExportable
-from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake import (
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    Schema,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import create_table_with_add_actions
 from filelock import Timeout
@@ -217,8 +225,21 @@ class Store:
             raise BusyError(f"{self.path} is being written by another process; wait for it to finish") from None
 
     def draft(self) -> Draft:
-        """Return what takes the rows of the next version."""
+        """Return what takes the rows of the next version.
+
+        Raises:
+            GnnrecError: there is a table here, but not one that gnnrec made.
+        """
+        if self.exists and (not self.versions or self._fields(self._table.schema()) != self._fields(SCHEMA)):
+            raise GnnrecError(
+                f"{self.path} is a Delta table that gnnrec did not make, and stays as it is; choose another folder for the "
+                f"store: `gnnrec data ingest STORE {self.path}` makes one whose versions are its commits"
+            )
         return Draft(self.path, self.head + 1)
+
+    @staticmethod
+    def _fields(schema: Schema) -> list[tuple[str, str]]:
+        return [(field.name, str(field.type)) for field in schema.fields]
 
     def append(self, draft: Draft, version: Version) -> None:
         """Commit the rows of a version with its record; returns once the disk has them."""
@@ -226,9 +247,9 @@ class Store:
         # The table as it was when the version was numbered, and no retry: a commit in between must not shift its number.
         record = CommitProperties({KEY: version.to_json()}, 0, seen)
         try:
-            if self.exists:
+            if draft.number:
                 self._table.create_write_transaction([*draft.actions], "append", SCHEMA, commit_properties=record)
-            else:
+            else:  # refused where somebody else has made a table meanwhile
                 create_table_with_add_actions(
                     self._uri, SCHEMA, draft.actions, configuration=_SETTINGS, commit_properties=record
                 )
@@ -305,4 +326,4 @@ class Store:
 def _shaped(rows: pl.DataFrame) -> ArrowStreamExportable:
     """Return the columns of a store as a stream: made, encoded and written a piece after the other."""
     cells = [pl.col(name).cast(kind) for name, kind in COLUMNS.items()]
-    return rows.lazy().select(cells).collect_batches(chunk_size=_CHUNK, lazy=True)
+    return rows.lazy().select(cells).collect_batches(chunk_size=_CHUNK, maintain_order=True, lazy=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
 
@@ -13,6 +13,8 @@ from gnnrec.store.table import Store
 from gnnrec.store.version import ContentHash, Version
 
 _FAILURES = (Exception, pl.exceptions.PanicException)
+_ROWS = 1 << 20
+"""Rows looked at together."""
 
 
 def verify(store: Store) -> Iterator[tuple[int, str | None]]:
@@ -36,28 +38,21 @@ def _wrong(store: Store, version: Version) -> str | None:
 
 
 def _hashed(store: Store, version: Version) -> tuple[int, str]:
-    """Return how many rows a version has and what they hash to, a data file in memory at a time."""
-    held = [(path, *_extent(path, version.number)) for path in store.files()]
-    found = ContentHash(height := sum(rows for _, rows, _ in held))
-    rest = pl.DataFrame()
-    for path, _, _ in sorted((h for h in held if h[1]), key=lambda h: h[2]):
-        rows = pl.concat([rest, _scan(path, version.number).sort("place").collect()], how="diagonal")
-        later = rows["time"].ne_missing(rows["time"][-1])
-        found.update(rows.filter(later))
-        rest = rows.filter(~later)  # the next file may have more events of this instant
+    """Return how many rows a version has and what they hash to, some of them in memory at a time, however files divide them."""
+    mine = store.rows().filter(pl.col("version") == version.number)
+    place = pl.col("place")
+    height, last = mine.select(pl.len(), place.max()).collect(engine="streaming").row(0)
+    found, rest = ContentHash(height), pl.DataFrame()
+    for start in range(0, (last or 0) + 1, _ROWS):
+        part = mine.filter(place.is_between(start, start + _ROWS - 1)).sort("place").collect(engine="streaming")
+        rows = pl.concat([rest, part], how="diagonal")
+        if rows.height:
+            later = rows["time"].ne_missing(rows["time"][-1])
+            found.update(rows.filter(later))
+            rest = rows.filter(~later)  # there may be more events of this instant
     if rest.height:
         found.update(rest)
     return height, found.hexdigest()
-
-
-def _scan(path: Path, number: int) -> pl.LazyFrame:
-    return pl.scan_parquet(path, glob=False, hive_partitioning=False).filter(pl.col("version") == number)
-
-
-def _extent(path: Path, number: int) -> tuple[int, int]:
-    """Return how many rows of a version a file has, and the place of the first."""
-    rows, first = _scan(path, number).select(pl.len(), pl.col("place").min()).collect().row(0)
-    return int(rows), int(first or 0)
 
 
 def _wrong_side(store: Store, version: Version) -> str | None:
@@ -76,6 +71,8 @@ def _wrong_aside(store: Store, version: Version) -> str | None:
     path, expected = aside
     if not path.exists():
         return f"the rows it set aside are missing ({path.name})"
-    if sha256(path.read_bytes()) != expected:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
         return f"the rows it set aside were changed ({path.name})"
     return None

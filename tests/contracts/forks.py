@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -19,10 +20,27 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 
 
+@contextlib.contextmanager
+def heeding():
+    """Let processes that are started hear SIGINT and SIGHUP, as they do from a terminal, though this one may ignore them."""
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGHUP)}
+    for number in (s for s, handler in before.items() if handler is signal.SIG_IGN):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Forks:
     """Starts commands; use as a context."""
 
     def __enter__(self):
+        with heeding():
+            return self._started()
+
+    def _started(self):
         path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
         command = [sys.executable, str(Path(__file__))]
         self.server = subprocess.Popen(

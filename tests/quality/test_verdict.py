@@ -211,3 +211,12 @@ def test_the_report_is_a_contract(store):
     } <= set(found)
     assert set(found["measures"]) == set(MEASURES)
     assert sum(found["values"].values()) == found["rows"]["kept"]
+
+
+def test_a_filter_on_users_brings_no_user_into_a_report(store, tmp_path):
+    options = {"normalise_ids": True, "filters": [{"column": "user", "not_matches": "planted", "reason": "bot"}]}
+    file = write(tmp_path / "x.csv", [*day(10), " planted@x.org,i1,1,1300000000"])
+    done = add(store, file, policy=ACCEPT, page=True, repeats="all", **options)
+    assert done.version.counts.set_aside["bot"] == 1
+    texts = [store.report(done.version, kind).read_text() for kind in ("json", "html")]
+    assert not any("planted" in text for text in texts)

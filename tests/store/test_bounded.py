@@ -99,6 +99,21 @@ def test_a_log_without_times_is_taken_too(tmp_path, monkeypatch):
     assert add(store, file).version.content == held.content
 
 
+def test_times_finer_than_a_microsecond_keep_their_order(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({"user": rng.integers(0, 40, 900), "item": np.arange(900) % 300})
+    frame = frame.with_columns(time=pl.Series(1_300_000_000_000_000_000 + rng.integers(0, 4000, 900)))
+    frame.write_parquet(tmp_path / "a.parquet")
+    found = []
+    for limit in (overflow.LIMIT, 100):
+        small(monkeypatch, limit)
+        store = Store(tmp_path / f"s{limit}")
+        add(store, tmp_path / "a.parquet")
+        assert all(problem is None for _, problem in verify(store))
+        found.append(store.rows().sort("place").collect())
+    assert found[0].equals(found[1])
+
+
 def test_a_refused_file_leaves_nothing_behind(tmp_path, monkeypatch):
     from gnnrec.errors import GnnrecError
 

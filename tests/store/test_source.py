@@ -106,3 +106,28 @@ def test_a_log_that_names_a_file_outside_its_table_is_not_believed(tmp_path):
     log.write_text("\n".join(map(json.dumps, entries)))
     with pytest.raises(GnnrecError, match="outside the table"):
         list(commits(theirs))
+
+
+FOREIGN = {"user": ["a", "b"], "item": ["x", "y"], "rating": [1.0, 2.0], "time": [1_300_000_000, 1_300_000_001]}
+
+
+@pytest.mark.parametrize("columns", [["user", "item", "rating", "time"], ["user", "item"], ["rating"]])
+def test_a_table_that_gnnrec_did_not_make_is_no_store_and_stays_as_it_is(tmp_path, columns):
+    write_deltalake(str(tmp_path / "theirs"), pl.DataFrame(FOREIGN).select(columns))
+    with pytest.raises(GnnrecError, match="did not make, and stays as it is"):
+        add(Store(tmp_path / "theirs"), write(tmp_path / "a.csv", rows(20)))
+    assert DeltaTable(str(tmp_path / "theirs")).version() == 0
+    assert pl.read_delta(str(tmp_path / "theirs")).equals(pl.DataFrame(FOREIGN).select(columns))
+
+
+def test_a_table_that_somebody_makes_meanwhile_is_not_written_to(tmp_path, monkeypatch):
+    store, append = Store(tmp_path / "s"), Store.append
+
+    def late(self, draft, version):
+        write_deltalake(str(self.path), pl.DataFrame(FOREIGN))
+        append(self, draft, version)
+
+    monkeypatch.setattr(Store, "append", late)
+    with pytest.raises(GnnrecError, match="was not committed"):
+        add(store, write(tmp_path / "a.csv", rows(20)))
+    assert pl.read_delta(str(store.path)).equals(pl.DataFrame(FOREIGN))

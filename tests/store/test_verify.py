@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import polars as pl
 import pytest
-from contracts.stores import add, events, grown, write
+from contracts.stores import START, add, events, grown, rows, write
 
 from gnnrec.errors import GnnrecError
-from gnnrec.store import export
+from gnnrec.store import erase, export, table
+from gnnrec.store import verify as verifying
 from gnnrec.store.table import Store
 from gnnrec.store.verify import verify
 
@@ -120,3 +123,19 @@ def test_other_suffixes_and_unknown_versions_are_refused(tmp_path):
 def test_no_store_is_said_so(tmp_path):
     with pytest.raises(GnnrecError, match="is no store; make one by"):
         _ = Store(tmp_path / "nothing").versions
+
+
+def test_a_store_is_sound_after_erasures_however_files_divide_its_versions(tmp_path, monkeypatch):
+    """Files of an erasure hold parts of several versions, and their places overlap."""
+    monkeypatch.setattr(table, "write_deltalake", partial(table.write_deltalake, target_file_size=20_000))
+    monkeypatch.setattr(verifying, "_ROWS", 700)
+    store = Store(tmp_path / "store")
+    for k in range(2):
+        lines = [
+            line.replace(",i", f",item-{n}-i") for n, line in enumerate(rows(6000, k, START + k * 86_400, users=400))
+        ]
+        add(store, write(tmp_path / f"{k}.csv", lines))
+    for user in ("u1", "u2", "u3"):
+        erase.erase(Store(store.path), user)
+        assert problems(store) == {}
+    assert len(Store(store.path).files()) > 2
