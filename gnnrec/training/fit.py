@@ -108,6 +108,7 @@ def run_fit(
         keep.restore(module)
     module.cpu()
     steps = runner.global_step
+    _let_go(runner, module)
     return FitLog(steps, _triplets(steps, batches), keep.epochs, keep.best, time.perf_counter() - begin)
 
 
@@ -121,6 +122,15 @@ def _fit(runner: pl.Trainer, module: RecommendationModule, batches: EpochBatches
             signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from end
         raise
+
+
+def _let_go(runner: pl.Trainer, module: RecommendationModule) -> None:
+    """Untie a Trainer from what it trained. They hold each other, and with them matrices, moments and the best weights, until
+    Python next looks for rings, which among many objects it does rarely: a long run would hold those of many fits.
+    """
+    strategy, module._trainer = runner.strategy, None
+    for part in (strategy, runner):
+        part.__dict__.clear()
 
 
 def _trainer(

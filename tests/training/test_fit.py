@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -231,3 +233,22 @@ def test_impossible_settings_are_refused(bad):
     with pytest.raises(GnnrecError, match=r"fit\.") as error:
         FitSettings(**bad)
     assert "\n" not in str(error.value)
+
+
+def test_a_fit_leaves_nothing_behind_that_only_a_search_for_rings_would_free(monkeypatch):
+    """A Trainer and its module hold each other; a long run would keep matrices and moments of many fits."""
+    held = []
+
+    def noted(module, *rest):
+        held.append(weakref.ref(module))
+        return run_fit(module, *rest)
+
+    monkeypatch.setattr("gnnrec.learner.run_fit", noted)
+    learner = extended()
+    gc.collect()
+    gc.disable()
+    try:
+        learner.fit(BASE.train)
+        assert [ref() for ref in held] == [None]
+    finally:
+        gc.enable()
