@@ -75,7 +75,7 @@ class Collector:
         self._names = frozenset(columns)
         self._pieces.append(Piece(columns, extra, rows_read, shapeless, replace(cleaned, good=good.clear())))
         self._held, self._good = self._held + good.height, self._good + good.height
-        if self._overflow is not None and self._held > self._overflow.limit:
+        if self._overflow is not None and self._held > self._overflow.room:
             self._write_down()
 
     def mark(self) -> tuple[int, int]:
@@ -125,8 +125,7 @@ class Collector:
         """Move the columns held into files."""
         assert self._overflow is not None
         held = [p.columns for p in self._pieces if p.columns]
-        if held:
-            self._overflow.put({name: np.concatenate([c[name] for c in held]) for name in held[0]})
+        self._overflow.put([dict(columns) for columns in held])
         for columns in held:
             columns.clear()
         self._held = 0

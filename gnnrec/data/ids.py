@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from gnnrec.data.dataset import Texts
 from gnnrec.data.types import Ints
 
 Codes = NDArray[np.uint32]
+_PIECE = 1 << 20
+"""Cells looked up at once: numpy widens the numbers on the way."""
 
 
 class Ids:
@@ -30,9 +33,9 @@ class Ids:
         self._known = max(self._known, int(found.max()) + 1 if len(found) else 0)
         return found
 
-    def kind(self) -> pl.Enum:
-        """Return the type of columns that hold these numbers and have the texts beside them."""
-        return pl.Enum(self._texts(np.arange(self._known)))
+    def all(self) -> pl.Series:
+        """Return the texts, that of number k at place k."""
+        return self._texts(np.arange(self._known))
 
     def _texts(self, codes: NDArray[Any]) -> pl.Series:
         return pl.Series(codes, dtype=pl.UInt32).cat.to(pl.Categorical(self._categories)).cast(pl.String)
@@ -41,11 +44,22 @@ class Ids:
         """Return the ids that occur, in order of first appearance, and the place of each cell among them."""
         known = int(codes.max(initial=0)) + 1
         first = np.full(known, len(codes))
-        first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of repeated places the last one written stays
+        for start in range(0, len(codes), _PIECE)[::-1]:
+            part = codes[start : start + _PIECE]
+            # Of repeated places the last one written stays.
+            first[part[::-1]] = np.arange(start, start + len(part))[::-1]
         order = np.argsort(first, kind="stable")[: int((first < len(codes)).sum())]
         place = np.empty(known, np.int64)
         place[order] = np.arange(len(order))
-        return texts(self._texts(order)), place[codes]
+        found = np.empty(len(codes), np.int64)
+        for start in range(0, len(codes), _PIECE):
+            found[start : start + _PIECE] = place[codes[start : start + _PIECE]]
+        return texts(self._texts(order)), found
+
+
+def spelled(rows: pl.DataFrame, ids: Mapping[str, pl.Series]) -> pl.DataFrame:
+    """Return rows with texts where they had numbers of ids; `ids` has the texts by column."""
+    return rows.with_columns(texts.gather(rows[name]).alias(name) for name, texts in ids.items())
 
 
 def coded(column: pl.Series) -> tuple[Texts, Ints]:

@@ -2,12 +2,14 @@
 
 A record holds the place of a row in the log, its user and item as numbers, its value and time. Records are handed out in
 arrays of a quarter of `limit` rows or so; only a pair, or an instant, with more events than that takes more memory.
+Files are written, and the next one read, by a thread while the caller does something else.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -45,6 +47,8 @@ class Overflow:
         self._name = secrets.token_hex(4)
         self._sample: list[NDArray[np.float64]] = []
         self._borders: NDArray[np.float64] | None = None
+        self._beside = ThreadPoolExecutor(1)
+        self._writing: list[Future[None]] = []
 
     def __enter__(self) -> Self:
         for path in self.folder.glob(f"*{SUFFIX}"):
@@ -52,21 +56,33 @@ class Overflow:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._beside.shutdown(cancel_futures=True)
         for path in self.folder.glob(f"{self._name}-*{SUFFIX}"):
             path.unlink(missing_ok=True)
 
-    def put(self, columns: Mapping[str, NDArray[Any]]) -> None:
-        """Write down rows that follow those written before: user, item, and value and time where there are such, [n]."""
+    @property
+    def room(self) -> int:
+        """Rows that may wait for `put`: all that memory is to hold, and once it has not held them, a part."""
+        return self.part if self.rows else self.limit
+
+    def put(self, pieces: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        """Write down rows that follow those written before: user, item, and value and time where there are such, [n] each."""
+        self._settle()
+        for columns in pieces:
+            self._writing.append(self._beside.submit(self._put, columns, self.rows))
+            self.rows += len(columns["user"])
+
+    def _put(self, columns: Mapping[str, NDArray[Any]], start: int) -> None:
         found = np.zeros(len(columns["user"]), RECORD)
-        found["row"] = np.arange(self.rows, self.rows + len(found))
+        found["row"] = np.arange(start, start + len(found))
         for name, column in columns.items():
             found[name] = column
         self._sample.append(found["time"][::SAMPLE].copy())
-        self.rows += len(found)
         self._write("pair", found, _mixed(found["user"], found["item"]))
 
     def rewind(self, rows: int) -> None:
         """Forget the rows written down after the first `rows`."""
+        self._settle()
         self.rows, self._sample = rows, []
         for path in self._all("pair"):
             found = np.fromfile(path, RECORD)
@@ -76,10 +92,14 @@ class Overflow:
 
     def pairs(self) -> Iterator[Records]:
         """Yield the rows, those of a pair together, in order of time, equal times as they came; the files are let go."""
+        self._settle()
+        coming: Future[Records] | None = None
         for paths in _grouped(self._all("pair"), self.part):
-            yield _in_order(np.concatenate([np.fromfile(path, RECORD) for path in paths]))
-            for path in paths:
-                path.unlink()
+            found, coming = coming, self._beside.submit(_gone_through, paths)
+            if found is not None:
+                yield found.result()
+        if coming is not None:
+            yield coming.result()
 
     def keep(self, found: Records) -> None:
         """Write down some of the rows for `bands`."""
@@ -87,12 +107,23 @@ class Overflow:
             share = min(self.part / max(self.rows, 1), 1.0)
             self._borders = np.unique(_micro(np.quantile(np.concatenate(self._sample), np.arange(share, 1, share))))
         # Of equal times, to the microsecond, none lies beyond a border that another one is before.
-        self._write("time", found, np.searchsorted(self._borders, _micro(found["time"]), side="right"))
+        self._settle()
+        self._writing.append(self._beside.submit(self._keep, found, self._borders))
+
+    def _keep(self, found: Records, borders: NDArray[np.float64]) -> None:
+        self._write("time", found, np.searchsorted(borders, _micro(found["time"]), side="right"))
 
     def bands(self) -> Iterator[Records]:
         """Yield the rows kept, in order of time, equal times as they came and never apart; as often as asked."""
+        self._settle()
         for path in self._all("time"):
             yield _in_order(np.fromfile(path, RECORD))
+
+    def _settle(self) -> None:
+        """Wait until what was to be written is; an error there is an error here."""
+        writing, self._writing = self._writing, []
+        for one in writing:
+            one.result()
 
     def _all(self, kind: str) -> list[Path]:
         return sorted(self.folder.glob(f"{self._name}-{kind}-*{SUFFIX}"))
@@ -101,11 +132,19 @@ class Overflow:
         """Append each row to the file of its number."""
         self.folder.mkdir(parents=True, exist_ok=True)
         order = np.argsort(number.astype(np.uint16), kind="stable")
-        number, found = number[order], found[order]
+        number, found = number[order], found.take(order)  # of records, `take` is ten times as fast as an index
         edges = [*np.flatnonzero(np.diff(number, prepend=-1)), len(found)]
         for start, end in pairwise(edges):
             with (self.folder / f"{self._name}-{kind}-{number[start]:05}{SUFFIX}").open("ab") as file:
                 found[start:end].tofile(file)
+
+
+def _gone_through(paths: Sequence[Path]) -> Records:
+    """Return the records of files, which are let go."""
+    found = _in_order(np.concatenate([np.fromfile(path, RECORD) for path in paths]))
+    for path in paths:
+        path.unlink()
+    return found
 
 
 def _micro(seconds: NDArray[Any]) -> NDArray[np.float64]:
@@ -123,10 +162,10 @@ def _mixed(user: NDArray[Any], item: NDArray[Any]) -> Ints:
 
 def _in_order(found: Records) -> Records:
     """Return records in order of time, equal times in order of rows."""
-    found = found[np.argsort(found["row"], kind="stable")]
+    found = found.take(np.argsort(found["row"], kind="stable"))
     if bool((np.diff(found["time"]) >= 0).all()):
         return found
-    return found[np.argsort(found["time"], kind="stable")]
+    return found.take(np.argsort(found["time"], kind="stable"))
 
 
 def _grouped(paths: Sequence[Path], limit: int) -> Iterator[list[Path]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +36,7 @@ class Statistics:
     @staticmethod
     def of(rows: pl.DataFrame) -> Statistics:
         """Return the statistics of events: columns user, item, value, time (microseconds since 1970, UTC, or null)."""
-        ids = (rows[name].cast(pl.String) if rows.schema[name] == pl.Enum else rows[name] for name in ("user", "item"))
-        return Statistics(*map(_counted, (*ids, *_others(rows))))
+        return Statistics(*map(_counted, (rows["user"], rows["item"], *_others(rows))))
 
     def __add__(self, other: Statistics) -> Statistics:
         pairs = ((getattr(self, name), getattr(other, name)) for name in self.__slots__)
@@ -88,38 +88,38 @@ class Statistics:
 class Counting:
     """Statistics, and connected parts, of events that come in pieces and are let go.
 
-    Ids are numbers with their texts beside them, of the same type in every piece: nothing need be hashed.
+    Args:
+        ids: texts of the numbers that events have for user and item: nothing need be hashed.
     """
 
-    def __init__(self) -> None:
-        self._degrees: dict[str, tuple[pl.Series, Ints]] = {}
+    def __init__(self, ids: Mapping[str, pl.Series]) -> None:
+        self._ids = ids
+        self._degrees = {name: np.zeros(len(texts), np.int64) for name, texts in ids.items()}
         self._others: dict[str, list[pl.DataFrame]] = {"values": [], "hours": []}
         self._joined = Joined()
 
     def add(self, rows: pl.DataFrame) -> None:
         """Count events: user and item (ids as numbers), value, time."""
-        for name in ("user", "item"):
-            texts = rows[name].dtype.categories  # type: ignore[attr-defined]
-            _, count = self._degrees.setdefault(name, (texts, np.zeros(len(texts), np.int64)))
-            for part in rows[name].to_physical().to_frame().iter_slices(_PIECE):
-                count += np.bincount(part.to_series().to_numpy(), minlength=len(texts))
+        for name, count in self._degrees.items():
+            for part in rows.select(name).iter_slices(_PIECE):
+                count += np.bincount(part.to_series().to_numpy(), minlength=len(count))
         for name, column in zip(self._others, _others(rows), strict=True):
             tables = self._others[name]
             tables[:] = [_summed(pl.concat([*tables, _counted(column)]))]
-        self._joined.add(rows["user"].to_physical(), rows["item"].to_physical())
+        self._joined.add(rows["user"], rows["item"])
 
     def statistics(self) -> Statistics:
         """Return the statistics of what was counted."""
-        if not self._degrees:
+        if not self._others["values"]:
             return Statistics.of(pl.DataFrame(schema=_EVENT))
-        degrees = (pl.DataFrame({"key": texts, "count": n}) for texts, n in self._degrees.values())
+        degrees = (pl.DataFrame({"key": self._ids[name], "count": n}) for name, n in self._degrees.items())
         ids = (table.filter(pl.col("count") > 0).sort("key") for table in degrees)
         return Statistics(*ids, *(tables[0] for tables in self._others.values()))
 
     @property
     def components(self) -> int:
         """Connected parts of the graph of the events' pairs."""
-        nodes = sum(int((n > 0).sum()) for _, n in self._degrees.values())
+        nodes = sum(int((n > 0).sum()) for n in self._degrees.values())
         return self._joined.parts - (self._joined.nodes - nodes)  # numbers that no event has are parts of their own
 
 

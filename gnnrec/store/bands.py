@@ -20,17 +20,17 @@ TIME = COLUMNS["time"]
 
 
 class Bands:
-    """Rows as columns of a store: user, item (numbers, with their texts beside them), value, time, late and place.
+    """Rows as columns of a store: user, item (numbers, whose texts are `ids`), value, time, late and place.
 
     Args:
-        users, items: types of the ids.
+        ids: texts of the numbers, for user and item.
         timed: whether rows have a time.
         newest: time of the newest event there is, seconds since 1970; rows before it are late. None: none is.
         overflow: where rows lie that memory is not to hold.
     """
 
-    def __init__(self, users: pl.Enum, items: pl.Enum, timed: bool, newest: float | None, overflow: Overflow) -> None:
-        self.users, self.items, self.timed, self.newest = users, items, timed, newest
+    def __init__(self, ids: Mapping[str, pl.Series], timed: bool, newest: float | None, overflow: Overflow) -> None:
+        self.ids, self.timed, self.newest = ids, timed, newest
         self.height = 0
         self._overflow = overflow
         self._held: list[pl.DataFrame] = []
@@ -38,8 +38,7 @@ class Bands:
     def frame(self, columns: Mapping[str, NDArray[Any]]) -> pl.DataFrame:
         """Return events as columns of a store, with `row` and the seconds as they were where the events were written down."""
         found = {
-            "user": _ids(columns["user"], self.users),
-            "item": _ids(columns["item"], self.items),
+            **{name: pl.Series(columns[name], dtype=pl.UInt32) for name in ("user", "item")},
             "value": pl.Series(columns.get("value", np.ones(len(columns["user"]))), dtype=pl.Float64),
             "time": _times(columns["time"] if self.timed else None, len(columns["user"])),
         }
@@ -95,11 +94,11 @@ class Facts:
     @staticmethod
     def of(bands: Bands, draft: Draft) -> Facts:
         """Return the facts and write the rows to `draft`; hashing, counting and writing go on side by side."""
-        content, counting, late = ContentHash(bands.height), Counting(), 0
+        content, counting, late = ContentHash(bands.height, bands.ids), Counting(bands.ids), 0
         ends: list[int] = []
         with ThreadPoolExecutor(2) as beside:
             for rows in bands:
-                others = [beside.submit(work, rows) for work in (content.update, draft.write)]
+                others = [beside.submit(content.update, rows), beside.submit(draft.write, rows, bands.ids)]
                 counting.add(rows)
                 late += int(rows["late"].sum())
                 time = rows["time"].dt.epoch("us").drop_nulls()
@@ -110,10 +109,6 @@ class Facts:
         return Facts(content.hexdigest(), counting.statistics(), counting.components, late, first, last)
 
 
-def _ids(codes: NDArray[Any], kind: pl.Enum) -> pl.Series:
-    return pl.Series(codes, dtype=pl.UInt32).cat.to(kind)
-
-
 def _times(seconds: NDArray[Any] | None, height: int) -> pl.Series:
     if seconds is None:
         return pl.repeat(None, height, dtype=TIME, eager=True)
@@ -122,9 +117,8 @@ def _times(seconds: NDArray[Any] | None, height: int) -> pl.Series:
 
 def _records(rows: pl.DataFrame) -> Records:
     found = np.zeros(rows.height, RECORD)
-    found["row"], found["value"] = rows["row"].to_numpy(), rows["value"].to_numpy()
-    for name in ("user", "item"):
-        found[name] = rows[name].to_physical().to_numpy()
+    for name in ("row", "user", "item", "value"):
+        found[name] = rows[name].to_numpy()
     if "seconds" in rows.columns:
         found["time"] = rows["seconds"].to_numpy()
     return found

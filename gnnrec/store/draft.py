@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -65,9 +66,10 @@ class Draft:
             return True
         return any(action.path in entry for action in self.actions)
 
-    def write(self, rows: pl.DataFrame) -> None:
-        """Write the next rows of the version: columns of a store but `version`; ids may be numbers with texts beside them."""
-        cells = [pl.lit(self.number).alias(n) if n == "version" else pl.col(n) for n in COLUMNS]
+    def write(self, rows: pl.DataFrame, ids: Mapping[str, pl.Series]) -> None:
+        """Write the next rows: columns of a store but `version`; `ids` has the texts of the numbers in user and item."""
+        cells = [pl.lit(texts).gather(pl.col(name)).alias(name) for name, texts in ids.items()]
+        cells += [pl.lit(self.number).alias(n) if n == "version" else pl.col(n) for n in COLUMNS if n not in ids]
         for part in rows.iter_slices(ROWS) if rows.height or not self.actions else ():
             name = f"part-{len(self.actions):05}-{secrets.token_hex(16)}-c000.zstd.parquet"
             self.actions.append(AddAction(name, 0, {}, int(time.time() * 1000), True, _stats(part.height, self.number)))

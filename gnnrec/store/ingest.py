@@ -15,6 +15,7 @@ from gnnrec import __version__
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.datasets import File, Lost
 from gnnrec.data.gathered import Gathered
+from gnnrec.data.ids import spelled
 from gnnrec.data.overflow import LIMIT, Overflow
 from gnnrec.data.rows import Example
 from gnnrec.data.side import ITEM
@@ -112,7 +113,8 @@ def ingest(
         with Overflow(store.scratch, LIMIT) as overflow, store.draft() as draft:
             reading = log.gather(left, overflow=overflow)
             events = reading.events
-            bands = Bands(events.users.kind(), events.items.kind(), events.timed, newest, overflow)
+            ids = {"user": events.users.all(), "item": events.items.all()}
+            bands = Bands(ids, events.timed, newest, overflow)
             known, repeat = _take(events, bands, store, bool(old), log.rules.repeats)
             facts = Facts.of(bands, draft)
             _check_order(bands, facts, policy or Policy())
@@ -132,7 +134,7 @@ def _take(events: Gathered, bands: Bands, store: Store, grown: bool, repeats: st
     known: Counter[int] = Counter()
     repeat = 0
     for columns in events.parts():
-        rows, same, again = _apart(bands.frame(columns), store, grown, repeats)
+        rows, same, again = _apart(bands.frame(columns), bands.ids, store, grown, repeats)
         known.update(same)
         repeat += again
         bands.keep(rows)
@@ -205,21 +207,23 @@ def _record(
     )
 
 
-def _apart(rows: pl.DataFrame, store: Store, grown: bool, repeats: str) -> tuple[pl.DataFrame, dict[int, int], int]:
+def _apart(
+    rows: pl.DataFrame, ids: Mapping[str, pl.Series], store: Store, grown: bool, repeats: str
+) -> tuple[pl.DataFrame, dict[int, int], int]:
     """Return the rows that are new, how many equal one of each earlier version, and how many repeat an earlier pair."""
     if not grown or not rows.height:
         return rows, {}, 0
-    pairs = rows.lazy().select(_PAIR).unique().cast(pl.String)
+    events = spelled(rows.select(_EVENT), ids)
+    pairs = events.lazy().select(_PAIR).unique()
     before = store.rows().select(*_EVENT, "version").join(pairs, on=_PAIR, how="semi").collect(engine="streaming")
-    before = before.cast({name: rows.schema[name] for name in _PAIR})
     held = before.group_by(_EVENT).agg(pl.col("version").min().alias("held"))
-    rows = rows.join(held, on=_EVENT, how="left", nulls_equal=True, maintain_order="left")
-    known = Counter(rows["held"].drop_nulls().to_list())
-    fresh = rows.filter(pl.col("held").is_null()).drop("held")
-    if repeats == "all":
-        return fresh, dict(sorted(known.items())), 0
-    first = fresh.join(before.select(_PAIR).unique(), on=_PAIR, how="anti", maintain_order="left")
-    return first, dict(sorted(known.items())), fresh.height - first.height
+    found = events.join(held, on=_EVENT, how="left", nulls_equal=True, maintain_order="left")["held"]
+    known, fresh = Counter(found.drop_nulls().to_list()), found.is_null()
+    first = fresh
+    if repeats != "all":
+        met = before.select(_PAIR).unique().with_columns(met=True)
+        first = fresh & events.join(met, on=_PAIR, how="left", maintain_order="left")["met"].is_null()
+    return rows.filter(first), dict(sorted(known.items())), int(fresh.sum()) - int(first.sum())
 
 
 def _check_order(bands: Bands, facts: Facts, policy: Policy) -> None:

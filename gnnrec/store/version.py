@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gnnrec.data.formats import Source
+from gnnrec.data.ids import spelled
 from gnnrec.errors import GnnrecError
 
 SCHEMA = 1
@@ -114,9 +116,13 @@ class ContentHash:
 
     Args:
         height: how many events there are.
+        ids: texts of users and items, where events have their numbers; empty: they have the texts.
     """
 
-    def __init__(self, height: int) -> None:
+    def __init__(self, height: int, ids: Mapping[str, pl.Series] = MappingProxyType({})) -> None:
+        self._ids = ids
+        # Ranking all texts takes longer than comparing those of a few events.
+        self._ranks = {n: texts.rank("ordinal") for n, texts in ids.items() if height >= len(texts)}
         self._digest = hashlib.sha256(b"%d" % height)
         self._rest: list[pl.DataFrame] = []  # what has not filled a slice yet
 
@@ -124,12 +130,12 @@ class ContentHash:
         """Take the events up to some instant, all later than those taken before.
 
         Args:
-            rows: user, item (text, or its numbers), value, time (microseconds since 1970 or null).
+            rows: user, item (texts, or their numbers), value, time (microseconds since 1970 or null).
         """
         rows = rows.select("user", "item", "value", pl.col("time").dt.epoch("us"))
         if not rows["time"].is_sorted(nulls_last=True):
             rows = rows.sort("time", nulls_last=True)
-        order, start = _order(rows), 0
+        order, start = self._order(rows), 0
         while start < len(order):
             end = start + _SLICE - sum(part.height for part in self._rest)
             self._rest.append(rows[order[start:end]])
@@ -138,9 +144,22 @@ class ContentHash:
                 self._rest.clear()
             start = end
 
+    def _order(self, rows: pl.DataFrame) -> NDArray[np.uint32]:
+        """Return the order by time, user, item and value; rows are in order of time, so equal times alone are compared."""
+        time = rows["time"].fill_null(_NEVER).to_numpy()
+        tied = np.zeros(len(time), bool)
+        tied[1:] = time[1:] == time[:-1]
+        tied[:-1] |= tied[1:]
+        at = np.flatnonzero(tied)
+        few = spelled(rows[at], {**self._ids, **self._ranks})
+        by = few.select(pl.arg_sort_by("time", "user", "item", "value", nulls_last=True)).to_series()
+        order = np.arange(rows.height, dtype=np.uint32)
+        order[at] = at[by.to_numpy()]
+        return order
+
     def _take(self, part: pl.DataFrame) -> None:
         for name in ("user", "item"):
-            text = part[name].cast(pl.String)
+            text = self._ids[name].gather(part[name]) if name in self._ids else part[name]
             self._digest.update(text.str.len_bytes().cast(pl.UInt32).to_numpy().astype("<u4").tobytes())
             self._digest.update(text.str.join("").cast(pl.Binary).item())
         self._digest.update(part["value"].to_numpy().astype("<f8").tobytes())
@@ -160,27 +179,3 @@ def content_hash(rows: pl.DataFrame) -> str:
     found = ContentHash(rows.height)
     found.update(rows)
     return found.hexdigest()
-
-
-def _order(rows: pl.DataFrame) -> NDArray[np.uint32]:
-    """Return the order of rows by time, user, item and value; they are in order of time, so equal times alone are compared."""
-    time = rows["time"].fill_null(_NEVER).to_numpy()
-    tied = np.zeros(len(time), bool)
-    tied[1:] = time[1:] == time[:-1]
-    tied[:-1] |= tied[1:]
-    at = np.flatnonzero(tied)
-    few = rows[at]
-    ranked = few.with_columns(_ranks(few[name]) for name in ("user", "item"))
-    by = ranked.select(pl.arg_sort_by("time", "user", "item", "value", nulls_last=True)).to_series()
-    order = np.arange(rows.height, dtype=np.uint32)
-    order[at] = at[by.to_numpy()]
-    return order
-
-
-def _ranks(ids: pl.Series) -> pl.Series:
-    """Return numbers that sort as the texts do."""
-    if not isinstance(ids.dtype, pl.Enum):
-        return ids
-    if len(ids) < len(ids.dtype.categories):  # ranking all texts would take longer than comparing these
-        return ids.cast(pl.String)
-    return ids.dtype.categories.rank("ordinal").gather(ids.to_physical()).alias(ids.name)

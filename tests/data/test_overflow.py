@@ -24,7 +24,7 @@ def columns(n, seed, instants):
 
 def put(spill, found, at):
     for start, end in zip([0, *at], [*at, len(found["user"])], strict=True):
-        spill.put({name: column[start:end] for name, column in found.items()})
+        spill.put([{name: column[start:end] for name, column in found.items()}])
 
 
 @settings(max_examples=60, deadline=None)

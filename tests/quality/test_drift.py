@@ -120,8 +120,9 @@ def test_parts_of_two_islands_however_the_edges_come():
 def test_events_counted_in_pieces_are_the_events_counted_at_once(seed, n, cuts):
     """Parts are checked against a search from node to node."""
     data = rows(seed, n).with_columns(pl.col("user", "item").cast(pl.String))
-    kinds = {name: pl.Enum(["nobody", *data[name].unique().sort(descending=True)]) for name in ("user", "item")}
-    coded, counting = data.cast(kinds), Counting()
+    ids = {name: pl.Series(["nobody", *data[name].unique().sort(descending=True)]) for name in ("user", "item")}
+    coded = data.with_columns(data[name].replace_strict(k, range(len(k))).cast(pl.UInt32) for name, k in ids.items())
+    counting = Counting(ids)
     edges = sorted({0, n, *(c for c in cuts if c < n)})
     for start, end in pairwise(edges):
         counting.add(coded[start:end])
