@@ -134,9 +134,11 @@ class Collector:
     def _stacked(self) -> dict[str, Any]:
         """Return the columns of all pieces; the pieces are let go, so that no column lies in memory twice for long."""
         pieces, self._pieces = [(p.columns, p.extra) for p in self._pieces], []
-        columns: dict[str, Any] = {c: np.concatenate([own.pop(c) for own, _ in pieces]) for c in list(pieces[0][0])}
+        columns: dict[str, Any] = {}
+        for name in list(pieces[0][0]):
+            columns[name] = np.concatenate([own.pop(name) for own, _ in pieces])
+            memory.give_back()
         columns |= {raw(name): pl.concat([extra.pop(name) for _, extra in pieces]) for name in self.keep}
-        memory.give_back()
         return columns
 
     def _aside(self) -> Tally:

@@ -119,7 +119,7 @@ class Gathered:
 
 def _by_time(time: Column | None) -> Ints | None:
     """Return the rows in order of time, equal times as they are; None: they are in order."""
-    if time is None or bool((np.diff(time) >= 0).all()):
+    if time is None or bool((time[1:] >= time[:-1]).all()):
         return None
     return np.argsort(time, kind="stable")
 

@@ -163,9 +163,10 @@ def _mixed(user: NDArray[Any], item: NDArray[Any]) -> Ints:
 def _in_order(found: Records) -> Records:
     """Return records in order of time, equal times in order of rows."""
     found = found.take(np.argsort(found["row"], kind="stable"))
-    if bool((np.diff(found["time"]) >= 0).all()):
+    time = found["time"]
+    if bool((time[1:] >= time[:-1]).all()):
         return found
-    return found.take(np.argsort(found["time"], kind="stable"))
+    return found.take(np.argsort(time, kind="stable"))
 
 
 def _grouped(paths: Sequence[Path], limit: int) -> Iterator[list[Path]]:

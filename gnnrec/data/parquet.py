@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,16 +76,17 @@ class ParquetTable:
 
     def _read(self, cells: Sequence[pl.Expr]) -> Iterator[pl.DataFrame]:
         """Yield the rows, one frame at least; the next are decoded while these are looked at."""
-        found = False
-        try:
-            rows = _scan(_source(self.blob)).select(*cells)
-            for frame in rows.collect_batches(chunk_size=ROWS, maintain_order=True):
-                found = True
-                yield frame
-            if not found:
-                yield rows.head(0).collect()
-        except _FAILURES as error:
-            raise _damaged(self.blob, error) from None
+        # Polars' own batches run ahead by whatever it has decoded: twice the memory of all that is made of the rows.
+        with ThreadPoolExecutor(1) as beside:
+            try:
+                rows = _scan(_source(self.blob)).select(*cells)
+                coming = beside.submit(rows.slice(0, ROWS).collect)
+                for start in range(ROWS, self.height, ROWS):
+                    frame, coming = coming.result(), beside.submit(rows.slice(start, ROWS).collect)
+                    yield frame
+                yield coming.result()
+            except _FAILURES as error:
+                raise _damaged(self.blob, error) from None
 
     def _check(self, name: str) -> None:
         kind = self.schema[name]

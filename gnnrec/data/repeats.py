@@ -22,10 +22,11 @@ def kept_rows(columns: Mapping[str, NDArray[Any]], repeats: str) -> tuple[Ints |
         columns: user and item numbers, value and time where there are such, in the order of the log.
         repeats: first, last or all.
     """
-    pair = columns["user"].astype(np.int64) << 32 | columns["item"]
-    several = _several(pair)
-    if not len(several):
+    twice = _twice(_pairs(columns))
+    if not len(twice):
         return None, 0, 0
+    pair = _pairs(columns)
+    several = _among(pair, twice)
     # Few rows share their pair with another one; only these are compared.
     keys = [columns[c][several] for c in ("value", "time") if c in columns]
     order = np.lexsort((several, *keys, pair[several]))
@@ -42,13 +43,20 @@ def kept_rows(columns: Mapping[str, NDArray[Any]], repeats: str) -> tuple[Ints |
     return np.flatnonzero(keep) if dropped else None, duplicate, dropped - duplicate
 
 
-def _several(pair: Ints) -> Ints:
-    """Return the rows whose pair occurs more than once, ascending."""
-    ranked = np.sort(pair)  # sorting values takes a fraction of the time and memory of ranking rows
-    twice = np.unique(ranked[1:][ranked[1:] == ranked[:-1]])
-    del ranked
-    if not len(twice):
-        return twice
+def _pairs(columns: Mapping[str, NDArray[Any]]) -> Ints:
+    pair: Ints = columns["user"].astype(np.int64) << 32
+    pair |= columns["item"]
+    return pair
+
+
+def _twice(pair: Ints) -> Ints:
+    """Return the pairs that occur more than once, ascending; `pair` is sorted in place."""
+    pair.sort()  # sorting values takes a fraction of the time and memory of ranking rows
+    return np.unique(pair[1:][pair[1:] == pair[:-1]])
+
+
+def _among(pair: Ints, twice: Ints) -> Ints:
+    """Return the rows that have one of these pairs, ascending."""
     # A search costs ten times this look-up, which rules out nearly all.
     marked = np.zeros(1 << _BITS, bool)
     marked[_slot(twice)] = True
