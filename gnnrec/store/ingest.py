@@ -99,7 +99,7 @@ def ingest(
     """
     if log.rules.repeats == "last":
         raise GnnrecError("data.repeats=last would change earlier versions; a store takes first or all")
-    with store.writing():
+    with store.writing(begin=True):
         old = store.versions if store.exists else ()
         blobs = log.blobs()
         held = {b.source: v for b in blobs if (v := _holder(old, b.source.sha256)) is not None}

@@ -37,6 +37,8 @@ from gnnrec.store.version import Version
 
 KEY, ERASURE, ASIDE = "gnnrec", "gnnrec_erasure", ".jsonl"
 """Under which a commit holds the record of an ingest, or of an erasure."""
+UNFIT = frozenset("%#?[]\\^|\n")
+"""Characters of a path that deltalake decodes twice, or takes for the end or a part of an address."""
 _CHUNK = 1 << 16
 """Rows handed to the writer at once."""
 _PACKED = ColumnProperties(encoding="DELTA_BINARY_PACKED", dictionary_enabled=False)
@@ -62,13 +64,15 @@ class Store:
         path: its folder.
 
     Raises:
-        GnnrecError: the path holds a percent sign.
+        GnnrecError: the path holds a character of `UNFIT`, or one that cannot be printed.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
-        if "%" in str(self.path.resolve()):  # deltalake decodes it twice
-            raise GnnrecError(f"a store cannot lie at {self.path}: '%' in the path; choose another folder")
+        if unfit := {c for c in str(self.path.resolve()) if c in UNFIT or not c.isprintable()}:
+            raise GnnrecError(
+                f"a store cannot lie at {one_line(str(self.path.resolve()))}: {min(unfit)!r} in the path; choose another folder"
+            )
 
     @property
     def aside(self) -> Path:
@@ -131,10 +135,13 @@ class Store:
         """The path as Delta reads it, whatever characters are in it."""
         return self.path.resolve().as_uri()
 
-    @cached_property
-    def _table(self) -> DeltaTable:
+    def _check(self) -> None:
         if not self.exists:
             raise GnnrecError(f"{self.path} is no store; make one by `gnnrec data ingest {self.path} FILE`")
+
+    @cached_property
+    def _table(self) -> DeltaTable:
+        self._check()
         try:
             return DeltaTable(self._uri)
         except DeltaError as error:
@@ -206,13 +213,18 @@ class Store:
         return rows if upto is None else rows.filter(pl.col("version") <= upto)
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, begin: bool = False) -> Iterator[None]:
         """Hold the store against other writers.
+
+        Args:
+            begin: whether the folder may become a store.
 
         Raises:
             BusyError: somebody else is writing.
-            GnnrecError: the file system lacks what a store stands on.
+            GnnrecError: there is no store, or the file system lacks what one stands on.
         """
+        if not begin:
+            self._check()
         folder = self.path / "_gnnrec"
         folder.mkdir(parents=True, exist_ok=True)
         try:

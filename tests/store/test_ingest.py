@@ -117,7 +117,7 @@ def test_a_header_without_rows_is_an_empty_version(tmp_path):
 
 def test_a_second_writer_is_refused(tmp_path):
     store = Store(tmp_path / "s")
-    with store.writing(), pytest.raises(GnnrecError, match="another process"):
+    with store.writing(begin=True), pytest.raises(GnnrecError, match="another process"):
         add(Store(tmp_path / "s"), write(tmp_path / "a.csv", rows(5)))
 
 

@@ -18,8 +18,8 @@ from gnnrec.cli import main
 from gnnrec.data.datasets import File
 from gnnrec.errors import GnnrecError
 from gnnrec.quality.verdict import RULES, rules_of
-from gnnrec.store import table
-from gnnrec.store.table import Store
+from gnnrec.store import erase, table
+from gnnrec.store.table import UNFIT, Store
 from gnnrec.store.verify import verify
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,9 +95,30 @@ def test_a_version_hashes_alike_in_any_process(tmp_path, environment):
     assert one.content == other.content
 
 
-def test_a_percent_sign_in_the_path_is_refused(tmp_path):
-    with pytest.raises(GnnrecError, match="'%' in the path"):
-        Store(tmp_path / "a%20b")
+@pytest.mark.parametrize("sign", sorted(UNFIT))
+def test_a_path_that_delta_would_read_otherwise_is_refused(tmp_path, sign):
+    with pytest.raises(GnnrecError, match=f"{re.escape(repr(sign))} in the path"):
+        Store(tmp_path / f"a{sign}20b")
+
+
+def test_any_other_character_may_be_in_the_path(tmp_path):
+    folder = tmp_path / "a b*ä'&{b}+~@=,;!$()<>`:"
+    folder.mkdir()
+    store = grown(folder, versions=2)
+    assert [p for _, p in verify(store) if p] == []
+    user = next(iter(events(store)))[0]
+    assert erase.erase(store, user).exists()
+    assert erase.found_in(store, user) == []
+
+
+@pytest.mark.parametrize(
+    "action", [["gc"], ["forget", "--user", "u1"], ["forget", "--user", "u1", "--yes"], ["verify"]]
+)
+def test_a_folder_that_is_no_store_is_left_as_it_is(tmp_path, capsys, action):
+    (tmp_path / "mine.parquet").write_bytes(b"PAR1")
+    assert main(["data", action[0], str(tmp_path), *action[1:]]) != 0
+    assert "is no store" in "".join(capsys.readouterr())
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.parquet"]
 
 
 class Trap:
