@@ -113,7 +113,7 @@ class File:
     def __init__(
         self,
         name: str = "file",
-        path: str | Sequence[str] | None = None,
+        path: str | Path | Sequence[str | Path] | None = None,
         root: str | None = None,
         files: Sequence[str] = (),
         wheel: Mapping[str, object] | None = None,

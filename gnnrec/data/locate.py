@@ -31,7 +31,7 @@ class Places:
         download: whether the network may be used.
     """
 
-    path: str | Sequence[str] | None = None
+    path: str | Path | Sequence[str | Path] | None = None
     root: str | None = None
     files: Sequence[str] = ()
     wheel: Mapping[str, object] | None = None
@@ -56,7 +56,7 @@ def find_files(name: str, places: Places) -> list[Path]:
         GnnrecError: none is found; names every place looked at and the command that gets the file.
     """
     if places.path:
-        paths = [places.path] if isinstance(places.path, str) else list(places.path)
+        paths = [places.path] if isinstance(places.path, (str, Path)) else list(places.path)
         return [Path(str(p)).expanduser() for p in paths]
     if not places.files:
         raise GnnrecError(f"data={name} needs a file: set data.path=FILE (CSV, Parquet, JSON lines, '::' or tab text)")

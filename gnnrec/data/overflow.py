@@ -2,7 +2,7 @@
 
 A record holds the place of a row in the log, its user and item as numbers, its value and time. Records are handed out in
 arrays of a quarter of `limit` rows or so; only a pair, or an instant, with more events than that takes more memory.
-Files are written, and the next one read, by a thread while the caller does something else.
+Files are written, and those of the next pairs read, by a thread while the caller does something else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gnnrec.data.types import Ints
 
 LIMIT = 1 << 22
-"""Rows held in memory."""
+"""Rows held in memory before any are written down; for a moment a quarter more, while the thread catches up."""
 WORKED_ON = 4
 """What is made of a row takes so many times its memory: so many times fewer are handed out at once."""
 RECORD = np.dtype([("row", "<i8"), ("user", "<u4"), ("item", "<u4"), ("value", "<f8"), ("time", "<f8")])
@@ -56,9 +56,11 @@ class Overflow:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._beside.shutdown(cancel_futures=True)
-        for path in self.folder.glob(f"{self._name}-*{SUFFIX}"):
-            path.unlink(missing_ok=True)
+        try:
+            self._beside.shutdown(cancel_futures=True)
+        finally:
+            for path in self.folder.glob(f"{self._name}-*{SUFFIX}"):
+                path.unlink(missing_ok=True)
 
     @property
     def room(self) -> int:

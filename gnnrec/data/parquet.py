@@ -22,6 +22,8 @@ _FAILURES = (Exception, pl.exceptions.PanicException)
 """Polars and its decoders raise many types; a panic is no `Exception`."""
 ROWS = 1 << 17
 """Rows cleaned at once."""
+PARTS = 64
+"""A file is decoded in so many parts at most: each begins at the head of its row group, which may be the whole file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class ParquetTable:
             )
         for name in names:
             self._check(name)
+        self._check_height(names)
         cells = [_as_read(name, self.schema[name]) for name in names]
         start = 0
         for frame in self._read(cells):
@@ -77,16 +80,34 @@ class ParquetTable:
     def _read(self, cells: Sequence[pl.Expr]) -> Iterator[pl.DataFrame]:
         """Yield the rows, one frame at least; the next are decoded while these are looked at."""
         # Polars' own batches run ahead by whatever it has decoded: twice the memory of all that is made of the rows.
+        step = max(ROWS, -(-self.height // PARTS))
         with ThreadPoolExecutor(1) as beside:
             try:
                 rows = _scan(_source(self.blob)).select(*cells)
-                coming = beside.submit(rows.slice(0, ROWS).collect)
-                for start in range(ROWS, self.height, ROWS):
-                    frame, coming = coming.result(), beside.submit(rows.slice(start, ROWS).collect)
-                    yield frame
-                yield coming.result()
+                coming = beside.submit(rows.slice(0, step).collect)
+                for start in range(step, self.height, step):
+                    part, coming = coming.result(), beside.submit(rows.slice(start, step).collect)
+                    yield from part.iter_slices(ROWS)
+                part = coming.result()
+                yield from part.iter_slices(ROWS) if part.height else [part]
             except _FAILURES as error:
                 raise _damaged(self.blob, error) from None
+
+    def _check_height(self, names: Sequence[str]) -> None:
+        """Refuse a footer that claims fewer rows than there are, which polars then leaves out, or more."""
+        for name in names[-1:]:
+            cell = pl.selectors.by_name(name).as_expr()
+            try:
+                held = (
+                    _scan(_source(self.blob))
+                    .select(cell.null_count() + cell.count())
+                    .collect(engine="streaming")
+                    .item()
+                )
+            except _FAILURES as error:
+                raise _damaged(self.blob, error) from None
+            if held != self.height:
+                raise _damaged(self.blob, ValueError(f"its footer claims {self.height:,} rows of {held:,}"))
 
     def _check(self, name: str) -> None:
         kind = self.schema[name]

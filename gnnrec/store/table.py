@@ -37,7 +37,7 @@ from gnnrec.store.version import Version
 
 KEY, ERASURE, ASIDE = "gnnrec", "gnnrec_erasure", ".jsonl"
 """Under which a commit holds the record of an ingest, or of an erasure."""
-UNFIT = frozenset("%#?[]\\^|\n")
+UNFIT = frozenset("%#?[]\\^|\x7f") | {chr(k) for k in range(32)}
 """Characters of a path that deltalake decodes twice, or takes for the end or a part of an address."""
 _CHUNK = 1 << 16
 """Rows handed to the writer at once."""
@@ -64,12 +64,12 @@ class Store:
         path: its folder.
 
     Raises:
-        GnnrecError: the path holds a character of `UNFIT`, or one that cannot be printed.
+        GnnrecError: the path holds a character of `UNFIT`, or a byte that is no UTF-8.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
-        if unfit := {c for c in str(self.path.resolve()) if c in UNFIT or not c.isprintable()}:
+        if unfit := {c for c in str(self.path.resolve()) if c in UNFIT or "\ud800" <= c <= "\udfff"}:
             raise GnnrecError(
                 f"a store cannot lie at {one_line(str(self.path.resolve()))}: {min(unfit)!r} in the path; choose another folder"
             )

@@ -89,6 +89,8 @@ def test_pieces_of_tables_give_the_whole(write, monkeypatch, form) -> None:
     monkeypatch.setattr(formats, "PIECE", 300)
     monkeypatch.setattr(parquet, "ROWS", 17)
     same(whole, File(path=path).load())
+    monkeypatch.setattr(parquet, "PARTS", 3)
+    same(whole, File(path=path).load())
     assert whole.counts.set_aside["missing_user"]
 
 
@@ -180,6 +182,28 @@ def test_a_file_that_goes_away_between_pieces(write, monkeypatch, form) -> None:
     path.unlink()
     with pytest.raises(GnnrecError, match="changed while it was read"):
         list(batches)
+
+
+def _number(n: int) -> bytes:
+    """Return a field of Thrift's compact protocol: 64 bits, the next one."""
+    n, found = n << 1, bytearray(b"\x16")
+    while n > 127:
+        found.append(n & 127 | 128)
+        n >>= 7
+    return bytes([*found, n])
+
+
+@pytest.mark.parametrize("claimed", [200, 400])
+def test_a_footer_that_claims_other_rows_than_there_are_is_refused(write, claimed) -> None:
+    path = Path(write("a.parquet", b""))
+    pl.DataFrame({"user": range(300), "item": [f"i{k % 7}" for k in range(300)]}).write_parquet(path)
+    found = path.read_bytes()
+    size = int.from_bytes(found[-8:-4], "little")
+    footer = found[-8 - size :].replace(_number(300), _number(claimed), 1)  # the first is the file's, then the groups'
+    assert len(footer) == size + 8
+    path.write_bytes(found[: -8 - size] + footer)
+    with pytest.raises(GnnrecError, match=f"damaged Parquet .*claims {claimed} rows of 300"):
+        File(path=path).load()
 
 
 @pytest.mark.parametrize("name", ["x*.parquet", "x[1].parquet", "a=1.parquet"])

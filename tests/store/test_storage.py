@@ -19,7 +19,7 @@ from gnnrec.data.datasets import File
 from gnnrec.errors import GnnrecError
 from gnnrec.quality.verdict import RULES, rules_of
 from gnnrec.store import erase, table
-from gnnrec.store.table import UNFIT, Store
+from gnnrec.store.table import Store
 from gnnrec.store.verify import verify
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,16 +95,16 @@ def test_a_version_hashes_alike_in_any_process(tmp_path, environment):
     assert one.content == other.content
 
 
-@pytest.mark.parametrize("sign", sorted(UNFIT))
+@pytest.mark.parametrize("sign", ["%", "#", "?", "[", "]", "\\", "^", "|", "\n", "\t", "\x7f", "\udcff"])
 def test_a_path_that_delta_would_read_otherwise_is_refused(tmp_path, sign):
     with pytest.raises(GnnrecError, match=f"{re.escape(repr(sign))} in the path"):
         Store(tmp_path / f"a{sign}20b")
 
 
 def test_any_other_character_may_be_in_the_path(tmp_path):
-    folder = tmp_path / "a b*ä'&{b}+~@=,;!$()<>`:"
-    folder.mkdir()
-    store = grown(folder, versions=2)
+    store = Store(tmp_path / "a b*ä'&{b}+~@=,;!$()<>`:\u3000\u200d")
+    for k in range(2):
+        add(store, write(tmp_path / f"day{k}.csv", rows(30, k, START + k * DAY)))
     assert [p for _, p in verify(store) if p] == []
     user = next(iter(events(store)))[0]
     assert erase.erase(store, user).exists()
