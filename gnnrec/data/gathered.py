@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gnnrec.data.dataset import Counts, Dataset
 from gnnrec.data.ids import Ids, texts
-from gnnrec.data.overflow import Overflow
+from gnnrec.data.overflow import Overflow, by_time
 from gnnrec.data.repeats import kept_rows
 from gnnrec.data.rows import Tally, raw
 from gnnrec.data.types import Ints
@@ -63,7 +63,7 @@ class Gathered:
     def parts(self) -> Iterator[dict[str, Any]]:
         """Yield the events that count, in order of time, all of a pair in one part; once. Those written down have their row."""
         for columns in self._all():
-            columns = _taken(columns, _by_time(columns.get("time")))
+            columns = _taken(columns, by_time(columns["time"]) if self.timed else None)
             rows, duplicate, repeat = kept_rows(columns, self._repeats)
             columns = _taken(columns, rows)
             self.duplicate, self.repeat = self.duplicate + duplicate, self.repeat + repeat
@@ -115,13 +115,6 @@ class Gathered:
         none, ids, codes = np.empty(0), np.empty(0, object), np.empty(0, np.int64)
         events = codes, codes, ids, ids, none, none if self.timed else None
         return Dataset(name, *events, self.counts, self.feedback, examples=dict(self.account.aside.examples))
-
-
-def _by_time(time: Column | None) -> Ints | None:
-    """Return the rows in order of time, equal times as they are; None: they are in order."""
-    if time is None or bool((time[1:] >= time[:-1]).all()):
-        return None
-    return np.argsort(time, kind="stable")
 
 
 def _taken(columns: dict[str, Any], rows: Ints | None) -> dict[str, Any]:

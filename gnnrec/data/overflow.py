@@ -97,7 +97,7 @@ class Overflow:
         self._settle()
         coming: Future[Records] | None = None
         for paths in _grouped(self._all("pair"), self.part):
-            found, coming = coming, self._beside.submit(_gone_through, paths)
+            found, coming = coming, self._beside.submit(_drained, paths)
             if found is not None:
                 yield found.result()
         if coming is not None:
@@ -141,7 +141,7 @@ class Overflow:
                 found[start:end].tofile(file)
 
 
-def _gone_through(paths: Sequence[Path]) -> Records:
+def _drained(paths: Sequence[Path]) -> Records:
     """Return the records of files, which are let go."""
     found = _in_order(np.concatenate([np.fromfile(path, RECORD) for path in paths]))
     for path in paths:
@@ -165,10 +165,15 @@ def _mixed(user: NDArray[Any], item: NDArray[Any]) -> Ints:
 def _in_order(found: Records) -> Records:
     """Return records in order of time, equal times in order of rows."""
     found = found.take(np.argsort(found["row"], kind="stable"))
-    time = found["time"]
+    order = by_time(found["time"])
+    return found if order is None else found.take(order)
+
+
+def by_time(time: NDArray[Any]) -> Ints | None:
+    """Return the rows in order of time, equal times as they are; None: they are in order."""
     if bool((time[1:] >= time[:-1]).all()):
-        return found
-    return found.take(np.argsort(time, kind="stable"))
+        return None
+    return np.argsort(time, kind="stable")
 
 
 def _grouped(paths: Sequence[Path], limit: int) -> Iterator[list[Path]]:
