@@ -23,7 +23,7 @@ LIMIT = 2**31 - 1
 NEGLIGIBLE = 1e-30
 """Share of the largest weight below which a last layer is left out."""
 WORTHWHILE = 0.5
-"""Only the rows asked for are computed where they have at most this share of the edges."""
+"""The last pass is taken over the edges of the rows asked for where these have at most this share of all."""
 
 
 class BipartiteGraph:
@@ -163,20 +163,20 @@ class BipartiteGraph:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
         """Return the rows `users` [b] and `items` [b'], each distinct, of `polynomial`'s result and of its input.
 
-        The outermost pass and its gradient touch only the edges of these rows. None where that saves nothing: too many
-        edges are theirs, no pass is taken, or the device would have to wait for the host.
+        The outermost pass and its gradient touch only the edges of these rows where these are few. None where no pass is
+        taken or the device would have to wait for the host.
         """
         trimmed = _trimmed(weights)
         if len(trimmed) < 2 or self.device.type != "cpu" or not self.segments:
             return None
-        degree_user, degree_item = self.degrees
-        at = users.numpy(), items.numpy()
-        if degree_user[at[0]].sum() + degree_item[at[1]].sum() > WORTHWHILE * 2 * self.num_edges:
-            return None
         user, item = _at_least_single(user), _at_least_single(item)
         operator = self._operator(user.dtype)
+        degree_user, degree_item = self.degrees
+        at = users.numpy(), items.numpy()
+        few = degree_user[at[0]].sum() + degree_item[at[1]].sum() <= WORTHWHILE * 2 * self.num_edges
+        rows = operator.rows(*at) if few else operator.picked(users, items)
         result: tuple[Tensor, Tensor, Tensor, Tensor] = PropagateRows.apply(  # type: ignore[no-untyped-call]
-            user, item, operator, operator.rows(*at), trimmed, users, items
+            user, item, operator, rows, trimmed, users, items
         )
         return result
 

@@ -1,14 +1,11 @@
 """The normalised adjacency of one graph as matrices, ready for products.
 
-Â = D_u^-1/2 · A · D_i^-1/2 is a sum over segments. Letters: u users, i items, d width, r nodes with an edge, b rows asked for.
+Â = D_u^-1/2 · A · D_i^-1/2. Letters: u users, i items, d width, b rows asked for.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
@@ -18,73 +15,18 @@ from torch import Tensor
 
 from gnnrec.data.types import Ints
 from gnnrec.graph.adjacency import Adjacency
+from gnnrec.graph.csr import product, to_scipy, to_torch
 from gnnrec.graph.segment import Segment
 
 Values = NDArray[np.floating]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """Some rows of a matrix: `csr` [r, columns] holds those numbered `node` [r]; None: the first r."""
-
-    node: Tensor | None
-    csr: Tensor
-
-    def add_to(self, out: Tensor, x: Tensor, alpha: float) -> None:
-        """Add alpha times this part of the product with x [columns, d] to out [rows, d]."""
-        if self.node is None:
-            out[: len(self.csr)].addmm_(self.csr, x, alpha=alpha)
-        else:
-            part = out.new_empty(len(self.csr), x.shape[1]).addmm_(self.csr, x, beta=0)
-            out.index_add_(0, self.node, part, alpha=alpha)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Matrix:
-    """A sparse matrix [rows, columns] as the sum of its blocks."""
-
-    blocks: tuple[Block, ...]
-    height: int
-
-    def add_to(self, out: Tensor, x: Tensor, alpha: float = 1.0) -> None:
-        """Add alpha times the product with x [columns, d] to out [rows, d]."""
-        for block in self.blocks:
-            block.add_to(out, x, alpha)
-
-    def product(self, x: Tensor) -> Tensor:
-        """Return the product with x [columns, d], [rows, d]; what the first block writes is not cleared beforehand."""
-        first = self.blocks[0]
-        if first.node is not None:
-            self.add_to(out := x.new_zeros(self.height, x.shape[1]), x)
-            return out
-        out, covered = x.new_empty(self.height, x.shape[1]), len(first.csr)
-        out[:covered].addmm_(first.csr, x, beta=0)
-        out[covered:].zero_()
-        for block in self.blocks[1:]:
-            block.add_to(out, x, 1.0)
-        return out
-
-    def select(self, adjacencies: Sequence[Adjacency], row: Ints) -> sparse.csr_matrix:
-        """Return the rows `row` as one matrix [b, columns]; on the CPU."""
-        total: sparse.csr_matrix | None = None
-        for block, adjacency in zip(self.blocks, adjacencies, strict=True):
-            at = adjacency.rows(row)
-            part = _scipy(block.csr)[at[at >= 0]]
-            if len(part.indptr) <= len(row):
-                count = np.zeros(len(row), np.int32)
-                count[at >= 0] = np.diff(part.indptr)
-                start = np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
-                part = sparse.csr_matrix((part.data, part.indices, start), shape=(len(row), part.shape[1]))
-            total = part if total is None else total + part
-        assert total is not None
-        return total
+Pair = tuple[Tensor, Tensor]
 
 
 class Operator:
     """Â and its transpose.
 
     Args:
-        segments: of the graph.
+        segments: of the graph, the oldest first.
         degree_user, degree_item: [u], [i].
         dtype: of the values, float32 or float64.
         device: where products are taken.
@@ -98,32 +40,30 @@ class Operator:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        root_user, root_item = _inverse_root(degree_user), _inverse_root(degree_item)
-        self._by_user, self._by_item = [s.by_user for s in segments], [s.by_item for s in segments]
-        to_user = (_block(a, root_user, root_item, dtype, device) for a in self._by_user)
-        to_item = (_block(a, root_item, root_user, dtype, device) for a in self._by_item)
-        self.to_user = Matrix(tuple(to_user), len(degree_user))
-        self.to_item = Matrix(tuple(to_item), len(degree_item))
+        root_user, root_item = (_inverse_root(degree, dtype) for degree in (degree_user, degree_item))
+        self.to_user = _matrix([s.by_user for s in segments], root_user, root_item).to(device)
+        self.to_item = _matrix([s.by_item for s in segments], root_item, root_user).to(device)
 
-    def add_pass(
-        self, into: tuple[Tensor, Tensor], user: Tensor, item: Tensor, alpha: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        """Add alpha · (Â · item, Âᵀ · user) in place to `into`, [u, d] and [i, d], and return it."""
-        self.to_user.add_to(into[0], item, alpha)
-        self.to_item.add_to(into[1], user, alpha)
-        return into
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of users and items, (u, i)."""
+        return self.to_user.shape[0], self.to_user.shape[1]
 
-    def product_pass(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+    def pass_on(self, user: Tensor, item: Tensor) -> Pair:
         """Return (Â · item, Âᵀ · user), [u, d] and [i, d]."""
-        return self.to_user.product(item), self.to_item.product(user)
+        return product(self.to_user, item), product(self.to_item, user)
 
     def rows(self, users: Ints, items: Ints) -> RowOperator:
         """Return the rows of Â of these users and of Âᵀ of these items, on the CPU."""
-        return RowOperator(self.to_user.select(self._by_user, users), self.to_item.select(self._by_item, items))
+        return RowOperator(to_scipy(self.to_user)[users], to_scipy(self.to_item)[items])
+
+    def picked(self, users: Tensor, items: Tensor) -> PickedOperator:
+        """Return the same rows as part of whole products."""
+        return PickedOperator(self, users, items)
 
     def within(self, users: Ints, items: Ints) -> Inner:
         """Return Â between these users and items."""
-        inner = self.to_user.select(self._by_user, users)[:, items]
+        inner = to_scipy(self.to_user)[users][:, items]
         inner.sort_indices()
         return Inner(inner)
 
@@ -137,27 +77,23 @@ class Inner:
 
     def __init__(self, matrix: sparse.csr_matrix) -> None:
         self._matrix = matrix
-        self._made: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+        self._made: dict[tuple[torch.dtype, torch.device], Pair] = {}
 
     @property
     def num_edges(self) -> int:
         """Number of entries of Â that are held."""
         return int(self._matrix.nnz)
 
-    def add_pass(
-        self, into: tuple[Tensor, Tensor], user: Tensor, item: Tensor, alpha: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        """Add alpha times the products to `into`, [t, d] and [t', d], and return it."""
+    def pass_on(self, user: Tensor, item: Tensor) -> Pair:
+        """Return the products with both tables, [t, d] and [t', d]."""
         to_user, to_item = self._on(user)
-        into[0].addmm_(to_user, item, alpha=alpha)
-        into[1].addmm_(to_item, user, alpha=alpha)
-        return into
+        return product(to_user, item), product(to_item, user)
 
-    def _on(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _on(self, x: Tensor) -> Pair:
         at = x.dtype, x.device
         if at not in self._made:
             both = self._matrix, self._matrix.T.tocsr()
-            self._made[at] = _torch(both[0]).to(x), _torch(both[1]).to(x)
+            self._made[at] = to_torch(both[0]).to(x), to_torch(both[1]).to(x)
         return self._made[at]
 
 
@@ -171,51 +107,62 @@ class RowOperator:
     def __init__(self, to_user: sparse.csr_matrix, to_item: sparse.csr_matrix) -> None:
         self.to_user, self.to_item = to_user, to_item
 
-    def add_pass(
-        self, into: tuple[Tensor, Tensor], user: Tensor, item: Tensor, alpha: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        """Add alpha times the rows' products to `into`, [b, d] and [b', d], and return it."""
-        into[0].addmm_(_torch(self.to_user), item, alpha=alpha)
-        into[1].addmm_(_torch(self.to_item), user, alpha=alpha)
-        return into
+    def pass_on(self, user: Tensor, item: Tensor) -> Pair:
+        """Return the rows' products, [b, d] and [b', d]."""
+        return product(to_torch(self.to_user), item), product(to_torch(self.to_item), user)
 
-    def spread(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+    def spread(self, user: Tensor, item: Tensor) -> Pair:
         """Return what gradients of the rows, [b, d] and [b', d], are for all nodes: [u, d], [i, d]."""
         to_user, to_item = self.to_item.tocsc().T, self.to_user.tocsc().T
-        out_user = user.new_empty(to_user.shape[0], user.shape[1]).addmm_(_torch(to_user), item, beta=0)
-        return out_user, item.new_empty(to_item.shape[0], item.shape[1]).addmm_(_torch(to_item), user, beta=0)
+        return product(to_torch(to_user), item), product(to_torch(to_item), user)
 
 
-def _inverse_root(degree: Ints) -> Values:
+class PickedOperator:
+    """As `RowOperator`, by products with the whole: for rows that have most of the edges.
+
+    Args:
+        operator: of the graph.
+        users, items: [b], [b'] distinct numbers of the rows.
+    """
+
+    def __init__(self, operator: Operator, users: Tensor, items: Tensor) -> None:
+        self._operator, self._users, self._items = operator, users, items
+
+    def pass_on(self, user: Tensor, item: Tensor) -> Pair:
+        """Return the rows' products, [b, d] and [b', d]."""
+        to_user, to_item = self._operator.pass_on(user, item)
+        return to_user.index_select(0, self._users), to_item.index_select(0, self._items)
+
+    def spread(self, user: Tensor, item: Tensor) -> Pair:
+        """Return what gradients of the rows, [b, d] and [b', d], are for all nodes: [u, d], [i, d]."""
+        users, items = self._operator.shape
+        every_user = user.new_zeros(users, user.shape[1]).index_copy_(0, self._users, user)
+        every_item = item.new_zeros(items, item.shape[1]).index_copy_(0, self._items, item)
+        return self._operator.pass_on(every_user, every_item)
+
+
+def _inverse_root(degree: Ints, dtype: torch.dtype) -> Values:
     """Return degree^-1/2, 0 for a node without edges."""
-    return np.where(degree > 0, 1 / np.sqrt(np.maximum(degree, 1)), 0.0)
-
-
-def _block(a: Adjacency, root: Values, other: Values, dtype: torch.dtype, device: torch.device) -> Block:
     exact = np.float64 if dtype == torch.float64 else np.float32
-    value = np.repeat(root.astype(exact)[a.node], a.degree)
-    value *= other.astype(exact)[a.target]
-    matrix = sparse.csr_matrix((value, a.target, a.start), shape=(len(a.node), len(other)), copy=False)
-    node = None if a.dense else torch.from_numpy(a.node.astype(np.int64)).to(device)
-    return Block(node, _torch(matrix).to(device))
+    return np.where(degree > 0, 1 / np.sqrt(np.maximum(degree, 1)), 0.0).astype(exact)
 
 
-def _torch(matrix: sparse.csr_matrix) -> Tensor:
-    """Return a scipy CSR matrix as a tensor that shares its memory."""
-    _warn_in_silence()
-    start, column, value = (torch.from_numpy(x) for x in (matrix.indptr, matrix.indices, matrix.data))
-    return torch.sparse_csr_tensor(start, column, value, matrix.shape, check_invariants=False)
+def _matrix(adjacencies: Sequence[Adjacency], root: Values, other: Values) -> Tensor:
+    """Return the matrix of values root[row] · other[column] at the edges.
+
+    Segments are summed, the small ones first: one pass over them one after the other would cost more than that.
+    """
+    total: sparse.csr_matrix | None = None
+    for adjacency in reversed(adjacencies):
+        part = _one(adjacency, root, other)
+        total = part if total is None else part + total
+    return to_torch(sparse.csr_matrix((len(root), len(other)), dtype=root.dtype) if total is None else total)
 
 
-@cache
-def _warn_in_silence() -> None:
-    """Let torch say now, once per process, that its CSR layout is beta; products are tested here against dense ones."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        start, column = torch.tensor([0, 0]), torch.empty(0, dtype=torch.int64)
-        torch.sparse_csr_tensor(start, column, torch.empty(0), (1, 1), check_invariants=False)
-
-
-def _scipy(csr: Tensor) -> sparse.csr_matrix:
-    parts = (csr.values().numpy(), csr.col_indices().numpy(), csr.crow_indices().numpy())
-    return sparse.csr_matrix(parts, shape=tuple(csr.shape), copy=False)
+def _one(a: Adjacency, root: Values, other: Values) -> sparse.csr_matrix:
+    """Return the matrix of one segment's edges."""
+    start = np.zeros(len(root) + 1, np.int32)
+    start[1:][a.node] = a.degree
+    value = np.repeat(root[a.node], a.degree)
+    value *= other[a.target]
+    return sparse.csr_matrix((value, a.target, np.cumsum(start, dtype=np.int32)), shape=(len(root), len(other)))

@@ -3,7 +3,8 @@
 P = [[0, Â], [Âᵀ, 0]] is symmetric, and so is every polynomial of it: the gradient of Σ w_l P^l x is Σ w_l P^l g. By Horner's
 rule Σ w_l P^l x = w_L (r_0 x + P(r_1 x + P(r_2 x + …))) with r_l = w_l / w_L: no layer's output is stored, and equal weights
 cost no multiplication. Where only some rows are asked for, each layer adds its rows to them, and the outermost product, in
-the backward the innermost, is taken over their edges alone. Letters: u users, i items, d width, b rows, L passes.
+the backward the innermost, is taken over their edges alone where these are few. Letters: u users, i items, d width, b rows,
+L passes.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gnnrec.graph.operator import Inner, Operator, RowOperator
+from gnnrec.graph.operator import Inner, Operator, Pair, PickedOperator, RowOperator
 
-Pair = tuple[Tensor, Tensor]
 Weights = tuple[float, ...]
 
 
 def polynomial(operator: Operator | Inner, user: Tensor, item: Tensor, weights: Weights) -> Pair:
     """Return Σ_l weights[l] · P^l (user, item) without recording gradients; [u, d], [i, d]."""
     last = weights[-1]
-    y = _horner(operator, (user, item), (user, item), _relative(weights)[:-1])
-    return last * y[0], last * y[1]
+    if len(weights) == 1:
+        return last * user, last * item
+    y = _horner(operator, (user, item), _relative(weights)[:-1])
+    return y[0].mul_(last), y[1].mul_(last)
 
 
 def _relative(weights: Weights) -> Weights:
@@ -31,18 +33,14 @@ def _relative(weights: Weights) -> Weights:
     return tuple(w / weights[-1] if weights[-1] else 0.0 for w in weights)
 
 
-def _horner(operator: Operator | Inner, x: Pair, y: Pair, weights: Weights) -> Pair:
-    """Return w_0 x + P(w_1 x + … + P(w_k x + P y)) for weights (w_0, …, w_k); y itself where there is none."""
+def _horner(operator: Operator | Inner, x: Pair, weights: Weights) -> Pair:
+    """Return w_0 x + P(w_1 x + … + P(w_k x + P x)) for weights (w_0, …, w_k), in memory of its own."""
+    y = x
     for weight in reversed(weights):
-        y = operator.add_pass((_scaled(x[0], weight), _scaled(x[1], weight)), *y)
+        y = operator.pass_on(*y)
+        if weight:
+            _add(y, x, weight)
     return y
-
-
-def _scaled(x: Tensor, weight: float) -> Tensor:
-    """Return weight · x in memory of its own."""
-    if weight == 1:
-        return x.clone()
-    return weight * x if weight else torch.zeros_like(x)
 
 
 class Propagate(torch.autograd.Function):
@@ -67,7 +65,7 @@ class PropagateRows(torch.autograd.Function):
         user: Tensor,
         item: Tensor,
         operator: Operator,
-        rows: RowOperator,
+        rows: RowOperator | PickedOperator,
         weights: Weights,
         users: Tensor,
         items: Tensor,
@@ -76,10 +74,11 @@ class PropagateRows(torch.autograd.Function):
         own = user.index_select(0, users), item.index_select(0, items)
         found, y = (weights[0] * own[0], weights[0] * own[1]), (user, item)
         for weight in weights[1:-1]:
-            y = operator.product_pass(*y)
+            y = operator.pass_on(*y)
             for part, table, at in zip(found, y, ctx.at, strict=True):
                 part.add_(table.index_select(0, at), alpha=weight)
-        return *rows.add_pass(found, *y, alpha=weights[-1]), *own
+        _add(found, rows.pass_on(*y), weights[-1])
+        return *found, *own
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -95,22 +94,21 @@ class PropagateRows(torch.autograd.Function):
 def _consumed(operator: Operator, x: Pair, weights: Weights) -> Pair:
     """Return w_0 x + … + w_(k-1) P^(k-1) x + P^k x for weights (w_0, …, w_(k-1)); the sum lies in the memory of `x`.
 
-    As `_horner`, which must leave x as it is and therefore copies it once per pass.
+    As `_horner`, which must leave x as it is.
     """
     if not weights:
         return x
-    if len(weights) == 1:
-        return operator.add_pass((_scaled(x[0], weights[0]), _scaled(x[1], weights[0])), *x)
-    y = operator.product_pass(*x)
-    total = tuple(part if weights[0] == 1 else part.mul_(weights[0]) for part in x)
-    for weight in weights[1:-1]:
-        _add(total, y, weight)
-        y = operator.product_pass(*y)
-    _add(total, y, weights[-1])
-    return operator.add_pass((total[0], total[1]), *y)
+    y = operator.pass_on(*x)
+    if weights[0] != 1:
+        x = x[0].mul_(weights[0]), x[1].mul_(weights[0])
+    for weight in weights[1:]:
+        _add(x, y, weight)
+        y = operator.pass_on(*y)
+    _add(x, y, 1.0)
+    return x
 
 
-def _add(total: tuple[Tensor, ...], y: Pair, weight: float) -> None:
+def _add(total: Pair, y: Pair, weight: float) -> None:
     for part, layer in zip(total, y, strict=True):
         part.add_(layer, alpha=weight)
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from contracts.small import random_events
+from scipy import sparse
 
 from gnnrec.graph import bipartite
 from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.graph.csr import product, to_torch
 
 USERS, ITEMS = 40, 30
 WEIGHTS = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)
@@ -19,7 +21,6 @@ POLYNOMIALS = ([0.4, 0.3], [0.4, 0.3, 0.2], [0.4, 0.3, 0.2, 0.1], [0, 0, 1], [0.
 def graph(monkeypatch):
     """Return a graph of three segments: dense rows, sparse rows, and late nodes with a gap before them."""
     monkeypatch.setattr(bipartite, "MERGE_RATIO", 0)
-    monkeypatch.setattr(bipartite, "WORTHWHILE", 1.0)
     grown = BipartiteGraph.empty()
     for n, seed, users, items in ((300, 0, 30, 20), (12, 1, 34, 25), (25, 2, USERS, ITEMS)):
         grown = grown.extend(random_events(n, users, items, seed), users, items)
@@ -49,7 +50,9 @@ def test_segments_add_up_to_the_dense_product(graph):
 
 @pytest.mark.parametrize("weights", POLYNOMIALS, ids=str)
 @pytest.mark.parametrize("rows", [([3], [0]), ([0, 7, 35, 39], [2, 28, 29]), ([], [4]), ([5], [])])
-def test_some_rows_equal_the_whole_forwards_and_backwards(graph, weights, rows):
+@pytest.mark.parametrize("share", [1.0, 0.0], ids=["by their edges", "by whole products"])
+def test_some_rows_equal_the_whole_forwards_and_backwards(graph, weights, rows, share, monkeypatch):
+    monkeypatch.setattr(bipartite, "WORTHWHILE", share)
     users, items = (torch.tensor(r, dtype=torch.int64) for r in rows)
     weights, chance = torch.tensor(weights, dtype=torch.float64), torch.Generator().manual_seed(1)
     user, item = tables()
@@ -65,12 +68,8 @@ def test_some_rows_equal_the_whole_forwards_and_backwards(graph, weights, rows):
     assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(one, other, strict=True))
 
 
-def test_rows_with_most_of_the_edges_are_left_to_the_whole(graph, monkeypatch):
-    monkeypatch.setattr(bipartite, "WORTHWHILE", 0.5)
+def test_without_a_pass_no_rows_are_picked(graph):
     user, item = tables()
-    everything = torch.arange(USERS), torch.arange(ITEMS)
-    assert graph.polynomial_rows(user, item, WEIGHTS, *everything) is None
-    assert graph.polynomial_rows(user, item, WEIGHTS, torch.tensor([39]), torch.tensor([29])) is not None
     assert graph.polynomial_rows(user, item, WEIGHTS[:1], torch.tensor([39]), torch.tensor([29])) is None
 
 
@@ -105,3 +104,32 @@ def test_transposed_index_by_counting_and_by_sorting(width):
     position, neighbour = segment.by_item.neighbours(np.arange(width))
     assert {(int(u), int(i)) for i, u in zip(position, neighbour, strict=True)} == pairs
     assert np.array_equal(np.sort(events.item), np.repeat(segment.by_item.node, segment.by_item.degree))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("width", [1, 7, 64])
+def test_a_product_is_the_dense_one(dtype, width):
+    kept = np.where(np.isin(np.arange(40), (3, 39)), 0.0, 1.0)  # two rows without an entry
+    matrix = sparse.csr_matrix(kept[:, None] * sparse.random(40, 30, density=0.1, random_state=0).toarray())
+    x = torch.randn(30, width, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    found = product(to_torch(matrix.astype(str(dtype).removeprefix("torch."))), x)
+    assert found.dtype == dtype
+    assert np.allclose(found.numpy(), matrix.toarray() @ x.numpy(), atol=1e-5 if dtype == torch.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("layout", ["transposed", "expanded", "every second row"])
+def test_a_product_takes_tables_that_lie_otherwise(layout):
+    matrix = sparse.random(40, 30, density=0.1, format="csr", random_state=0, dtype=np.float32)
+    x = {
+        "transposed": torch.arange(60, dtype=torch.float32).view(2, 30).T,
+        "expanded": torch.ones(1, 1).expand(30, 2),
+        "every second row": torch.arange(120, dtype=torch.float32).view(60, 2)[::2],
+    }[layout]
+    assert np.allclose(product(to_torch(matrix), x).numpy(), matrix.toarray() @ x.numpy(), atol=1e-4)
+
+
+def test_a_product_with_a_matrix_of_no_entry_is_zero():
+    nothing = to_torch(sparse.csr_matrix((4, 3), dtype=np.float32))
+    assert torch.equal(product(nothing, torch.ones(3, 2)), torch.zeros(4, 2))
+    graph = BipartiteGraph.empty().extend(random_events(0, 4, 3, 0), 4, 3)
+    assert torch.equal(graph.propagate(torch.ones(4, 2), torch.ones(3, 2))[0], torch.zeros(4, 2))
