@@ -9,6 +9,8 @@ import torch
 from contracts.small import FIT, MEASURE, Game, differing, fingerprint, make_learner, newest, simulated
 from polars.testing import assert_frame_equal
 
+from gnnrec.graph import bipartite
+from gnnrec.graph.operator import Operator
 from gnnrec.graph.views import Block
 from gnnrec.learner import Learner
 from gnnrec.models.blend import Grid, Weights
@@ -89,15 +91,16 @@ def test_a_fork_leaves_the_original_s_valid_rows():
     assert learner.valid_rows == rows
 
 
-def test_edges_touched_are_two_per_edge_and_layer_forward_and_backward():
-    learner, forward = make_learner(), []
+def test_edges_touched_are_two_per_edge_and_pass_forward_and_backward(monkeypatch):
+    learner, passes, pass_on = make_learner(), [], Operator.pass_on
+    monkeypatch.setattr(bipartite, "WORTHWHILE", 0.0)  # no pass is taken over some edges only
+    monkeypatch.setattr(Operator, "pass_on", lambda *tables: passes.append(1) or pass_on(*tables))
     learner.extend(BASE)
-    learner.encoder.register_forward_hook(lambda *_: forward.append(learner.graph.num_edges))
     learner.cost = type(learner.cost)()
     log = learner.fit(BASE.train)
     learner.embed(), learner.embed()
-    assert len(forward) == log.steps + len(log.epochs) + 1
-    assert learner.cost.edges == 2 * 2 * (sum(forward) + log.steps * learner.graph.num_edges)
+    assert len(passes) == learner.encoder.layers * (2 * log.steps + len(log.epochs) + 1)
+    assert learner.cost.edges == 2 * learner.graph.num_edges * len(passes)
 
 
 def test_bytes_kept_grow_by_the_tables_the_edges_and_the_counters():
