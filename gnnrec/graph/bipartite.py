@@ -29,9 +29,9 @@ WORTHWHILE = 0.5
 class BipartiteGraph:
     """Users and items numbered apart, an undirected edge for every distinct pair.
 
-    The adjacency A [u, i] is the sum of the segments' matrices, A·x = Σ A_s·x, so an increment builds only its small
-    segment. A graph is never changed: `extend` returns a new one that shares the old segments. Degrees, which
-    cost the nodes, and normalised matrices, which cost the edges, are made when first asked for.
+    The adjacency A [u, i] is the sum of the segments' matrices, so an increment builds only its small segment. A graph is
+    never changed: `extend` returns a new one that shares the old segments. Degrees, which cost the nodes, and one normalised
+    matrix for each direction, which cost the edges, are made when first asked for.
 
     Args:
         num_users, num_items: numbered nodes, with or without edges.

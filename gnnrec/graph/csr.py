@@ -25,13 +25,15 @@ def to_scipy(csr: Tensor) -> sparse.csr_matrix:
 
 
 def product(csr: Tensor, x: Tensor) -> Tensor:
-    """Return the product of csr [r, c] with x [c, d], [r, d]; records no gradient."""
+    """Return the product of csr [r, c] with x [c, d], [r, d]; its callers know its gradient."""
+    x = x.detach()
     if x.device.type != "cpu":
-        return x.new_empty(len(csr), x.shape[1]).addmm_(csr, x, beta=0)
-    # A weighted sum over bags of rows is the same product, and torch's kernel for it (FBGEMM) takes a third of the time.
+        return x.new_zeros(len(csr), x.shape[1]).addmm_(csr, x, beta=0)
+    # A weighted sum over bags of rows is the same product, and torch's kernel for it (FBGEMM, single precision, rows that
+    # lie together) takes a third of the time.
     return F.embedding_bag(
         csr.col_indices(),
-        x.detach(),
+        x.contiguous(),
         csr.crow_indices(),
         mode="sum",
         per_sample_weights=csr.values(),

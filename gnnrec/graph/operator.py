@@ -154,12 +154,12 @@ def _matrix(adjacencies: Sequence[Adjacency], root: Values, other: Values) -> Te
     """
     total: sparse.csr_matrix | None = None
     for adjacency in reversed(adjacencies):
-        part = _one(adjacency, root, other)
+        part = _of_segment(adjacency, root, other)
         total = part if total is None else part + total
     return to_torch(sparse.csr_matrix((len(root), len(other)), dtype=root.dtype) if total is None else total)
 
 
-def _one(a: Adjacency, root: Values, other: Values) -> sparse.csr_matrix:
+def _of_segment(a: Adjacency, root: Values, other: Values) -> sparse.csr_matrix:
     """Return the matrix of one segment's edges."""
     start = np.zeros(len(root) + 1, np.int32)
     start[1:][a.node] = a.degree

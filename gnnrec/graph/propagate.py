@@ -52,8 +52,8 @@ class Propagate(torch.autograd.Function):
         return polynomial(operator, user, item, weights)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        return *polynomial(ctx.operator, grads[0], grads[1], ctx.weights), None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return *Propagate.apply(*grads, ctx.operator, ctx.weights), None, None  # type: ignore[no-untyped-call]
 
 
 class PropagateRows(torch.autograd.Function):
@@ -82,13 +82,28 @@ class PropagateRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        weights: Weights = ctx.weights
+        given = ctx.operator, ctx.rows, ctx.weights, *ctx.at
+        return *SpreadRows.apply(*grads, *given), None, None, None, None, None  # type: ignore[no-untyped-call]
+
+
+class SpreadRows(torch.autograd.Function):
+    """The transpose of `PropagateRows`: gradients of its four results become those of the tables, [u, d] and [i, d]."""
+
+    @staticmethod
+    def forward(ctx: Any, *given: Any) -> Pair:
+        grads: tuple[Tensor, ...] = given[:4]
+        operator, rows, weights, users, items = ctx.given = given[4:]
         last = weights[-1]
-        spread = ctx.rows.spread(last * grads[0], last * grads[1])
-        user, item = _consumed(ctx.operator, spread, _relative(weights)[1:-1])
-        _add_rows(user, ctx.at[0], grads[2].add(grads[0], alpha=weights[0]))
-        _add_rows(item, ctx.at[1], grads[3].add(grads[1], alpha=weights[0]))
-        return user, item, None, None, None, None, None
+        spread = rows.spread(last * grads[0], last * grads[1])
+        user, item = _consumed(operator, spread, _relative(weights)[1:-1])
+        _add_rows(user, users, grads[2].add(grads[0], alpha=weights[0]))
+        _add_rows(item, items, grads[3].add(grads[1], alpha=weights[0]))
+        return user, item
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        again = PropagateRows.apply(*grads, *ctx.given)  # type: ignore[no-untyped-call]
+        return *again, None, None, None, None, None
 
 
 def _consumed(operator: Operator, x: Pair, weights: Weights) -> Pair:

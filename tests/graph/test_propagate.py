@@ -11,6 +11,7 @@ from scipy import sparse
 from gnnrec.graph import bipartite
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.csr import product, to_torch
+from gnnrec.graph.operator import Operator
 
 USERS, ITEMS = 40, 30
 WEIGHTS = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)
@@ -66,6 +67,24 @@ def test_some_rows_equal_the_whole_forwards_and_backwards(graph, weights, rows, 
         for out in (found, expected)
     )
     assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(one, other, strict=True))
+
+
+def test_second_derivatives_are_the_numerical_ones(graph):
+    weights = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
+    users, items = torch.tensor([0, 7, 39]), torch.tensor([2, 28])
+    pair = tables(width=1)
+    assert torch.autograd.gradgradcheck(lambda u, i: graph.polynomial(u, i, weights), pair)
+    assert torch.autograd.gradgradcheck(lambda u, i: graph.polynomial_rows(u, i, weights, users, items), pair)
+
+
+@pytest.mark.parametrize(("rows", "way"), [(([39], [29]), "rows"), ((range(USERS), range(ITEMS)), "picked")])
+def test_few_edges_are_passed_over_by_themselves(graph, rows, way, monkeypatch):
+    ways = []
+    for name in ("rows", "picked"):
+        made = getattr(Operator, name)
+        monkeypatch.setattr(Operator, name, lambda *at, n=name, m=made: ways.append(n) or m(*at))
+    graph.polynomial_rows(*tables(), WEIGHTS, *(torch.tensor(list(r)) for r in rows))
+    assert ways == [way]
 
 
 def test_without_a_pass_no_rows_are_picked(graph):

@@ -11,7 +11,6 @@ from contracts.encoders import ITEMS, USERS, graph, grown
 from contracts.small import FIT, MEASURE, Game, random_events, simulated
 
 from gnnrec.errors import GnnrecError
-from gnnrec.graph import bipartite
 from gnnrec.learner import Learner
 from gnnrec.models.embeddings import SomeEmbeddings
 from gnnrec.models.lightgcn import LightGCN
@@ -114,8 +113,7 @@ def test_warm_retraining_of_touched_rows_is_warm_retraining():
     assert torch.allclose(rows["all"][trained], rows["touched"][trained], atol=2e-2)
 
 
-def test_rows_that_were_not_asked_for_are_right_all_the_same(monkeypatch):
-    monkeypatch.setattr(bipartite, "WORTHWHILE", 1.0)
+def test_rows_that_were_not_asked_for_are_right_all_the_same():
     g, encoder = graph(), grown(ENCODERS["lightgcn"])
     z, whole = encoder.rows(g, torch.tensor([0, 5]), torch.tensor([2])), encoder(g)
     assert isinstance(z, SomeEmbeddings)
