@@ -21,6 +21,9 @@ from gnnrec.graph.segment import Segment
 Values = NDArray[np.floating]
 Pair = tuple[Tensor, Tensor]
 
+PIECE = 1 << 20
+"""Values looked up at a time."""
+
 
 class Operator:
     """Â and its transpose.
@@ -148,21 +151,25 @@ def _inverse_root(degree: Ints, dtype: torch.dtype) -> Values:
 
 
 def _matrix(adjacencies: Sequence[Adjacency], root: Values, other: Values) -> Tensor:
-    """Return the matrix of values root[row] · other[column] at the edges.
+    """Return the matrix of values root[row] · other[column] at the edges."""
+    edges = _joined(adjacencies, (len(root), len(other)))
+    column, value = edges.indices, np.repeat(root, np.diff(edges.indptr))
+    for start in range(0, len(column), PIECE):
+        piece = slice(start, start + PIECE)
+        value[piece] *= other[column[piece]]
+    return to_torch(sparse.csr_matrix((value, column, edges.indptr), shape=edges.shape))
 
-    Segments are summed, the small ones first: one pass over them one after the other would cost more than that.
+
+def _joined(adjacencies: Sequence[Adjacency], shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Return the edges of all segments as one matrix, the small ones joined first.
+
+    Three passes over the segments one after the other would cost more than this.
     """
     total: sparse.csr_matrix | None = None
-    for adjacency in reversed(adjacencies):
-        part = _of_segment(adjacency, root, other)
+    for a in reversed(adjacencies):
+        start = np.zeros(shape[0] + 1, np.int32)
+        start[1:][a.node] = a.degree
+        marks = np.ones(len(a.target), np.int8)
+        part = sparse.csr_matrix((marks, a.target, np.cumsum(start, dtype=np.int32)), shape=shape)
         total = part if total is None else part + total
-    return to_torch(sparse.csr_matrix((len(root), len(other)), dtype=root.dtype) if total is None else total)
-
-
-def _of_segment(a: Adjacency, root: Values, other: Values) -> sparse.csr_matrix:
-    """Return the matrix of one segment's edges."""
-    start = np.zeros(len(root) + 1, np.int32)
-    start[1:][a.node] = a.degree
-    value = np.repeat(root[a.node], a.degree)
-    value *= other[a.target]
-    return sparse.csr_matrix((value, a.target, np.cumsum(start, dtype=np.int32)), shape=(len(root), len(other)))
+    return sparse.csr_matrix(shape, dtype=np.int8) if total is None else total

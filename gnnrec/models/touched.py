@@ -9,6 +9,7 @@ this is training as usual. Serving propagates the whole graph. Letters: u users,
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -69,11 +70,12 @@ class Touched(nn.Module):
     def rows(self, graph: BipartiteGraph, users: Tensor, items: Tensor) -> Embedded:
         """Return the embeddings of these nodes, ascending numbers [b], [b']."""
         user, item = self._moved()
+        of_user, of_item = _Places.of(users, self._users), _Places.of(items, self._items)
         rows = Embeddings(
-            _mixed(users, self._users, user, self._user),
-            _mixed(items, self._items, item, self._item),
-            _mixed(users, self._users, self.user, self._input_user),
-            _mixed(items, self._items, self.item, self._input_item),
+            of_user.rows(user, self._user),
+            of_item.rows(item, self._item),
+            of_user.rows(self.user, self._input_user),
+            of_item.rows(self.item, self._input_item),
         )
         whole: Callable[[], Embeddings] = lambda: self(graph)  # noqa: E731
         return SomeEmbeddings(users, items, rows, whole)
@@ -84,9 +86,26 @@ class Touched(nn.Module):
         item.replace(self._input_item.index_copy(0, self._items, self.item.detach()))
 
 
-def _mixed(node: Tensor, trained: Tensor, rows: Tensor, rest: Tensor) -> Tensor:
-    """Return the node's trained row where it has one, else its row in `rest`, [b, d]."""
-    if not len(trained):
-        return rest[node]
-    at = torch.searchsorted(trained, node).clamp(max=len(trained) - 1)
-    return torch.where((trained[at] == node).unsqueeze(1), pick(rows, at), rest[node])
+class _Places(NamedTuple):
+    """Where nodes have their rows: at `trained` [b] among the trained ones, but for those numbered `rest`, the nodes `node`."""
+
+    trained: Tensor
+    rest: Tensor
+    node: Tensor
+
+    @staticmethod
+    def of(node: Tensor, trained: Tensor) -> _Places:
+        """Return the places of the nodes [b] where the rows of `trained` [t], ascending, are trained."""
+        if not len(trained):
+            return _Places(node[:0], torch.arange(len(node), device=node.device), node)
+        at = torch.searchsorted(trained, node).clamp(max=len(trained) - 1)
+        rest = (trained[at] != node).nonzero().squeeze(1)
+        return _Places(at, rest, node[rest])
+
+    def rows(self, trained: Tensor, every: Tensor) -> Tensor:
+        """Return the nodes' trained rows where they have one, else their rows in `every`, [b, d]."""
+        if not len(self.trained):
+            return every[self.node]
+        # Tables of every node lie far from the cache: few rows are read there.
+        rows = pick(trained, self.trained)
+        return rows.index_copy(0, self.rest, every[self.node].to(rows)) if len(self.rest) else rows

@@ -47,9 +47,12 @@ user, item = torch.randn(nodes, 32), torch.randn(nodes, 32)
 begin = time.perf_counter()
 graph.propagate(user, item)
 out["index"] = time.perf_counter() - begin
-begin = time.perf_counter()
-user, item = graph.propagate(user, item, 3)
-out["propagate"] = time.perf_counter() - begin
+def passes():
+    begin = time.perf_counter()
+    graph.propagate(user, item, 3)
+    return time.perf_counter() - begin
+# Most of its time on few edges is the system's, clearing pages for tables of all nodes, and that varies.
+out["propagate"] = sorted(passes() for _ in range(5))[2]
 out["whole"] = out["build"] + out["index"] + out["propagate"]
 out["edges"], out["peak"] = graph.num_edges, memory.peak()
 print(json.dumps(out))

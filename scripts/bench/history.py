@@ -7,18 +7,19 @@ hold ten times as many edges.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import cycle
 
 import numpy as np
 import torch
 
 from bench import worlds
 from bench.extend import grown, some_events
-from bench.timing import Line, absolute, bootstrap, seconds
+from bench.timing import Line, Work, absolute, alternate, at_most, ratio, seconds
 from gnnrec.data.types import Interactions
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.models.encoders import Encoder
 from gnnrec.models.lightgcn import LightGCN
-from gnnrec.models.objectives import BPR, Batch
+from gnnrec.models.objectives import BPR
 from gnnrec.models.touched import Touched
 from gnnrec.training.sampling import EpochBatches
 
@@ -38,28 +39,38 @@ def run(quick: bool) -> Iterator[Line]:
 
 def _pair(sizes: tuple[int, int], fixed: int | None, how: str, quick: bool) -> Iterator[Line]:
     """Yield the lines of two histories: of as many users and as many items as `fixed` says; None: growing with the edges."""
-    times: dict[tuple[str, int], list[float]] = {}
-    for edges in sizes:
-        graph, nodes = grown(edges, fixed)
-        new = some_events(np.random.default_rng(1), nodes, NEW)
-        graph = graph.extend(new, nodes, nodes)
-        encoder = LightGCN(WIDTH, LAYERS)
-        encoder.grow(*worlds.tables(nodes, nodes, WIDTH))
-        index = seconds(lambda g=graph, e=encoder: _propagated(e, g))
-        for rows, make in ROWS.items():
-            begin = seconds(lambda g=graph, e=encoder: _propagated(e, g))
-            trained: list[Encoder | Touched] = []
-            start = seconds(lambda m=make, t=trained, e=encoder, g=graph, n=new: t.append(m(e, g, n)))
-            times[rows, edges] = _steps(trained[0], graph, new, 20 if rows.endswith("touched") and not quick else 6)
-            inner = f"{_inner(trained[0], graph):,} edges within what is trained"
-            once = f"once: {start:.2f} s to begin, {begin:.2f} s to serve, {index:.2f} s index"
-            note = f"{NEW:,} new events, d={WIDTH}, {2 * nodes:,} nodes, {inner}; {once}"
-            yield absolute(NAME, f"step after {edges:,} edges, {how}, {rows}", times[rows, edges], note)
-        del graph, encoder, trained
+    begun = {edges: dict(_begun(edges, fixed)) for edges in sizes}
     for rows, target in (("fit.rows=touched", 1.3), ("fit.rows=all", None)):
-        large, small = (times[rows, e] for e in reversed(sizes))
+        works: dict[str, Work] = {str(edges): begun[edges][rows][0] for edges in sizes}
+        few = quick or target is None
+        times = alternate(works, rounds=3 if few else 9, repeat=dict.fromkeys(works, 2 if few else 20))
+        for edges in sizes:
+            yield absolute(NAME, f"step after {edges:,} edges, {how}, {rows}", times[str(edges)], begun[edges][rows][1])
+        small, large = times.values()
         what = f"step with ten times the history, {how}, {rows}"
-        yield bootstrap(NAME, what, large, small, target)
+        if target is None:
+            middle, low, high = ratio(large, small)
+            yield Line(NAME, what, middle, "×", low, high)
+        else:
+            yield at_most(NAME, what, large, small, target)
+
+
+def _begun(edges: int, fixed: int | None) -> Iterator[tuple[str, tuple[Work, str]]]:
+    """Yield what trains which rows after a history of `edges`: a step of it, and what it rests on."""
+    graph, nodes = grown(edges, fixed)
+    new = some_events(np.random.default_rng(1), nodes, NEW)
+    graph = graph.extend(new, nodes, nodes)
+    encoder = LightGCN(WIDTH, LAYERS)
+    encoder.grow(*worlds.tables(nodes, nodes, WIDTH))
+    index = seconds(lambda: _propagated(encoder, graph))
+    serve = seconds(lambda: _propagated(encoder, graph))
+    for rows, make in ROWS.items():
+        trained: list[Encoder | Touched] = []
+        start = seconds(lambda m=make, t=trained: t.append(m(encoder, graph, new)))
+        inner = f"{_inner(trained[0], graph):,} edges within what is trained"
+        once = f"once: {start:.2f} s to begin, {serve:.2f} s to serve, {index:.2f} s index"
+        note = f"{NEW:,} new events, d={WIDTH}, {2 * nodes:,} nodes, {inner}; {once}"
+        yield rows, (_step(trained[0], graph, new), note)
 
 
 def _inner(trained: Encoder | Touched, graph: BipartiteGraph) -> int:
@@ -77,16 +88,15 @@ def _propagated(encoder: Encoder, graph: BipartiteGraph) -> None:
     encoder(graph)
 
 
-def _steps(trained: Encoder | Touched, graph: BipartiteGraph, new: Interactions, count: int) -> list[float]:
-    """Return seconds of each step, its batch drawn beforehand."""
+def _step(trained: Encoder | Touched, graph: BipartiteGraph, new: Interactions) -> Work:
+    """Return what takes a step, its batch drawn beforehand."""
     objective, optimiser = BPR(), torch.optim.Adam(trained.parameters(), lr=0.01, fused=True)
-    batches = EpochBatches(new, graph, BATCH, None, 0)
-    drawn_batches = [batch for _ in range(-(-count // len(batches)) + 1) for batch in batches]
+    batches = cycle(list(EpochBatches(new, graph, BATCH, None, 0)))
 
-    def step(batch: Batch) -> None:
+    def step() -> None:
+        batch = next(batches)
         optimiser.zero_grad()
         objective(trained.rows(graph, *objective.nodes(batch)), batch).backward()
         optimiser.step()
 
-    step(drawn_batches[0])
-    return [seconds(lambda b=batch: step(b)) for batch in drawn_batches[1 : count + 1]]
+    return step
