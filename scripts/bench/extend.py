@@ -12,7 +12,7 @@ from gnnrec.data.types import Interactions
 from gnnrec.graph.bipartite import MERGE_RATIO, BipartiteGraph
 from gnnrec.graph.segment import Segment
 
-NAME, NEW = "extend", 10_000
+NAME, NEW, WARM = "extend", 10_000, 3
 EDGES_PER_NODE = 20
 
 
@@ -20,31 +20,36 @@ def run(quick: bool) -> Iterator[Line]:
     """Yield the lines of this benchmark."""
     sizes = (100_000, 1_000_000) if quick else (1_000_000, 100_000_000)
     rounds = 20 if quick else 60
-    times = {}
+    graphs, nodes, streams = {}, {}, {}
     for edges in sizes:
-        graph, nodes = grown(edges)
-        for fresh in increments(3, nodes, seed=1):  # warm caches; the first small segments
-            graph = graph.extend(fresh, nodes, nodes)
-        times[edges] = []
-        for fresh in increments(rounds, nodes, seed=2):
-            begun = graph
-            times[edges].append(seconds(lambda b=begun, f=fresh, n=nodes: b.extend(f, n, n)))
-            graph = begun.extend(fresh, nodes, nodes)
-        largest = graph.segments[0]
-        middle, mean = 1e3 * float(np.median(times[edges])), 1e3 * float(np.mean(times[edges]))
-        grown_by = f"{2 * nodes:,} nodes, {rounds} increments, {len(graph.segments)} segments"
-        note = f"{grown_by}; index and values come with the next propagation"
-        yield Line(NAME, f"extend by {NEW:,} edges at {edges:,}, median", middle, "ms", note=note)
-        yield Line(NAME, f"extend by {NEW:,} edges at {edges:,}, mean with merges", mean, "ms")
-        every, merge = largest.num_edges // MERGE_RATIO // NEW, seconds(lambda s=largest: _merge(s))
-        note = f"{merge:.2f} s, merged with a quarter of its size and filtered, every {every:,} increments"
-        yield Line(
-            NAME, f"merges of the largest segment at {edges:,}, per increment", 1e3 * merge / every, "ms", note=note
-        )
-        del graph, begun, largest
+        graphs[edges], nodes[edges] = grown(edges)
+        streams[edges] = increments(rounds + WARM, nodes[edges], seed=1)
+    times: dict[int, list[float]] = {edges: [] for edges in sizes}
+    for n in range(rounds + WARM):
+        for edges in sizes if n % 2 == 0 else sizes[::-1]:
+            begun, fresh, count = graphs[edges], next(streams[edges]), nodes[edges]
+            made: list[BipartiteGraph] = []
+            times[edges].append(seconds(lambda g=begun, f=fresh, c=count, m=made: m.append(g.extend(f, c, c))))
+            graphs[edges] = made[0]
+    times = {edges: found[WARM:] for edges, found in times.items()}
+    for edges in sizes:
+        yield from _lines(edges, graphs[edges], nodes[edges], times[edges])
     small, large = (times[e] for e in sizes)
     yield bootstrap(NAME, f"median at {sizes[1]:,} / median at {sizes[0]:,}", large, small, 1.5)
     yield Line(NAME, "mean / mean", float(np.mean(large) / np.mean(small)), "×")
+
+
+def _lines(edges: int, graph: BipartiteGraph, nodes: int, times: list[float]) -> Iterator[Line]:
+    """Yield the absolute times of one size."""
+    largest = graph.segments[0]
+    middle, mean = 1e3 * float(np.median(times)), 1e3 * float(np.mean(times))
+    grown_by = f"{2 * nodes:,} nodes, {len(times)} increments, {len(graph.segments)} segments"
+    note = f"{grown_by}; index and values come with the next propagation"
+    yield Line(NAME, f"extend by {NEW:,} edges at {edges:,}, median", middle, "ms", note=note)
+    yield Line(NAME, f"extend by {NEW:,} edges at {edges:,}, mean with merges", mean, "ms")
+    every, merge = largest.num_edges // MERGE_RATIO // NEW, seconds(lambda: _merge(largest))
+    note = f"{merge:.2f} s, merged with a quarter of its size and filtered, every {every:,} increments"
+    yield Line(NAME, f"merges of the largest segment at {edges:,}, per increment", 1e3 * merge / every, "ms", note=note)
 
 
 def _merge(segment: Segment) -> None:

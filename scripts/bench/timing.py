@@ -88,7 +88,7 @@ def at_most(benchmark: str, what: str, slow: list[float], fast: list[float], tar
 
 
 def bootstrap(benchmark: str, what: str, large: list[float], small: list[float], target: float | None) -> Line:
-    """Return the line of a ratio of medians of samples that were not taken in turns; its spread is bootstrapped."""
+    """Return the line of a ratio of medians of two samples, not paired; its spread is bootstrapped."""
     rng = np.random.default_rng(0)
     drawn = [np.median(rng.choice(x, (2000, len(x))), axis=1) for x in (large, small)]
     low, high = (float(q) for q in np.quantile(drawn[0] / drawn[1], (0.1, 0.9)))
