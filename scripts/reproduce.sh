@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every record under experiments/, run again: each seed in a process of its own, as many at a time as there are cores.
+# The records of MovieTweetings, Amazon Games, its sweep and the benchmark, run again: each seed in a process of its own, as many
+# at a time as there are cores. (That of Online Retail goes through a store: the commands are in its README.)
 # Needs the data sets below $GNNREC_DATA (see the README). JOBS: processes at a time; BENCHMARK=no leaves the times out.
 set -euo pipefail
 cd "$(dirname "$0")/.."

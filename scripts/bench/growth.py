@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
 
 from bench.timing import Line
 
@@ -117,5 +118,7 @@ def _fitted(edges: np.ndarray, values: np.ndarray) -> tuple[float, float]:
         return np.log(np.exp(fixed) + np.exp(part) * e**x)
 
     begin = (np.log(values[0] / 2), np.log(values[-1] / scaled[-1]), 1.0)
-    (fixed, _, x), _ = curve_fit(law, scaled, np.log(values), begin, maxfev=20_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)  # where nothing is fixed, its logarithm has no bound
+        (fixed, _, x), _ = curve_fit(law, scaled, np.log(values), begin, maxfev=20_000)
     return float(np.exp(fixed)), float(x)
