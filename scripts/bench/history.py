@@ -14,7 +14,7 @@ import torch
 
 from bench import worlds
 from bench.extend import grown, some_events
-from bench.timing import Line, Work, absolute, alternate, at_most, ratio, seconds
+from bench.timing import Line, Work, absolute, alternate, at_most, seconds
 from gnnrec.data.types import Interactions
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.models.encoders import Encoder
@@ -48,11 +48,7 @@ def _pair(sizes: tuple[int, int], fixed: int | None, how: str, quick: bool) -> I
             yield absolute(NAME, f"step after {edges:,} edges, {how}, {rows}", times[str(edges)], begun[edges][rows][1])
         small, large = times.values()
         what = f"step with ten times the history, {how}, {rows}"
-        if target is None:
-            middle, low, high = ratio(large, small)
-            yield Line(NAME, what, middle, "×", low, high)
-        else:
-            yield at_most(NAME, what, large, small, target)
+        yield at_most(NAME, what, large, small, target)
 
 
 def _begun(edges: int, fixed: int | None) -> Iterator[tuple[str, tuple[Work, str]]]:

@@ -81,20 +81,23 @@ def at_least(benchmark: str, what: str, slow: list[float], fast: list[float], ta
     return Line(benchmark, what, middle, "×", low, high, f"≥ {target:g}×", middle >= target, note)
 
 
-def at_most(benchmark: str, what: str, slow: list[float], fast: list[float], target: float, note: str = "") -> Line:
-    """Return the line of a ratio that should be `target` or less."""
+def at_most(
+    benchmark: str, what: str, slow: list[float], fast: list[float], target: float | None, note: str = ""
+) -> Line:
+    """Return the line of a ratio that should be `target` or less; None: it is reported only."""
     middle, low, high = ratio(slow, fast)
+    if target is None:
+        return Line(benchmark, what, middle, "×", low, high, note=note)
     return Line(benchmark, what, middle, "×", low, high, f"≤ {target:g}×", middle <= target, note)
 
 
-def bootstrap(benchmark: str, what: str, large: list[float], small: list[float], target: float | None) -> Line:
+def bootstrap(benchmark: str, what: str, large: list[float], small: list[float], target: float) -> Line:
     """Return the line of a ratio of medians of two samples, not paired; its spread is bootstrapped."""
     rng = np.random.default_rng(0)
     drawn = [np.median(rng.choice(x, (2000, len(x))), axis=1) for x in (large, small)]
     low, high = (float(q) for q in np.quantile(drawn[0] / drawn[1], (0.1, 0.9)))
     middle = float(np.median(large) / np.median(small))
-    asked = {} if target is None else {"target": f"≤ {target:g}×", "met": middle <= target}
-    return Line(benchmark, what, middle, "×", low, high, **asked)
+    return Line(benchmark, what, middle, "×", low, high, f"≤ {target:g}×", middle <= target)
 
 
 def absolute(benchmark: str, what: str, times: list[float], note: str = "") -> Line:
