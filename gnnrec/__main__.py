@@ -2,6 +2,6 @@
 
 import sys
 
-from gnnrec.cli import main
+from gnnrec.cli.main import main
 
 sys.exit(main())

@@ -12,23 +12,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gnnrec.core.seeds import derive
+from gnnrec.counters.counters import Statistics
 from gnnrec.data.types import Interactions, Keys, Observed
-from gnnrec.evaluation.choose import choose_weights
+from gnnrec.encoders.base import Encoder
+from gnnrec.encoders.initial import Initial, TwoHopMean
+from gnnrec.encoders.partial import Touched
+from gnnrec.encoders.tables import Embedded, Embeddings, Table, random_rows
+from gnnrec.evaluation.blend_choice import choose_weights
 from gnnrec.evaluation.evaluate import Row, Settings, evaluate
-from gnnrec.evaluation.select import selector
 from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.views import Accumulated, View
-from gnnrec.models.blend import BlendScorer, Grid, Weights
-from gnnrec.models.embeddings import Embedded, Embeddings, Table, random_rows
-from gnnrec.models.encoders import Encoder
-from gnnrec.models.initial import Initial, TwoHopMean
-from gnnrec.models.objectives import Batch, Objective
-from gnnrec.models.scorers import ModelScorer, Scorer
-from gnnrec.models.statistics import Statistics
-from gnnrec.models.touched import Touched
-from gnnrec.seeds import derive
-from gnnrec.training.fit import FitLog, OnEpoch, run_fit
+from gnnrec.objectives.base import Batch, Objective
+from gnnrec.scorers.blend import BlendScorer, Grid, Weights
+from gnnrec.scorers.model import ModelScorer, Scorer
+from gnnrec.training.early_stopping import selector
+from gnnrec.training.fitter import FitLog, OnEpoch, run_fit
 from gnnrec.training.module import Moments, Penalty, RecommendationModule
 from gnnrec.training.sampling import EpochBatches
 from gnnrec.training.settings import FitSettings

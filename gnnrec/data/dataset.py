@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gnnrec.data.formats import Source
-from gnnrec.data.rows import Example
+from gnnrec.data.clean.rows import Example
+from gnnrec.data.read.formats import Source
 from gnnrec.data.types import Floats, Ints
 
 if TYPE_CHECKING:
-    from gnnrec.data.synthetic import Oracle
+    from gnnrec.data.simulate.world import Oracle
 
 Texts = NDArray[np.object_]
 

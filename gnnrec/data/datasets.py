@@ -8,22 +8,22 @@ from pathlib import Path
 
 import polars as pl
 
-from gnnrec.data import columns as column_names
-from gnnrec.data.clean import TIME_TEXT, Cleaned, Rules, clean, make_rules, normalised
-from gnnrec.data.collect import Collector
+from gnnrec.core.errors import GnnrecError, nearest, one_line
+from gnnrec.data.clean.builder import Collector
+from gnnrec.data.clean.clean import TIME_TEXT, Cleaned, Rules, clean, make_rules, normalised
+from gnnrec.data.clean.event_buffer import Gathered
+from gnnrec.data.clean.external_sort import Overflow
+from gnnrec.data.clean.filters import make_filters
+from gnnrec.data.clean.ratings import make_valuation
+from gnnrec.data.clean.rows import ROW, Rows, Table, raw
+from gnnrec.data.clean.timestamps import Survey, TimeRule, check_zone, decide, declared_rule, likely, survey
 from gnnrec.data.dataset import Dataset
-from gnnrec.data.filters import make_filters
-from gnnrec.data.formats import DEFAULT_MAX_BYTES, Blob, Source, load
-from gnnrec.data.gathered import Gathered
-from gnnrec.data.locate import Places, data_root, find_files
-from gnnrec.data.overflow import Overflow
-from gnnrec.data.read import How, table_of
-from gnnrec.data.rows import ROW, Rows, Table, raw
+from gnnrec.data.read import columns as column_names
+from gnnrec.data.read.formats import DEFAULT_MAX_BYTES, Blob, Source, load
+from gnnrec.data.read.locate import Places, data_root, find_files
+from gnnrec.data.read.reader import How, table_of
+from gnnrec.data.read.titles import read_titles
 from gnnrec.data.side import ITEM, make_side, read_side
-from gnnrec.data.times import Survey, TimeRule, check_zone, decide, declared_rule, likely, survey
-from gnnrec.data.titles import read_titles
-from gnnrec.data.valuation import make_valuation
-from gnnrec.errors import GnnrecError, nearest, one_line
 
 _UNTIMED = (
     "no time column: the order of the file is taken as the order of events; "

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from gnnrec.data.formats import Source, load
-from gnnrec.data.read import How, table_of
-from gnnrec.errors import GnnrecError, nearest, one_line
+from gnnrec.core.errors import GnnrecError, nearest, one_line
+from gnnrec.data.read.formats import Source, load
+from gnnrec.data.read.reader import How, table_of
 
 ITEM = "item"
 _SPLIT = r"[\s,;|]+"

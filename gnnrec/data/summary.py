@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from gnnrec.core.errors import one_line
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.types import Increment, Interactions, Stream
-from gnnrec.errors import one_line
 
 _TITLES = ("t", "train", "valid", "test", "next", "new users", "new items", "known x known", "from", "to")
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from gnnrec.data.synthetic import Oracle
+    from gnnrec.data.simulate.world import Oracle
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -17,7 +17,7 @@ from gnnrec.data.types import Floats, Interactions, Ints
 from gnnrec.evaluation import metrics
 from gnnrec.evaluation.ranking import hits, tie_order, top_items
 from gnnrec.evaluation.world import World
-from gnnrec.models.scorers import Scorer
+from gnnrec.scorers.model import Scorer
 
 CACHED = 48 << 20
 """Bytes of scores of one block. Larger ones leave the cache and what the allocator keeps: a product takes 2.7 times as long."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.integer]

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gnnrec.core.errors import GnnrecError
+from gnnrec.core.seeds import generator
 from gnnrec.data.types import Ints
-from gnnrec.errors import GnnrecError
-from gnnrec.seeds import generator
 
 
 def tie_order(seed: int, num_items: int) -> Tensor:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from gnnrec import memory
+from gnnrec.core import allocator
 from gnnrec.data.types import Interactions, Stream
 from gnnrec.evaluation.evaluate import Evaluation, Row, Settings, evaluate
 from gnnrec.evaluation.results import SCHEMA
 from gnnrec.evaluation.world import World
-from gnnrec.models.scorers import Scorer
+from gnnrec.scorers.model import Scorer
 
 AHEAD = 4
 """R[t, k] is measured for k ≤ t + 4: enough for the staleness curve."""
@@ -116,7 +116,7 @@ def score_round(
         for k, test in _tests(stream, t):
             found = evaluate(scorer, test, worlds[k], measure, segments=False)
             record.add(name, t, k, "test", found.rows)
-            memory.give_back()
+            allocator.give_back()
 
 
 def score_next(
@@ -126,7 +126,7 @@ def score_next(
     upcoming = stream.increments[t].upcoming
     if len(upcoming):
         record.add_next(name, t, evaluate(scorer, upcoming, world, measure), stream)
-        memory.give_back()  # blocks of many sizes leave gaps: 7 GB instead of 2 on three million clicks
+        allocator.give_back()  # blocks of many sizes leave gaps: 7 GB instead of 2 on three million clicks
 
 
 def _tests(stream: Stream, t: int) -> Iterable[tuple[int, Interactions]]:

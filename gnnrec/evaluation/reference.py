@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from gnnrec.counters.counters import Statistics
 from gnnrec.data.types import Interactions, Observed, Stream
-from gnnrec.evaluation.choose import choose_weights
+from gnnrec.evaluation.blend_choice import choose_weights
 from gnnrec.evaluation.evaluate import Settings
 from gnnrec.evaluation.record import Name, Record, score_next, score_round
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.models.blend import BlendScorer, Grid, Weights
-from gnnrec.models.references import BiasPredictor, ItemKNNScorer, MeanPredictor, OracleScorer, PopularityScorer
-from gnnrec.models.scorers import Scorer
-from gnnrec.models.statistics import Statistics
+from gnnrec.scorers.blend import BlendScorer, Grid, Weights
+from gnnrec.scorers.model import Scorer
+from gnnrec.scorers.references import BiasPredictor, ItemKNNScorer, MeanPredictor, OracleScorer, PopularityScorer
 
 
 def reference_rows(

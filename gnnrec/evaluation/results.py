@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gnnrec.errors import GnnrecError, one_line
+from gnnrec.core.errors import GnnrecError, one_line
 
 Floats = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gnnrec.data.types import Ints
 from gnnrec.evaluation.ranking import SPARE, in_order, places, top_items
-from gnnrec.models.blend import Parts, Weights, combine
+from gnnrec.scorers.blend import Parts, Weights, combine
 
 DEPTH = 128
 """D: items listed per part. Deeper lists cost more per setting, shallower ones send more users to the full ranking."""

@@ -15,8 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from gnnrec.errors import GnnrecError, nearest
-from gnnrec.seeds import generator
+from gnnrec.core.errors import GnnrecError, nearest
+from gnnrec.core.seeds import generator
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions, Ints
-from gnnrec.errors import GnnrecError
-from gnnrec.graph.operator import Inner, Operator
+from gnnrec.graph.normalised import Inner, Operator
 from gnnrec.graph.propagate import Propagate, PropagateRows
 from gnnrec.graph.segment import Segment, distinct, edge_key
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gnnrec.graph.operator import Inner, Operator, Pair, PickedOperator, RowOperator
+from gnnrec.graph.normalised import Inner, Operator, Pair, PickedOperator, RowOperator
 
 Weights = tuple[float, ...]
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gnnrec.data.types import Ints
 from gnnrec.graph.adjacency import Adjacency
-from gnnrec.graph.filter import Filter
+from gnnrec.graph.bloom import Filter
 
 EdgeKeys = NDArray[np.int64]
 

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from scipy import stats
 
-from gnnrec.errors import GnnrecError, nearest, one_line
+from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.quality import drift
 from gnnrec.quality.drift import Drift
 from gnnrec.quality.statistics import Statistics, gini, top_share

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from gnnrec.errors import one_line
+from gnnrec.core.errors import one_line
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.reporting.tables import cell, number, ratio
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 from matplotlib.figure import Figure
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 from gnnrec.reporting import curves, panels, style
 
 SETTING = "The mean over seeds; the band is ± one deviation. Grey dashes are reference rows, computed once."

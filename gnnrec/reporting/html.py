@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.reporting import page, tables

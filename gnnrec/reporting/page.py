@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from gnnrec.errors import GnnrecError, one_line
+from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.reporting import tables
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from gnnrec.errors import one_line
+from gnnrec.core.errors import one_line
 from gnnrec.evaluation.results import REFERENCE
 
 DPI = 150

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from gnnrec.errors import one_line
+from gnnrec.core.errors import one_line
 from gnnrec.evaluation.results import REFERENCE
 
 NA = "n/a"

@@ -17,10 +17,10 @@ from typing import Any
 import polars as pl
 
 from gnnrec import __version__
-from gnnrec.errors import GnnrecError
-from gnnrec.files import write_atomic, write_hashed
+from gnnrec.core.errors import GnnrecError
+from gnnrec.core.files import write_atomic, write_hashed
 from gnnrec.quality.statistics import Statistics
-from gnnrec.store import review
+from gnnrec.store import quality_report
 from gnnrec.store.export import leftovers
 from gnnrec.store.table import ASIDE, Store
 from gnnrec.store.version import content_hash
@@ -187,8 +187,8 @@ def _complete(store: Store, record: Mapping[str, Any]) -> None:
         version = store.version(number)
         if str(number) in record["after"]:
             rows = store.rows().filter(pl.col("version") == number).collect(engine="streaming")
-            review.keep(store, version, Statistics.of(rows))
-        review.drop_examples(store, version)
+            quality_report.keep(store, version, Statistics.of(rows))
+        quality_report.drop_examples(store, version)
     for path in leftovers(store):
         path.unlink(missing_ok=True)
     store.vacuum()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 from gnnrec.store.table import Store
 
 _FORMULA = r"^[=+\-@\t\r\x00]"

@@ -12,18 +12,18 @@ from typing import Any
 import polars as pl
 
 from gnnrec import __version__
+from gnnrec.core.errors import GnnrecError, nearest
+from gnnrec.core.files import write_hashed
+from gnnrec.data.clean.event_buffer import Gathered
+from gnnrec.data.clean.external_sort import LIMIT, Overflow
+from gnnrec.data.clean.ids import spelled
+from gnnrec.data.clean.rows import Example
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.datasets import File, Lost
-from gnnrec.data.gathered import Gathered
-from gnnrec.data.ids import spelled
-from gnnrec.data.overflow import LIMIT, Overflow
-from gnnrec.data.rows import Example
 from gnnrec.data.side import ITEM
-from gnnrec.errors import GnnrecError, nearest
-from gnnrec.files import write_hashed
 from gnnrec.quality.verdict import Verdict, rules_of
-from gnnrec.store.bands import Bands, Facts
-from gnnrec.store.review import review
+from gnnrec.store.quality_report import review
+from gnnrec.store.sorted_rows import Bands, Facts
 from gnnrec.store.table import Store
 from gnnrec.store.version import RowCounts, Version
 

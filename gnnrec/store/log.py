@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from gnnrec.core.errors import GnnrecError, nearest
+from gnnrec.data.clean.ids import coded, texts
+from gnnrec.data.clean.ratings import make_valuation
 from gnnrec.data.dataset import Counts, Dataset
-from gnnrec.data.ids import coded, texts
-from gnnrec.data.valuation import make_valuation
-from gnnrec.errors import GnnrecError, nearest
 from gnnrec.store.table import Store
 from gnnrec.store.version import Version
 

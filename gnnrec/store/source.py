@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlparse
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from gnnrec.errors import GnnrecError, one_line
+from gnnrec.core.errors import GnnrecError, one_line
 
 _SAME_ROWS = {"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD CONSTRAINT"}
 """Operations that leave the rows as they were."""

@@ -29,10 +29,10 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import create_table_with_add_actions
 from filelock import Timeout
 
-from gnnrec import locks
-from gnnrec.errors import GnnrecError, one_line
-from gnnrec.files import sync_file, sync_folder
-from gnnrec.store.draft import COLUMNS, SCHEMA, Draft
+from gnnrec.core import locks
+from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.core.files import sync_file, sync_folder
+from gnnrec.store.staging import COLUMNS, SCHEMA, Draft
 from gnnrec.store.version import Version
 
 KEY, ERASURE, ASIDE = "gnnrec", "gnnrec_erasure", ".jsonl"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from gnnrec.errors import one_line
-from gnnrec.files import sha256
+from gnnrec.core.errors import one_line
+from gnnrec.core.files import sha256
 from gnnrec.store.table import Store
 from gnnrec.store.version import ContentHash, Version
 

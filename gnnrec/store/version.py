@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gnnrec.data.formats import Source
-from gnnrec.data.ids import spelled
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
+from gnnrec.data.clean.ids import spelled
+from gnnrec.data.read.formats import Source
 
 SCHEMA = 1
 """Of the record below; raised when its meaning changes."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from gnnrec.data.types import Interactions, Observed
+from gnnrec.encoders.tables import Embedded
 from gnnrec.learner import Learner
-from gnnrec.models.embeddings import Embedded
-from gnnrec.models.objectives import Batch
+from gnnrec.objectives.base import Batch
 from gnnrec.training.module import Penalty
 
 State = dict[str, Tensor]

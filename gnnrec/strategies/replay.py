@@ -7,10 +7,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from gnnrec.core.errors import GnnrecError
+from gnnrec.core.seeds import generator
 from gnnrec.data.types import Interactions, Observed
-from gnnrec.errors import GnnrecError
 from gnnrec.learner import Learner
-from gnnrec.seeds import generator
 from gnnrec.strategies.base import State, Strategy
 from gnnrec.strategies.history import from_state, to_state
 

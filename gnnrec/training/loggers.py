@@ -15,9 +15,9 @@ from typing import Any
 import polars as pl
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from gnnrec.errors import GnnrecError, nearest
+from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.evaluation.record import Record
-from gnnrec.training.fit import FitLog
+from gnnrec.training.fitter import FitLog
 
 log = logging.getLogger(__name__)
 NEXT = ("recall@20", "ndcg@20", "mse")

@@ -10,12 +10,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
+from gnnrec.encoders.base import Encoder
+from gnnrec.encoders.partial import Touched
+from gnnrec.encoders.tables import Embedded, Embeddings
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.models.embeddings import Embedded, Embeddings
-from gnnrec.models.encoders import Encoder
-from gnnrec.models.objectives import Batch, Objective
-from gnnrec.models.touched import Touched
+from gnnrec.objectives.base import Batch, Objective
 
 Penalty = Callable[[Embedded, Batch], Tensor | float]
 Moments = dict[str, dict[str, Tensor]]

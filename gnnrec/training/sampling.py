@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from gnnrec.core.seeds import generator
 from gnnrec.data.types import Interactions, Ints
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.models.objectives import Batch
-from gnnrec.seeds import generator
+from gnnrec.objectives.base import Batch
 
 ROUNDS = 8
 """Rejection rounds before the few pairs left are drawn from the explicit complement."""

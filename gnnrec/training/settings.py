@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gnnrec.errors import GnnrecError, nearest
+from gnnrec.core.errors import GnnrecError, nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from bench.ranking import works
 from bench.step import BATCH, LAYERS, WIDTH, compulsory
 from bench.timing import Line, Work, absolute, alternate, copy_bandwidth, ratio
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.models.objectives import Batch
+from gnnrec.objectives.base import Batch
 
 NAME, K, USERS = "accelerator", 20, 4096
 CALLS = 20

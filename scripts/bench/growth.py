@@ -22,11 +22,11 @@ import json, sys, time
 sys.path.insert(0, sys.argv[1])
 import torch
 from bench import extend
-from gnnrec import memory
+from gnnrec.core import allocator
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.segment import edge_key
 edges, nodes, threads = int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-memory.retain_large_blocks(); torch.set_num_threads(threads)
+allocator.retain_large_blocks(); torch.set_num_threads(threads)
 import numpy as np
 rng = np.random.default_rng(0)
 out = {}
@@ -36,7 +36,7 @@ begin = time.perf_counter()
 keys.sort()
 out["sort"] = time.perf_counter() - begin
 del keys
-memory.reset_peak()
+allocator.reset_peak()
 begin = time.perf_counter()
 graph = BipartiteGraph.empty()
 for part in events:
@@ -55,7 +55,7 @@ def passes():
 # Most of its time on few edges is the system's, clearing pages for tables of all nodes, and that varies.
 out["propagate"] = sorted(passes() for _ in range(5))[2]
 out["whole"] = out["build"] + out["index"] + out["propagate"]
-out["edges"], out["peak"] = graph.num_edges, memory.peak()
+out["edges"], out["peak"] = graph.num_edges, allocator.peak()
 print(json.dumps(out))
 """
 

@@ -16,11 +16,11 @@ from bench import worlds
 from bench.extend import grown, some_events
 from bench.timing import Line, Work, absolute, alternate, at_most, seconds
 from gnnrec.data.types import Interactions
+from gnnrec.encoders.base import Encoder
+from gnnrec.encoders.lightgcn import LightGCN
+from gnnrec.encoders.partial import Touched
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.models.encoders import Encoder
-from gnnrec.models.lightgcn import LightGCN
-from gnnrec.models.objectives import BPR
-from gnnrec.models.touched import Touched
+from gnnrec.objectives.base import BPR
 from gnnrec.training.sampling import EpochBatches
 
 NAME, NEW, WIDTH, LAYERS, BATCH = "history", 10_000, 32, 3, 2048

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from torch_geometric.nn.models import LightGCN as PygLightGCN
 
 from gnnrec.data.types import Interactions
+from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.convert import edge_index
-from gnnrec.models.lightgcn import LightGCN
-from gnnrec.models.objectives import BPR, Batch
+from gnnrec.objectives.base import BPR, Batch
 from gnnrec.training.module import embedded
 
 L2 = 1e-4

@@ -18,13 +18,13 @@ import torch
 from bench import peers, worlds
 from bench.timing import Line, alternate, seconds
 from gnnrec.data.types import Ints
+from gnnrec.encoders.initial import Random, Spectral
+from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation import metrics
 from gnnrec.evaluation.evaluate import Truth
 from gnnrec.evaluation.ranking import hits, tie_order, top_items
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.models.initial import Random, Spectral
-from gnnrec.models.lightgcn import LightGCN
-from gnnrec.models.objectives import BPR, Objective, Softmax
+from gnnrec.objectives.base import BPR, Objective, Softmax
 from gnnrec.training.sampling import EpochBatches
 
 NAME, WIDTH, LAYERS, K = "quality", 64, 3, 20

@@ -8,13 +8,13 @@ import numpy as np
 
 from bench import worlds
 from bench.timing import Line, Work, absolute, alternate, at_most
+from gnnrec.counters.counters import Statistics
+from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation.evaluate import Settings, rank
 from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.models.embeddings import Embeddings
-from gnnrec.models.objectives import BPR
-from gnnrec.models.scorers import ModelScorer
-from gnnrec.models.statistics import Statistics
+from gnnrec.objectives.base import BPR
+from gnnrec.scorers.model import ModelScorer
 
 NAME, K = "ranking", 20
 

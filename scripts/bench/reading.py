@@ -17,29 +17,29 @@ from bench.timing import Line
 NAME = "reading"
 PROBE = """
 import sys, time
-from gnnrec import memory
+from gnnrec.core import allocator
 from gnnrec.data.datasets import File
 load = lambda: File(path=sys.argv[1], columns={"user": "user", "item": "item", "time": "time"}).load()
-tells = memory.reset_peak(); before = memory.peak()
+tells = allocator.reset_peak(); before = allocator.peak()
 begin = time.perf_counter(); data = load(); seconds = time.perf_counter() - begin
-print(seconds, memory.peak() - before if tells and before else "nan", len(data))
+print(seconds, allocator.peak() - before if tells and before else "nan", len(data))
 """
 
 
 INGEST = """
 import sys, tempfile, time
 from pathlib import Path
-from gnnrec import memory
+from gnnrec.core import allocator
 from gnnrec.data.datasets import File
 from gnnrec.store.ingest import ingest
 from gnnrec.store.table import Store
 options = {"columns": {"user": "user", "item": "item", "time": "time"}}
 with tempfile.TemporaryDirectory() as folder:
-    tells = memory.reset_peak(); before = memory.peak()
+    tells = allocator.reset_peak(); before = allocator.peak()
     begin = time.perf_counter()
     done = ingest(Store(Path(folder) / "store"), File(path=sys.argv[1], **options), options)
     seconds = time.perf_counter() - begin
-print(seconds, memory.peak() - before if tells and before else "nan", done.version.counts.kept)
+print(seconds, allocator.peak() - before if tells and before else "nan", done.version.counts.kept)
 """
 
 

@@ -13,13 +13,13 @@ import numpy as np
 
 from bench import worlds
 from bench.timing import Line, alternate
-from gnnrec import experiment, state
-from gnnrec.cli import compose
+from gnnrec.cli.main import compose
 from gnnrec.data.types import Interactions
+from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.models.lightgcn import LightGCN
-from gnnrec.models.objectives import BPR
-from gnnrec.training.fit import run_fit
+from gnnrec.objectives.base import BPR
+from gnnrec.runs import experiment, state
+from gnnrec.training.fitter import run_fit
 from gnnrec.training.loggers import Tracker
 from gnnrec.training.module import RecommendationModule
 from gnnrec.training.sampling import EpochBatches

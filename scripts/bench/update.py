@@ -14,12 +14,12 @@ import polars as pl
 
 from bench import worlds
 from bench.timing import Line
-from gnnrec import build
-from gnnrec.cli import compose
-from gnnrec.compare import joined
+from gnnrec.cli.main import compose
 from gnnrec.evaluation.results import check, summary
-from gnnrec.progress import Progress
-from gnnrec.runs import Job, finished, run_job
+from gnnrec.runs import build
+from gnnrec.runs.compare import joined
+from gnnrec.runs.folder import Job, finished, run_job
+from gnnrec.runs.progress import Progress
 
 NAME = "update"
 EXPERIMENTS = ("movietweetings", "amazon_games", "gowalla_ccd")

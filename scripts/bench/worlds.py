@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gnnrec import build
-from gnnrec.cli import compose
+from gnnrec.cli.main import compose
 from gnnrec.data.types import Interactions, Stream
+from gnnrec.runs import build
 
 Ints = NDArray[np.int64]
 

@@ -15,10 +15,10 @@ import torch
 from contracts.small import FIT, MEASURE, differing, fingerprint, interactions, random_events
 
 from gnnrec.data.types import Interactions, Observed
+from gnnrec.encoders.base import Encoder
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
-from gnnrec.models.encoders import Encoder
-from gnnrec.models.objectives import BPR
+from gnnrec.objectives.base import BPR
 
 USERS, ITEMS, EXTRA = 20, 14, 3
 

@@ -91,7 +91,7 @@ class Forks:
 
 def live(order) -> int:
     """Run a command under its limits."""
-    from gnnrec.cli import main
+    from gnnrec.cli.main import main
 
     for name, handle in (("out", 1), ("err", 2)):
         os.dup2(os.open(Path(order["folder"]) / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), handle)
@@ -149,9 +149,9 @@ def main() -> None:
     """Answer orders until there are none."""
     import torch
 
-    import gnnrec.compare
-    import gnnrec.store.commands
-    import gnnrec.sweep  # noqa: F401
+    import gnnrec.cli.data
+    import gnnrec.runs.compare
+    import gnnrec.runs.sweep  # noqa: F401
 
     torch.set_num_threads(1)
     answers = os.fdopen(os.dup(1), "w")

@@ -18,13 +18,13 @@ from pathlib import Path
 import torch
 from contracts.small import FIT, MEASURE, simulated
 
-from gnnrec import state
+from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation.record import Name
 from gnnrec.evaluation.world import worlds
-from gnnrec.experiment import Setting, run, train_base
 from gnnrec.learner import Learner
-from gnnrec.models.lightgcn import LightGCN
-from gnnrec.models.objectives import Joint
+from gnnrec.objectives.base import Joint
+from gnnrec.runs import state
+from gnnrec.runs.experiment import Setting, run, train_base
 from gnnrec.strategies.replay import Replay, Reservoir
 
 

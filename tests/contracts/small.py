@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from gnnrec import state
+from gnnrec.data.clean.ids import coded
 from gnnrec.data.dataset import Counts, Dataset
-from gnnrec.data.ids import coded
-from gnnrec.data.stream import ByCount, ByTime
-from gnnrec.data.synthetic import SimulatedWorld
+from gnnrec.data.simulate.world import SimulatedWorld
+from gnnrec.data.stream.cuts import ByCount, ByTime
 from gnnrec.data.types import Interactions, Stream
+from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation.evaluate import Settings
 from gnnrec.evaluation.record import Name, Record
 from gnnrec.evaluation.world import World, worlds
-from gnnrec.experiment import Setting, run, train_base
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
-from gnnrec.models.blend import Grid
-from gnnrec.models.lightgcn import LightGCN
-from gnnrec.models.objectives import Joint
+from gnnrec.objectives.base import Joint
+from gnnrec.runs import state
+from gnnrec.runs.experiment import Setting, run, train_base
+from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.base import Strategy
 from gnnrec.training.settings import FitSettings
 

@@ -10,8 +10,8 @@ import polars as pl
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from gnnrec.data.clean.ids import coded
 from gnnrec.data.dataset import Counts, Dataset
-from gnnrec.data.ids import coded
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 

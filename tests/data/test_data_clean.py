@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.dataset import Counts
 from gnnrec.data.datasets import File
-from gnnrec.errors import GnnrecError
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 printable = st.characters(categories=["L", "M", "N", "P", "S"]) | st.sampled_from(' ",;:|#')

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gnnrec.data import formats, parquet
+from gnnrec.core.errors import GnnrecError
+from gnnrec.data.clean.repeats import kept_rows
 from gnnrec.data.datasets import File
-from gnnrec.data.read import open_table
-from gnnrec.data.repeats import kept_rows
-from gnnrec.errors import GnnrecError
+from gnnrec.data.read import formats, parquet
+from gnnrec.data.read.reader import open_table
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.datasets import File
-from gnnrec.errors import GnnrecError
 
 ROWS = [("NA", "007", "4", "1400000000"), ("1e5", "9" * 70, "2.5", "1400000060"), ("null", "7", "5", "1400000030")]
 NAMES = ("user", "item", "rating", "timestamp")

@@ -11,7 +11,7 @@ from data_logs import composed
 from hydra.utils import instantiate
 
 from gnnrec.data.dataset import Dataset
-from gnnrec.data.stream import ByColumn, ByCount, ByTime
+from gnnrec.data.stream.cuts import ByColumn, ByCount, ByTime
 from gnnrec.data.summary import summarise
 from gnnrec.data.types import Stream
 

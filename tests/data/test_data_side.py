@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.datasets import File
 from gnnrec.data.side import joined
-from gnnrec.errors import GnnrecError
 
 LOG = "user,item,rating,time\nu,007,4,1400000000\nv,7,5,1400000001\nw,x,5,1400000002\n"
 FRAME = pl.DataFrame(

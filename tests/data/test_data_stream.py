@@ -11,11 +11,11 @@ from data_logs import make_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnnrec.data.stream import ByColumn, ByCount, ByTime
-from gnnrec.data.times import parse_instant
+from gnnrec.core.errors import GnnrecError
+from gnnrec.core.seeds import node_key
+from gnnrec.data.clean.timestamps import parse_instant
+from gnnrec.data.stream.cuts import ByColumn, ByCount, ByTime
 from gnnrec.data.types import Interactions, Observed
-from gnnrec.errors import GnnrecError
-from gnnrec.seeds import node_key
 
 DAY = 86_400.0
 quick = settings(max_examples=60, deadline=None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gnnrec.data.stream import ByCount
+from gnnrec.core.errors import GnnrecError
+from gnnrec.data.simulate.world import SimulatedWorld
+from gnnrec.data.stream.cuts import ByCount
 from gnnrec.data.summary import summarise
-from gnnrec.data.synthetic import SimulatedWorld
-from gnnrec.errors import GnnrecError
 
 SMALL = {"users": 200, "items": 80, "events": 3000}
 
@@ -47,7 +47,7 @@ def test_without_noise_the_oracle_is_exact() -> None:
 def test_scores_are_the_log_odds_events_were_drawn_with() -> None:
     world = SimulatedWorld(users=3, items=5, events=1, factors=2, drift=0.0, arrivals=0.0)
     truth = world._world()
-    from gnnrec.data.synthetic import _pairs
+    from gnnrec.data.simulate.world import _pairs
 
     user, item = _pairs(truth, np.full(60_000, truth.start), np.random.default_rng(0))
     oracle = world.load().oracle

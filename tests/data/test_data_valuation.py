@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 import torch
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.datasets import File
-from gnnrec.errors import GnnrecError
-from gnnrec.models.embeddings import Embeddings
-from gnnrec.models.objectives import BPR, Batch, Softmax
+from gnnrec.encoders.tables import Embeddings
+from gnnrec.objectives.base import BPR, Batch, Softmax
 
 HEAD = "user,item,rating,time\n"
 

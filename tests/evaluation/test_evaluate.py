@@ -11,18 +11,18 @@ import pytest
 import torch
 from contracts.small import Game, interactions, simulated, world_of
 
-from gnnrec.data.stream import ByCount
-from gnnrec.data.synthetic import SimulatedWorld
+from gnnrec.core.errors import GnnrecError
+from gnnrec.data.simulate.world import SimulatedWorld
+from gnnrec.data.stream.cuts import ByCount
 from gnnrec.data.types import Interactions
-from gnnrec.errors import GnnrecError
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.evaluate import Settings, evaluate, rank
 from gnnrec.evaluation.ranking import tie_order, top_items
 from gnnrec.evaluation.record import Name, Record, score_round
 from gnnrec.evaluation.reference import reference_rows
 from gnnrec.evaluation.world import worlds
-from gnnrec.models.blend import Grid
-from gnnrec.models.references import PopularityScorer
+from gnnrec.scorers.blend import Grid
+from gnnrec.scorers.references import PopularityScorer
 from gnnrec.strategies.stale import Stale
 
 USERS, ITEMS, UNIVERSE = 25, 30, 36

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation import metrics
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation import results as rs
 
 Row = dict[str, object]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gnnrec.evaluation.ranking import tie_order, top_items
 from gnnrec.evaluation.shortlist import Everything, Shortlist, shortlist
-from gnnrec.models.blend import Grid, Parts, combine, standardised
+from gnnrec.scorers.blend import Grid, Parts, combine, standardised
 
 GRID = Grid(half_life=(10.0, 30.0))
 

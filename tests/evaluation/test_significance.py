@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation import significance as sg
 
 BIG = {"resamples": 600}

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.datasets import File
-from gnnrec.data.formats import load
-from gnnrec.errors import GnnrecError
+from gnnrec.data.read.formats import load
 
 GOOD = "user,item,rating,time\nu,i,4,1400000000\nv,i,5,1400000001\n"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.datasets import File
-from gnnrec.data.stream import ByCount
-from gnnrec.errors import GnnrecError
+from gnnrec.data.stream.cuts import ByCount
 from gnnrec.store.ingest import Policy, ingest
 from gnnrec.store.table import Store
 

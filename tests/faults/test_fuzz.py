@@ -13,8 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.datasets import File
-from gnnrec.errors import GnnrecError
 
 LONGEST = 5.0
 """Seconds of one file."""

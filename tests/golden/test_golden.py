@@ -11,17 +11,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from gnnrec.data.stream import ByCount
-from gnnrec.data.synthetic import SimulatedWorld
+from gnnrec.data.simulate.world import SimulatedWorld
+from gnnrec.data.stream.cuts import ByCount
+from gnnrec.encoders.initial import TwoHopMean
+from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation.evaluate import Settings
 from gnnrec.evaluation.record import Name
 from gnnrec.evaluation.world import worlds
-from gnnrec.experiment import Setting, run, train_base
 from gnnrec.learner import Learner
-from gnnrec.models.blend import Grid
-from gnnrec.models.initial import TwoHopMean
-from gnnrec.models.lightgcn import LightGCN
-from gnnrec.models.objectives import Joint
+from gnnrec.objectives.base import Joint
+from gnnrec.runs.experiment import Setting, run, train_base
+from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.training.settings import FitSettings
 

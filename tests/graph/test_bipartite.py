@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.nn.models import LightGCN as PygLightGCN
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions
-from gnnrec.errors import GnnrecError
 from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.graph.bloom import Filter
 from gnnrec.graph.convert import edge_index, to_edge_index, to_hetero
-from gnnrec.graph.filter import Filter
 from gnnrec.graph.segment import FILTERED, WINDOW, Segment, edge_key
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from contracts.small import FIT, MEASURE, random_events, simulated
 
+from gnnrec.encoders.lightgcn import LightGCN
+from gnnrec.encoders.mf import MF
+from gnnrec.encoders.pyg import PyG
 from gnnrec.graph import bipartite
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
-from gnnrec.models.lightgcn import LightGCN
-from gnnrec.models.mf import MF
-from gnnrec.models.objectives import BPR, Batch, Joint, Rating, Softmax
-from gnnrec.models.pyg import PyG
+from gnnrec.objectives.base import BPR, Batch, Joint, Rating, Softmax
 from gnnrec.training.module import embedded
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

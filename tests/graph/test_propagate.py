@@ -11,7 +11,7 @@ from scipy import sparse
 from gnnrec.graph import bipartite
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.csr import product, to_torch
-from gnnrec.graph.operator import Operator
+from gnnrec.graph.normalised import Operator
 
 USERS, ITEMS = 40, 30
 WEIGHTS = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)

@@ -11,8 +11,8 @@ from contracts.small import Game, dataset, differing, simulated
 from polars.testing import assert_frame_equal
 
 from gnnrec.data.dataset import Dataset
-from gnnrec.data.stream import ByCount
-from gnnrec.data.synthetic import SimulatedWorld
+from gnnrec.data.simulate.world import SimulatedWorld
+from gnnrec.data.stream.cuts import ByCount
 from gnnrec.data.types import Interactions, Stream
 from gnnrec.strategies.base import Strategy
 from gnnrec.strategies.fine_tune import FineTune

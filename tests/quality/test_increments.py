@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from contracts.stores import DAY, START, add, grown, rows, write
 
-from gnnrec.cli import main
+from gnnrec.cli.main import main
 from gnnrec.data.datasets import File
-from gnnrec.data.stream import ByColumn, ByCount
-from gnnrec.data.synthetic import SimulatedWorld
+from gnnrec.data.simulate.world import SimulatedWorld
+from gnnrec.data.stream.cuts import ByColumn, ByCount
 from gnnrec.quality.increments import as_text, per_increment
 from gnnrec.store.log import StoreLog
 from gnnrec.store.table import Store

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from contracts.stores import DAY, START, add, write
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 from gnnrec.quality.verdict import MEASURES, RULES, rules_of
 from gnnrec.store.ingest import Policy
 from gnnrec.store.table import Store

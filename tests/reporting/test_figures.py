@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from matplotlib.image import imread
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation.results import summary
 from gnnrec.reporting import figures, panels, style
 

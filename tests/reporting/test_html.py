@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation.results import summary
 from gnnrec.reporting import html
 

@@ -12,7 +12,8 @@ from contracts.stores import DAY, START, add, events, rows, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnnrec.data import overflow, parquet
+from gnnrec.data.clean import external_sort
+from gnnrec.data.read import parquet
 from gnnrec.store import ingest
 from gnnrec.store.table import Store
 from gnnrec.store.verify import verify
@@ -21,13 +22,13 @@ BAD = ["u1,,3,1300000000", "u1,i1,abc,1300000000", "u2,i2,3,never"]
 MEMORY = """
 import sys
 from pathlib import Path
-from gnnrec import memory
+from gnnrec.core import allocator
 from gnnrec.data.datasets import File
 from gnnrec.store.ingest import ingest
 from gnnrec.store.table import Store
 options = {"columns": {"user": "user", "item": "item", "time": "time"}}
 done = ingest(Store(sys.argv[2]), File(path=sys.argv[1], **options), options, page=False)
-print(memory.peak(), done.version.counts.kept)
+print(allocator.peak(), done.version.counts.kept)
 """
 
 
@@ -48,7 +49,7 @@ def facts(store):
 def small(monkeypatch, limit):
     monkeypatch.setattr(ingest, "LIMIT", limit)
     monkeypatch.setattr(parquet, "ROWS", 32)
-    monkeypatch.setattr(overflow, "SAMPLE", 2)
+    monkeypatch.setattr(external_sort, "SAMPLE", 2)
 
 
 @settings(max_examples=12, deadline=None)
@@ -61,7 +62,7 @@ def test_a_version_is_the_same_whether_memory_holds_it_or_not(tmp_path_factory, 
     pl.read_csv(files[1]).write_parquet(folder / "1.parquet")
     files[1] = folder / "1.parquet"
     stores = []
-    for name, most in (("memory", overflow.LIMIT), ("files", limit)):
+    for name, most in (("memory", external_sort.LIMIT), ("files", limit)):
         store = Store(folder / name)
         with pytest.MonkeyPatch.context() as patch:
             small(patch, most)
@@ -85,7 +86,7 @@ def test_a_wrong_guess_of_how_times_are_written_is_taken_back(tmp_path, monkeypa
     file = write(tmp_path / "a.csv", lines)
     held = add(Store(tmp_path / "held"), file).version
     small(monkeypatch, 50)
-    monkeypatch.setattr("gnnrec.data.formats.PIECE", 600)
+    monkeypatch.setattr("gnnrec.data.read.formats.PIECE", 600)
     written = add(Store(tmp_path / "written"), file).version
     assert (written.content, written.counts) == (held.content, held.counts)
 
@@ -94,7 +95,7 @@ def test_a_log_without_times_is_taken_too(tmp_path, monkeypatch):
     file = write(tmp_path / "a.csv", [",".join(line.split(",")[:3]) for line in rows(300)], "user,item,rating")
     held = add(Store(tmp_path / "held"), file).version
     small(monkeypatch, 50)
-    monkeypatch.setattr("gnnrec.data.formats.PIECE", 600)
+    monkeypatch.setattr("gnnrec.data.read.formats.PIECE", 600)
     store = Store(tmp_path / "written")
     assert add(store, file).version.content == held.content
 
@@ -105,7 +106,7 @@ def test_times_finer_than_a_microsecond_keep_their_order(tmp_path, monkeypatch):
     frame = frame.with_columns(time=pl.Series(1_300_000_000_000_000_000 + rng.integers(0, 4000, 900)))
     frame.write_parquet(tmp_path / "a.parquet")
     found = []
-    for limit in (overflow.LIMIT, 100):
+    for limit in (external_sort.LIMIT, 100):
         small(monkeypatch, limit)
         store = Store(tmp_path / f"s{limit}")
         add(store, tmp_path / "a.parquet")
@@ -115,7 +116,7 @@ def test_times_finer_than_a_microsecond_keep_their_order(tmp_path, monkeypatch):
 
 
 def test_a_refused_file_leaves_nothing_behind(tmp_path, monkeypatch):
-    from gnnrec.errors import GnnrecError
+    from gnnrec.core.errors import GnnrecError
 
     small(monkeypatch, 20)
     store = Store(tmp_path / "s")

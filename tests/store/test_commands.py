@@ -10,7 +10,7 @@ import time
 import pytest
 from contracts.stores import DAY, START, grown, rows, write
 
-from gnnrec.cli import main
+from gnnrec.cli.main import main
 from gnnrec.data.datasets import File
 from gnnrec.store.ingest import ingest
 from gnnrec.store.table import Store
@@ -135,7 +135,7 @@ def test_follow_takes_files_once_they_are_complete_and_leaves_out_bad_ones(tmp_p
 def test_the_commands_load_no_torch(tmp_path):
     write(tmp_path / "a.csv", rows(40))
     code = (
-        "import sys; from gnnrec.cli import main\n"
+        "import sys; from gnnrec.cli.main import main\n"
         f"main(['data', 'ingest', {str(tmp_path / 's')!r}, {str(tmp_path / 'a.csv')!r}])\n"
         f"main(['data', 'log', {str(tmp_path / 's')!r}])\n"
         "assert 'torch' not in sys.modules"
@@ -161,7 +161,7 @@ def test_one_override_keeps_the_rest_of_how_the_store_is_read(tmp_path, capsys):
 def test_a_foreign_record_makes_nothing_but_a_file(tmp_path, capsys):
     canary = tmp_path / "canary"
     for cleaning in (
-        {"_target_": "gnnrec.cli.main", "argv": ["--help"]},
+        {"_target_": "gnnrec.cli.main.main", "argv": ["--help"]},
         {"_target_": "gnnrec.data.datasets.File", "name": {"_target_": "pathlib.Path.touch", "self": str(canary)}},
     ):
         store = Store(tmp_path / f"s{len(list(tmp_path.iterdir()))}")

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from contracts.stores import START, add, events, grown, rows, write
 
-from gnnrec.cli import main
-from gnnrec.errors import GnnrecError
+from gnnrec.cli.main import main
+from gnnrec.core.errors import GnnrecError
 from gnnrec.store import erase
 from gnnrec.store.export import leftovers
 from gnnrec.store.table import Store

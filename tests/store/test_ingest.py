@@ -11,7 +11,7 @@ from contracts.stores import DAY, START, add, events, rows, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 from gnnrec.store.ingest import Policy
 from gnnrec.store.log import StoreLog
 from gnnrec.store.table import Store
@@ -74,7 +74,7 @@ def test_late_rows_are_kept_and_marked_and_go_into_train(tmp_path):
     late = [f"x{k},i1,3,{START - 5 - k}" for k in range(5)]
     done = add(store, write(tmp_path / "b.csv", [*rows(100, 1, START + DAY, users=300), *late]))
     assert done.version.counts.late == 5
-    from gnnrec.data.stream import ByColumn
+    from gnnrec.data.stream.cuts import ByColumn
 
     older = write(tmp_path / "c.csv", [f"y{k},i1,3,{START - 90 - k}" for k in range(60)])
     add(store, older, policy=Policy(out_of_order="accept", blocked="accept"))

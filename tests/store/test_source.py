@@ -9,8 +9,8 @@ import pytest
 from contracts.stores import DAY, START, add, events, rows, write
 from deltalake import DeltaTable, write_deltalake
 
-from gnnrec.cli import main
-from gnnrec.errors import GnnrecError
+from gnnrec.cli.main import main
+from gnnrec.core.errors import GnnrecError
 from gnnrec.store.log import StoreLog
 from gnnrec.store.source import commits, groups
 from gnnrec.store.table import Store

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from contracts.stores import DAY, START, add, events, grown, rows, write
 
-from gnnrec.cli import main
+from gnnrec.cli.main import main
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.datasets import File
-from gnnrec.errors import GnnrecError
 from gnnrec.quality.verdict import RULES, rules_of
 from gnnrec.store import erase, table
 from gnnrec.store.table import Store

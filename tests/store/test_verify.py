@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from contracts.stores import START, add, events, grown, rows, write
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 from gnnrec.store import erase, export, table
 from gnnrec.store import verify as verifying
 from gnnrec.store.table import Store

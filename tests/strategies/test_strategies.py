@@ -11,7 +11,7 @@ from contracts.strategies import StrategyContract, game, odd_game
 from polars.testing import assert_frame_equal
 from scipy import stats
 
-from gnnrec.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain, WarmRetrain

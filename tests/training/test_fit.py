@@ -11,14 +11,14 @@ import pytest
 import torch
 from contracts.small import FIT, MEASURE, simulated
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions
-from gnnrec.errors import GnnrecError
-from gnnrec.evaluation.select import selector
+from gnnrec.encoders.lightgcn import LightGCN
+from gnnrec.encoders.pyg import PyG
 from gnnrec.learner import Learner, no_penalty
-from gnnrec.models.lightgcn import LightGCN
-from gnnrec.models.objectives import BPR, Joint
-from gnnrec.models.pyg import PyG
-from gnnrec.training.fit import run_fit
+from gnnrec.objectives.base import BPR, Joint
+from gnnrec.training.early_stopping import selector
+from gnnrec.training.fitter import run_fit
 from gnnrec.training.module import RecommendationModule
 from gnnrec.training.sampling import EpochBatches
 from gnnrec.training.settings import FitSettings

@@ -1,0 +1,290 @@
+"""`gnnrec data ingest|log|show|diff|checkout|verify|gc|export|forget`: what needs no Hydra is here."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gnnrec.cli import printing
+from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.quality.verdict import RULES, rules_of
+from gnnrec.store import erase, export
+from gnnrec.store.ingest import Policy, ingest
+from gnnrec.store.source import Group, commits, groups, is_table
+from gnnrec.store.table import BusyError, Store
+from gnnrec.store.verify import verify
+
+Compose = Callable[[list[str]], Mapping[str, Any]]
+"""From overrides to the configuration of the group `data`."""
+_OVERRIDE = re.compile(r"[+~]{0,2}data(\.[\w.]+)?=")
+FILE = "gnnrec.data.datasets.File"
+_PARTIAL = (".tmp", ".part", ".crdownload", ".swp")
+_KNOWN = {"_target_", "_convert_"}
+_MAKING = {"_target_", "_args_", "_partial_", "_recursive_", "_convert_"}
+_CHOICES = ("accept", "refuse")
+
+
+def run_ingest(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Compose) -> int:
+    """Make versions from files."""
+    parser.add_argument("store", type=Path, help="folder of the store; made where there is none")
+    parser.add_argument(
+        "given", nargs="*", metavar="FILE|data.KEY=VALUE", help="files, globs or Delta tables; how to read"
+    )
+    parser.add_argument("--late", default="accept", choices=_CHOICES, help="rows earlier than the store's newest event")
+    parser.add_argument("--out-of-order", default="refuse", choices=_CHOICES, help="files all of whose rows are late")
+    parser.add_argument(
+        "--blocked", default="refuse", choices=_CHOICES, help="a version whose quality report says BLOCK"
+    )
+    parser.add_argument(
+        "--rules", type=Path, metavar="FILE", help="rules of the quality report, instead of the shipped ones"
+    )
+    parser.add_argument("--each", action="store_true", help="a version per file, in the given order (globs: by name)")
+    parser.add_argument("--follow", type=Path, metavar="FOLDER", help="take each new file there once it is complete")
+    parser.add_argument("--settle", type=float, default=2.0, help="seconds without a change that make a file complete")
+    parser.add_argument("--idle", type=float, help="with --follow: stop after so many seconds without a new file")
+    given = parser.parse_intermixed_args(rest)
+    overrides = [g for g in given.given if _OVERRIDE.match(g)]
+    files = [g for g in given.given if not _OVERRIDE.match(g)]
+    store, policy = Store(given.store), Policy(given.late, given.out_of_order, given.blocked)
+    cleaning, rules = _cleaning(store, overrides, compose), rules_of(given.rules or RULES)
+    if not files and given.follow is None:
+        raise GnnrecError("data ingest needs a FILE, a glob, the folder of a Delta table, or --follow FOLDER")
+    for group in groups(files, given.each):
+        _one(store, group, cleaning, policy, rules)
+    if given.follow is not None:
+        _follow(given, lambda group: _one(store, group, cleaning, policy, rules))
+    return 0
+
+
+def _cleaning(store: Store, overrides: list[str], compose: Compose) -> dict[str, Any]:
+    """Return how to read the files: as said, the rest as the newest version was read, else by inference.
+
+    With ``data=NAME`` among the overrides, nothing of the newest version counts.
+    """
+    if any(o.startswith("data=") for o in overrides):
+        return _plain({**compose(overrides), "path": None})
+    found = compose(["data=file", *overrides])
+    if not store.exists or not store.versions:
+        return _plain({**found, "path": None})
+    before = store.versions[-1].cleaning
+    merged = copy.deepcopy({**compose(["data=file"]), **before, "path": None})
+    for override in overrides:
+        _lay(merged, found, override.split("=", 1)[0].lstrip("+~").removeprefix("data.").split("."))
+    for line in printing.changed(before, {**merged, "path": before.get("path")}):
+        print(line, flush=True)
+    return _plain(merged)
+
+
+def _lay(onto: dict[str, Any], found: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Take one value, at nested keys, from `found`; gone there, it goes here too."""
+    key, *rest = keys
+    if rest and isinstance(onto.get(key), dict) and isinstance(found.get(key), Mapping):
+        _lay(onto[key], found[key], rest)
+    elif key in found:
+        onto[key] = copy.deepcopy(found[key])
+    else:
+        onto.pop(key, None)
+
+
+def _plain(cleaning: dict[str, Any]) -> dict[str, Any]:
+    """Return a cleaning that makes a `File` of plain values; a record of a store may come from anywhere.
+
+    Raises:
+        GnnrecError: it makes something else.
+    """
+    if cleaning.get("_target_") != FILE or _targets({k: v for k, v in cleaning.items() if k not in _KNOWN}):
+        shown = one_line(str(cleaning.get("_target_")))
+        raise GnnrecError(
+            f"a store is read by {FILE} alone, not by {shown} or an object inside; choose one by data=NAME"
+        )
+    return cleaning
+
+
+def _targets(value: object) -> bool:
+    """Return whether an object to be made hides somewhere inside a value."""
+    if isinstance(value, Mapping):
+        return any(k in _MAKING or _targets(v) for k, v in value.items())
+    return isinstance(value, list | tuple) and any(map(_targets, value))
+
+
+def _one(store: Store, group: Group, cleaning: Mapping[str, Any], policy: Policy, rules: Mapping[str, Any]) -> None:
+    from gnnrec.config.instantiate import instantiate
+
+    held = store.from_origin(group.origin) if group.origin else None
+    if held is not None:
+        print(f"{one_line(str(group.origin))}: already in version {held.number}", flush=True)
+        return
+    log = instantiate({**cleaning, "path": [str(f) for f in group.files]}, (), at="data")
+    print(printing.ingested(store, ingest(store, log, cleaning, policy, rules, origin=group.origin)), flush=True)
+
+
+def _follow(given: argparse.Namespace, take: Callable[[Group], None]) -> None:
+    """Take what is completed in a folder until nothing comes for `idle` seconds or the user interrupts."""
+    if not given.follow.is_dir():
+        raise GnnrecError(f"--follow {given.follow} is not a folder")
+    done: set[object] = set()
+    last, said = time.monotonic(), ""
+    while given.idle is None or time.monotonic() - last < given.idle:
+        try:
+            found = _complete(given.follow, given.settle)
+        except GnnrecError as error:  # it may be in order again soon
+            found, said = [], _once(str(error), said)
+        for stamp, group in found:
+            if stamp in done:
+                continue
+            last = time.monotonic()
+            try:
+                take(group)
+            except BusyError as error:  # the file waits for the other writer
+                said = _once(str(error), said)
+                break
+            except GnnrecError as error:  # one bad file must not stop those that follow
+                print(f"gnnrec: {one_line(group.files[0].name)} was left out: {error}", flush=True)
+            done.add(stamp)
+        time.sleep(min(given.settle, 1.0) / 2)
+
+
+def _once(text: str, said: str) -> str:
+    """Print what was not just said, and return it."""
+    if text != said:
+        print(f"gnnrec: {text}", flush=True)
+    return text
+
+
+def _complete(folder: Path, settle: float) -> list[tuple[object, Group]]:
+    """Return what can be taken: the commits of a Delta table, else files by name that nobody has written to lately.
+
+    A link out of the folder is not followed.
+    """
+    if is_table(folder):
+        return [(group.origin, group) for group in commits(folder)]
+    found: list[tuple[object, Group]] = []
+    for file in sorted(folder.iterdir()):
+        try:
+            status = file.stat()
+        except FileNotFoundError:  # moved away meanwhile
+            continue
+        waiting = file.name.startswith(".") or file.suffix in _PARTIAL or not file.is_file() or not status.st_size
+        inside = file.resolve().is_relative_to(folder.resolve())
+        if inside and not waiting and time.time() - status.st_mtime >= settle:
+            found.append(((file.name, status.st_size, status.st_mtime_ns), Group((file,))))
+    return found
+
+
+def run_log(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
+    """Print a line per version."""
+    print(printing.log(_store(parser, rest)))
+    return 0
+
+
+def run_show(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
+    """Print everything about one version."""
+    parser.add_argument("store", type=Path)
+    parser.add_argument("version", type=int, nargs="?", help="the newest by default")
+    given = parser.parse_args(rest)
+    store = Store(given.store)
+    print(printing.show(store, store.versions[-1] if given.version is None else store.version(given.version)))
+    return 0
+
+
+def run_diff(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
+    """Print what came between two versions."""
+    parser.add_argument("store", type=Path)
+    parser.add_argument("old", type=int)
+    parser.add_argument("new", type=int)
+    given = parser.parse_args(rest)
+    store = Store(given.store)
+    print(printing.diff(store, store.version(given.old), store.version(given.new)))
+    return 0
+
+
+def run_verify(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
+    """Hash every version's rows again; 1 where something is wrong."""
+    wrong = 0
+    for number, problem in verify(_store(parser, rest)):
+        wrong += problem is not None
+        print(f"version {number}: {problem or 'ok'}")
+    return int(wrong > 0)
+
+
+def run_gc(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
+    """Delete what no version refers to."""
+    parser.add_argument("--dry-run", action="store_true", help="say what would go")
+    parser.add_argument("store", type=Path)
+    given = parser.parse_args(rest)
+    store = Store(given.store)
+    with store.writing():
+        gone = export.leftovers(store)
+        for path in [] if given.dry_run else gone:
+            path.unlink()
+        named = [*store.vacuum(given.dry_run), *(p.name for p in gone)]
+    print(
+        "\n".join(
+            [*(f"  {name}" for name in named), f"{len(named)} files {'would go' if given.dry_run else 'deleted'}"]
+        )
+    )
+    return 0
+
+
+def run_checkout(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
+    """Write the events up to a version."""
+    parser.add_argument("store", type=Path)
+    parser.add_argument("version", type=int)
+    parser.add_argument("file", type=Path, help="to write: .parquet or .csv")
+    given = parser.parse_args(rest)
+    rows = export.write(Store(given.store), given.version, given.file)
+    print(f"{rows:,} events up to version {given.version} in {given.file}")
+    return 0
+
+
+def run_export(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
+    """Write all events."""
+    parser.add_argument("store", type=Path)
+    parser.add_argument("file", type=Path, help="to write: .parquet (exact), or .csv (made harmless for spreadsheets)")
+    given = parser.parse_args(rest)
+    print(f"{export.write(Store(given.store), None, given.file):,} events in {given.file}")
+    return 0
+
+
+def run_forget(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
+    """Take a user out of the store, after a dry run."""
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--user", required=True, help="external id, exact")
+    parser.add_argument("--yes", action="store_true", help="do it; without, only say what would be done")
+    given = parser.parse_args(rest)
+    store = Store(given.store)
+    planned = erase.known(store, given.user)
+    lines = [f"  version {version}: {n:,} events" for version, n in planned.rows.items()]
+    lines += [f"  set aside, {name[:12]}…: {n:,} rows" for name, n in planned.aside.items()]
+    lines.append(f"  {planned.files} data files of {planned.bytes:,} bytes are written anew")
+    if planned.empty:
+        lines = ["  no row of this user; an erasure that was cut off will be completed"]
+    lines += [f"  the log keeps the name of the file {one_line(name)}, which holds the id" for name in planned.named]
+    print("\n".join(lines))
+    if not given.yes:
+        print("dry run: nothing was changed; pass --yes to erase. Models trained before keep what they learnt.")
+        return 0
+    print(f"erased; certificate: {erase.erase(store, given.user)}")
+    return 0
+
+
+def _store(parser: argparse.ArgumentParser, rest: Sequence[str]) -> Store:
+    parser.add_argument("store", type=Path)
+    return Store(parser.parse_args(rest).store)
+
+
+ACTIONS = {
+    "log": run_log,
+    "show": run_show,
+    "diff": run_diff,
+    "checkout": run_checkout,
+    "verify": run_verify,
+    "gc": run_gc,
+    "export": run_export,
+    "forget": run_forget,
+}

@@ -1,0 +1,1 @@
+"""Configuration: composed by Hydra, checked, made into objects."""

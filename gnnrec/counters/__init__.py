@@ -1,0 +1,1 @@
+"""Counts of what has been absorbed, which need no training: popularity, co-occurrence."""

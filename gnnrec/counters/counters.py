@@ -1,0 +1,33 @@
+"""What a model has absorbed, as counts: popularity, decayed popularity, co-occurrence, value means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gnnrec.counters.itemknn import ItemKNN
+from gnnrec.counters.popularity import Popularity
+from gnnrec.data.types import Interactions
+
+
+class Statistics:
+    """Counts that need no training; every row of a table holds its own, so a stale row's stay stale.
+
+    Args:
+        half_lives: half-lives of decayed popularity, in absorbed events.
+    """
+
+    def __init__(self, half_lives: Sequence[float] = (1000.0, 3000.0)) -> None:
+        self.popularity = Popularity(half_lives)
+        self.itemknn = ItemKNN()
+        self.num_users = self.num_items = 0
+
+    def absorb(self, events: Interactions, num_users: int, num_items: int) -> None:
+        """Add events, oldest first, with the numbered nodes afterwards."""
+        self.popularity.absorb(events, num_items)
+        self.itemknn.absorb(events, num_users, num_items)
+        self.num_users, self.num_items = num_users, num_items
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that must be kept for the next update."""
+        return self.popularity.nbytes + self.itemknn.nbytes

@@ -1,0 +1,1 @@
+"""Files become raw cells: formats, dialects, columns, places."""

@@ -1,0 +1,130 @@
+"""JSON lines: one object per line, numbers kept as the text they were written in, so that long ids stay exact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.data.clean.rows import ROW, Example, Rows, Tally
+from gnnrec.data.read.dialect import raw_lines
+from gnnrec.data.read.formats import BOM, Blob
+from gnnrec.data.read.lines import lines
+from gnnrec.data.types import Ints
+
+Record = dict[str, object]
+
+
+class _DuplicateKeyError(ValueError):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLines:
+    """A file whose keys were collected; it is parsed again for its rows, so that it need not fit in memory."""
+
+    blob: Blob
+    names: tuple[str, ...]
+    encoding: str
+    record: Record
+    headerless: bool = False
+    notes: tuple[str, ...] = ()
+
+    def first(self) -> dict[str, str]:
+        """Return the first record as text."""
+        return {k: _text(v) or "" for k, v in self.record.items()}
+
+    def batches(self, names: Sequence[str]) -> Iterator[Rows]:
+        """Yield the columns `names`; a record without a key has an empty cell there."""
+        for records, aside in _parsed(self.blob, self.encoding):
+            yield self._rows(records, aside, names)
+
+    def raw(self, rows: Ints) -> Iterator[tuple[int, str]]:
+        """Yield number and text of these lines."""
+        return raw_lines(self.blob, self.encoding, False, rows)
+
+    def _rows(self, records: list[tuple[int, Record]], aside: Tally, names: Sequence[str]) -> Rows:
+        read, keep = len(records) + aside.total(), []
+        for number, record in records:
+            nested = next((n for n in names if isinstance(record.get(n), dict | list)), None)
+            if nested is None:
+                keep.append((number, record))
+            else:
+                aside.add("nested_value", [number], [Example(self.blob.path.name, number, json.dumps(record[nested]))])
+        columns: dict[str, list[object]] = {n: [_text(r.get(n)) for _, r in keep] for n in names}
+        columns[ROW] = [number for number, _ in keep]
+        frame = pl.DataFrame(columns, schema={**dict.fromkeys(names, pl.String), ROW: pl.Int64})
+        return Rows(frame, read, aside)
+
+
+def open_jsonlines(blob: Blob, encoding: str) -> JsonLines:
+    """Collect the keys of every record.
+
+    Raises:
+        GnnrecError: the file is one array, or no line is an object.
+    """
+    if blob.head.removeprefix(BOM).lstrip()[:1] == b"[":
+        raise GnnrecError(f"{blob.path} is one JSON array; write one object per line (JSON lines): jq -c '.[]'")
+    names: dict[str, None] = {}
+    first: Record | None = None
+    found = Tally()
+    for records, aside in _parsed(blob, encoding):
+        names.update((key, None) for _, record in records for key in record)
+        first = first if first is not None or not records else records[0][1]
+        found.merge(aside)
+    if first is None:
+        why = next((f" ({r}: '{e[0].value}')" for r, e in found.examples.items()), "")
+        raise GnnrecError(f"{blob.path}: no line is a JSON object{why}; JSON lines have one object per line")
+    return JsonLines(blob, tuple(names), encoding, first)
+
+
+def _parsed(blob: Blob, encoding: str) -> Iterator[tuple[list[tuple[int, Record]], Tally]]:
+    """Yield, piece by piece, the records with their line numbers, and the lines that are none."""
+    file = blob.path.name
+    for piece in lines(blob, encoding):
+        aside, records = Tally(), []
+        shown = (Example(file, n, b.decode("utf-8", "backslashreplace")) for n, b in piece.undecodable)
+        aside.add("invalid_utf8", [n for n, _ in piece.undecodable], shown)
+        for number, line in enumerate(piece.text.to_list(), piece.first):
+            if not line.strip():
+                continue
+            record = _parse(line)
+            if isinstance(record, str):
+                aside.add(record, [number], [Example(file, number, line)])
+            else:
+                records.append((number, record))
+        yield records, aside
+
+
+def _parse(line: str) -> Record | str:
+    """Return the object of a line, or the reason why there is none."""
+    try:
+        record = _DECODER.decode(line)
+    except _DuplicateKeyError:
+        return "duplicate_key"
+    except (ValueError, RecursionError):
+        return "bad_json"
+    if not isinstance(record, dict):
+        return "not_an_object"
+    return record
+
+
+def _unique(pairs: list[tuple[str, object]]) -> Record:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        raise _DuplicateKeyError(one_line(str(pairs[0][0])))
+    return record
+
+
+# Built once: json.loads would build a decoder for every line.
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique)
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        # A lone surrogate is legal JSON and no legal text; written out as \\ud800 it stays a distinct id.
+        return value if value is None or value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    return ("true" if value else "false") if isinstance(value, bool) else json.dumps(value)

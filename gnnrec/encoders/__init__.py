@@ -1,0 +1,1 @@
+"""Encoders: a graph becomes embeddings of its users and items."""

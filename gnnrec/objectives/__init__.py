@@ -1,0 +1,1 @@
+"""Objectives: embeddings become a loss, scores and expected values."""

@@ -1,0 +1,161 @@
+"""From a plain configuration to the objects of a run: what the command line does, for notebooks too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gnnrec.data.dataset import Dataset
+from gnnrec.data.types import Stream
+from gnnrec.core.errors import GnnrecError, nearest
+from gnnrec.evaluation.evaluate import Settings
+from gnnrec.evaluation.world import worlds
+from gnnrec.runs.experiment import Setting
+from gnnrec.config.instantiate import TARGET, instantiate
+from gnnrec.learner import Learner
+from gnnrec.scorers.blend import Grid
+from gnnrec.strategies.base import Strategy
+from gnnrec.training.fitter import check_trainer
+from gnnrec.training.settings import FitSettings
+
+Config = Mapping[str, Any]
+
+SCORERS = ("model", "blend")
+BASE_KEYS = ("stream", "graph", "encoder", "init", "objective", "trainer", "evaluation", "scorer")
+"""Groups that define the base model beside data, `fit.base` and seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Data and stream of an experiment, loaded once for all its runs."""
+
+    dataset: Dataset
+    setting: Setting
+
+
+def scene(config: Config) -> Scene:
+    """Load the data and cut the stream that `config` describes, with the worlds and measures of its runs."""
+    check_trainer(config["trainer"])
+    dataset, stream = load(config)
+    kept = int(config["state"]["keep"])
+    setting = Setting(stream, worlds(stream), _measure(config, stream), _rows(config), kept)
+    return Scene(dataset, setting)
+
+
+def load(config: Config) -> tuple[Dataset, Stream]:
+    """Load the data and cut the stream that `config` describes, without what a run needs beside."""
+    allow = _allowed(config)
+    splitter = instantiate(config["stream"], allow, at="stream")
+    dataset: Dataset = instantiate(config["data"], allow, at="data").load(keep=splitter.columns)
+    return dataset, splitter.build(dataset)
+
+
+def _rows(config: Config) -> tuple[str, ...]:
+    rows = tuple(dict.fromkeys(config["scorer"]["rows"]))
+    if odd := [r for r in rows if r not in SCORERS]:
+        raise GnnrecError(f"scorer.rows={odd[0]} is not known{nearest(odd[0], SCORERS)}")
+    if not rows:
+        raise GnnrecError(f"scorer.rows=[] leaves nothing to score; allowed: {', '.join(SCORERS)}")
+    return rows
+
+
+def _measure(config: Config, stream: Stream) -> Settings:
+    evaluation = dict(config["evaluation"])
+    evaluation.pop("graph")
+    topk = evaluation["topk"]
+    if 20 not in topk or min(topk) < 1:
+        raise GnnrecError(f"evaluation.topk must hold 20, the cut-off of tables and selection, got {list(topk)}")
+    if (found := evaluation["candidates"]) not in ("known", "universe"):
+        raise GnnrecError(f"evaluation.candidates={found} is not known{nearest(str(found), ('known', 'universe'))}")
+    made: Settings = instantiate(
+        {TARGET: "gnnrec.evaluation.evaluate.Settings", **evaluation},
+        at="evaluation",
+        positive_from=stream.positive_from,
+        explicit=stream.feedback == "explicit",
+        universe=len(stream.items),
+    )
+    if made.block < 1:
+        raise GnnrecError(f"evaluation.block={made.block} must be 1 or more users")
+    return made
+
+
+def learner(config: Config, setting: Setting) -> Learner:
+    """Return the untrained learner of a run."""
+    allow = _allowed(config)
+    objective = dict(config["objective"])
+    if objective.get("feedback", "set") is None:
+        objective["feedback"] = setting.stream.feedback
+    fit, base = fits(config)
+    return Learner(
+        instantiate(config["encoder"], allow, at="encoder"),
+        instantiate(objective, allow, at="objective"),
+        fit=fit,
+        base_fit=base,
+        view=instantiate(config["graph"], allow, at="graph"),
+        initial=instantiate(config["init"], allow, at="init"),
+        grid=_grid(config, setting, allow),
+        measure=setting.measure,
+        trainer=dict(config["trainer"]),
+        seed=int(config["seed"]),
+    )
+
+
+def _grid(config: Config, setting: Setting, allow: list[str]) -> Grid:
+    """Return what the blend chooses from; the model alone where no row is served by a blend."""
+    grid: Grid = instantiate(config["scorer"]["grid"], allow, at="scorer.grid")
+    return grid if "blend" in setting.scorers else grid.model_alone()
+
+
+def fits(config: Config) -> tuple[FitSettings, FitSettings]:
+    """Return the fit settings of updates and of the base."""
+    update = {k: v for k, v in config["fit"].items() if k != "base"}
+    return instantiate(update, at="fit"), instantiate(config["fit"]["base"], at="fit.base")
+
+
+def strategy(config: Config) -> Strategy:
+    """Return the strategy of a run."""
+    made: Strategy = instantiate(config["strategy"], _allowed(config), at="strategy")
+    return made
+
+
+def base_digest(config: Config, stream: Stream) -> str:
+    """Return the hash of everything that defines the base model of a run."""
+    parts = {key: config[key] for key in BASE_KEYS}
+    return _digest({**parts, "fit": config["fit"]["base"], "seed": config["seed"], **_data(stream)})
+
+
+def run_digest(config: Config, stream: Stream) -> str:
+    """Return the hash of everything that defines a run's results."""
+    own = {"strategy": config["strategy"], "fit": config["fit"], "base": base_digest(config, stream)}
+    return _digest(own)
+
+
+def reference_digest(config: Config, stream: Stream) -> str:
+    """Return the hash of everything that defines the reference rows."""
+    return _digest({**_data(stream), "grid": config["scorer"]["grid"], "evaluation": config["evaluation"]})
+
+
+def _data(stream: Stream) -> dict[str, Any]:
+    """Return what defines the events: their hash, and how they are read where that is not what their values suggest."""
+    read: dict[str, Any] = {"data": stream.fingerprint}
+    if stream.positive_from is not None:
+        read["positive_from"] = stream.positive_from
+    values = np.concatenate([p.value for i in stream.increments for p in (i.observed.train, i.observed.valid, i.test)])
+    constant = not len(values) or bool((values == values[0]).all())
+    if constant != (stream.feedback == "implicit"):
+        read["feedback"] = stream.feedback
+    return read
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+
+
+def _allowed(config: Config) -> list[str]:
+    return [str(p) for p in config["plugins"]["allow"]]

@@ -1,0 +1,103 @@
+"""Table, figures and report again, from finished runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gnnrec.config import options as conf
+from gnnrec.runs import saved
+from gnnrec.runs.compare import Report, joined, report
+from gnnrec.core.errors import GnnrecError
+from gnnrec.evaluation.record import Name
+from gnnrec.runs.progress import Progress
+from gnnrec.runs.folder import Frames, differing, named, read_frames, references
+from gnnrec.runs.saved import Saved
+
+NOT_THE_MODEL = {
+    *("data", "name", "seed", "seeds", "strategies", "output"),
+    *("resume", "threads", "state", "logger", "sweep", "plugins"),
+}
+"""Keys that make no other row of the table; the data of all rows have one fingerprint."""
+MEASURED = ("evaluation.", "data.positive_from", "data.feedback")
+"""Keys that must agree, or the rows are measured differently."""
+
+
+def rebuild(folders: Sequence[Path], command: str, progress: Progress, allow: Sequence[str] = ()) -> Report:
+    """Return the report of every finished run in `folders`, written under the first folder.
+
+    Runs of one row under other settings become rows of their own, named by what differs.
+
+    Raises:
+        GnnrecError: nothing finished, or runs on different data or measured differently.
+    """
+    runs = _finished([run for folder in folders for run in saved.find(folder)], progress)
+    if not runs:
+        raise GnnrecError(f"no finished run in {', '.join(map(str, folders))}")
+    for other in runs[1:]:
+        _comparable(runs[0], other)
+    scene, config = saved.scene_of(runs[0], allow), runs[0].config
+    frames = [read_frames(run.folder) for run in runs]
+    parts = [named(f, name) for f, name in zip(frames, _names(runs, frames), strict=True)]
+    parts.append(references({**config, "output": str(_root(folders[0]))}, scene, progress))
+    return report(joined(parts), config, scene, command, output=_root(folders[0]))
+
+
+def _finished(runs: Sequence[Saved], progress: Progress) -> list[Saved]:
+    """Return the finished runs, one of those that are the same, and say which are left out."""
+    kept: dict[str, Saved] = {}
+    for run in runs:
+        if not run.done:
+            progress.say(f"{run.folder.name}: not finished, left out (resume=true goes on with it)")
+        elif run.folder.name in kept:
+            progress.say(f"{run.folder}: the same run as {kept[run.folder.name].folder}, left out")
+        else:
+            kept[run.folder.name] = run
+    return list(kept.values())
+
+
+def _root(folder: Path) -> Path:
+    """Return the output folder that a folder of one run lies in, or the folder itself."""
+    return folder.resolve().parent if (folder / "status.json").is_file() else folder
+
+
+def _comparable(one: Saved, other: Saved) -> None:
+    if other.fingerprint != one.fingerprint:
+        if one.versions and other.versions and one.versions != other.versions:
+            how = differing(one.versions, other.versions)
+            raise GnnrecError(f"{one.folder} and {other.folder} ran on different data: {how}; compare runs of one")
+        raise GnnrecError(
+            f"{one.folder} and {other.folder} ran on different data ({one.fingerprint[:12]} and "
+            f"{other.fingerprint[:12]}{_difference(one, other, ('data.', 'stream.'))}); compare runs of one data set "
+            "and stream"
+        )
+    if found := _difference(one, other, MEASURED):
+        raise GnnrecError(f"{one.folder} and {other.folder} are measured differently{found}")
+
+
+def _difference(one: Saved, other: Saved, keys: tuple[str, ...]) -> str:
+    a, b = conf.leaves(one.config), conf.leaves(other.config)
+    odd = [k for k in dict.fromkeys([*a, *b]) if k.startswith(keys) and a.get(k) != b.get(k)]
+    return f": {odd[0]}={a.get(odd[0])} and {b.get(odd[0])}" if odd else ""
+
+
+def _names(runs: Sequence[Saved], frames: Sequence[Frames]) -> list[Name]:
+    """Return what each run's rows are called: by strategy, and by what differs where one has several settings."""
+    rows = [str(f["results"]["strategy"][0]) for f in frames]
+    settings = [_setting(run.config) for run in runs]
+    names = []
+    for row, setting, run in zip(rows, settings, runs, strict=True):
+        like = [s for r, s in zip(rows, settings, strict=True) if r == row]
+        odd = [k for k in setting if len({json.dumps(s.get(k), default=str) for s in like}) > 1]
+        text = ",".join(f"{k.removeprefix('strategy.')}={setting[k]}" for k in odd)
+        experiment = str(runs[0].config["name"])
+        names.append(Name(experiment, f"{row}[{text}]" if odd else row, int(run.config["seed"])))
+    return names
+
+
+def _setting(config: Any) -> dict[str, Any]:
+    """Return the leaves of a configuration that make a row what it is; seeds of parts follow the run's."""
+    found = conf.leaves({k: v for k, v in config.items() if k not in NOT_THE_MODEL})
+    return {k: v for k, v in found.items() if not (k.split(".")[-1] == "seed" and v == config["seed"])}

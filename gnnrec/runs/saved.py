@@ -1,0 +1,91 @@
+"""What a run folder holds, read back: configuration, state, tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from gnnrec.runs import build
+from gnnrec.runs import state
+from gnnrec.runs.build import Config, Scene
+from gnnrec.core.errors import GnnrecError
+from gnnrec.learner import Learner
+from gnnrec.scorers.blend import Weights
+from gnnrec.runs.folder import differing
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A run folder with its configuration, the hash of the data it ran on, and of a store the versions it saw."""
+
+    folder: Path
+    config: Config
+    fingerprint: str
+    done: bool
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def find(folder: Path) -> list[Saved]:
+    """Return the runs in `folder`, itself or those below it, by name.
+
+    Raises:
+        GnnrecError: there is none.
+    """
+    places = [folder, *sorted(p for p in folder.glob("*") if p.is_dir())] if folder.is_dir() else []
+    found = [_read(p) for p in places if (p / "config.yaml").is_file() and (p / "status.json").is_file()]
+    if not found:
+        raise GnnrecError(f"{folder} holds no run: name a folder written by `gnnrec run` or `gnnrec compare`")
+    return found
+
+
+def _read(folder: Path) -> Saved:
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        status = json.loads((folder / "status.json").read_text())
+        versions = dict(status.get("versions", {}))
+        return Saved(folder, config, str(status["fingerprint"]), status["status"] == "done", versions)
+    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+        raise GnnrecError(f"{folder} is damaged: {error}; run it again") from error
+
+
+def scene_of(saved: Saved, allow: Sequence[str] = ()) -> Scene:
+    """Load the data of a run again, and refuse it where it is not what the run saw.
+
+    Args:
+        saved: the run.
+        allow: prefixes of plug-ins that may be imported; what a run folder allows itself does not count.
+    """
+    wanted = [str(p) for p in saved.config["plugins"]["allow"]]
+    if odd := [p for p in wanted if p not in allow]:
+        raise GnnrecError(f"{saved.folder} was run with plug-ins; if you trust it, add --allow {odd[0]}")
+    config = saved.config
+    if saved.versions:  # a store that has grown since still holds what the run saw
+        config = {**config, "data": {**config["data"], "version": max(map(int, saved.versions))}}
+    scene = build.scene(config)
+    if (now := scene.setting.stream.fingerprint) != saved.fingerprint:
+        raise GnnrecError(
+            f"the data have changed since {saved.folder} ran: fingerprint {saved.fingerprint[:12]} then, {now[:12]} now"
+            f"{_how(saved, scene)}; restore the data or run it again"
+        )
+    return scene
+
+
+def _how(saved: Saved, scene: Scene) -> str:
+    now = {str(number): content for number, content in scene.setting.stream.versions.items()}
+    return f" ({differing(saved.versions, now)})" if saved.versions and now else ""
+
+
+def newest_learner(saved: Saved, scene: Scene) -> Learner:
+    """Return the learner as the run's newest state left it."""
+    found = state.load_newest(saved.folder / "state")
+    if found is None:
+        raise GnnrecError(f"{saved.folder} holds no state: it has not finished its first increment")
+    learner = build.learner(saved.config, scene.setting)
+    learner.follow([i.observed for i in scene.setting.stream.increments[: found.meta["absorbed"] + 1]])
+    learner.load_state_dict(found.weights)
+    learner.weights = Weights(**found.meta["blend"])
+    return learner

@@ -1,0 +1,264 @@
+"""Search hyper-parameters with Optuna on increments 1 and 2, then score the best setting on the rest of the stream.
+
+The study lies in SQLite under the output folder and is continued when started again; trial 0 is the configured setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import polars as pl
+import yaml
+
+from gnnrec.runs import build
+from gnnrec.runs import experiment
+from gnnrec.core import resources
+from gnnrec.runs.build import Config, Scene
+from gnnrec.runs.compare import compare
+from gnnrec.config.options import overrides
+from gnnrec.data.types import Stream
+from gnnrec.core.errors import GnnrecError, nearest, one_line
+from gnnrec.evaluation.record import Name
+from gnnrec.core.files import write_atomic
+from gnnrec.runs.progress import Progress
+from gnnrec.runs.folder import Job, base_state, locked, safe
+from gnnrec.core.seeds import derive
+
+Compose = Callable[[list[str]], Config]
+LAST = 2
+"""Tuning sees increments up to this one (PROTOCOL rule 15); means are taken from the one after on."""
+FAILED = "failed"
+"""Attribute of a trial that holds why its run failed."""
+MAXIMISED = {"ndcg@20": True, "mse": False}
+
+
+def sweep(row: str, config: Config, compose: Compose, scene: Scene, command: str, progress: Progress) -> str:
+    """Search, write the best setting, score it and the configured one on the rest, and return what to print.
+
+    Args:
+        row: the strategy's name.
+        config: as configured, with the search space under `sweep`.
+        compose: maps further overrides to a configuration.
+        scene: data and stream.
+        command: what was typed.
+        progress: where to show it.
+    """
+    space, metric, trials = config["sweep"]["space"], str(config["sweep"]["metric"]), int(config["sweep"]["trials"])
+    if trials < 1:
+        raise GnnrecError(f"sweep.trials={trials} must be 1 or more")
+    if metric not in MAXIMISED:
+        raise GnnrecError(f"sweep.metric={metric} is not known{nearest(metric, MAXIMISED)}")
+    if len(scene.setting.stream.increments) <= LAST + 1:
+        raise GnnrecError(f"a sweep needs increments behind {LAST}; the stream ends at {LAST} or before")
+    default = {key: _inside(key, _value(config, key), limits) for key, limits in space.items()}
+    with locked(Path(config["output"]) / f"sweep-{safe(row)}"):  # another would take its running trial for a killed one
+        return _search(row, config, compose, scene, command, progress, default)
+
+
+def _search(
+    row: str,
+    config: Config,
+    compose: Compose,
+    scene: Scene,
+    command: str,
+    progress: Progress,
+    default: dict[str, Any],
+) -> str:
+    space, metric, trials = config["sweep"]["space"], str(config["sweep"]["metric"]), int(config["sweep"]["trials"])
+    study = _study(row, config, scene, default, progress)
+    short = Scene(scene.dataset, _shortened(scene.setting))
+    while (done := len(_ended(study))) < trials:
+        # A sampler per trial: a study that was killed and continued asks for the same settings as one that was not.
+        study.sampler = optuna.samplers.TPESampler(seed=derive(int(config["seed"]), "sweep", done) % 2**32)
+        trial = study.ask()
+        chosen = {key: _suggest(trial, key, limits) for key, limits in space.items()}
+        try:
+            with resources.told(f"trial {done + 1} of {trials}, {_text(chosen)}"):
+                value = _score(row, compose(_overrides(chosen)), scene, short, metric, progress)
+        except GnnrecError as error:
+            trial.set_user_attr(FAILED, one_line(str(error)))
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            progress.say(f"trial {done + 1} of {trials}: {_text(chosen)}: failed: {one_line(str(error))}")
+            continue
+        study.tell(trial, value)
+        progress.say(f"trial {done + 1} of {trials}: {_text(chosen)}: valid {metric} {value:.5f}")
+    return _conclude(row, study, default, metric, config, compose, scene, command, progress)
+
+
+def _study(row: str, config: Config, scene: Scene, default: dict[str, Any], progress: Progress) -> optuna.Study:
+    """Return the study, new or continued; trials that a kill left running are put back in the queue.
+
+    Another configuration, space or data is another study in the same file.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    output, metric = Path(config["output"]), str(config["sweep"]["metric"])
+    searched = {k: v for k, v in config["sweep"].items() if k != "trials"}
+    whole = {**config, "strategy": [config["strategy"], searched]}
+    study = optuna.create_study(
+        study_name=f"{row}-{build.run_digest(whole, scene.setting.stream)}",
+        storage=f"sqlite:///{output / f'sweep-{row}.db'}",
+        direction="maximize" if MAXIMISED[metric] else "minimize",
+        load_if_exists=True,
+    )
+    if study.trials:
+        progress.say(f"continuing a sweep with {len(_ended(study))} finished trials")
+    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        if trial.params:
+            study.enqueue_trial(trial.params)
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    waiting = study.get_trials(states=(optuna.trial.TrialState.WAITING,))
+    if not waiting and not any(trial.params == default for trial in _ended(study)):
+        study.enqueue_trial(default)
+    return study
+
+
+def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials that need no other run: complete, or failed for a reason of their own."""
+    return [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE or FAILED in t.user_attrs]
+
+
+def _inside(key: str, default: Any, limits: Mapping[str, Any]) -> Any:
+    """Return the configured value if the space holds it; trial 0 is the configured setting."""
+    if "choices" in limits:
+        inside, shown = default in limits["choices"], str(list(limits["choices"]))
+    elif {"low", "high"} <= set(limits):
+        inside, shown = limits["low"] <= default <= limits["high"], f"[{limits['low']}, {limits['high']}]"
+    else:
+        raise GnnrecError(f"sweep.space: {key} needs choices, or low and high; got {', '.join(limits)}")
+    if not inside:
+        raise GnnrecError(f"sweep.space: {key}={default}, as configured, lies outside {shown}; widen it or set {key}")
+    return default
+
+
+def _suggest(trial: optuna.Trial, key: str, limits: Mapping[str, Any]) -> Any:
+    """Return the trial's value for a key of the space: {choices: […]} or {low, high, log, type: int|float}."""
+    if "choices" in limits:
+        return trial.suggest_categorical(key, list(limits["choices"]))
+    log = bool(limits.get("log", False))
+    if limits.get("type") == "int":
+        return trial.suggest_int(key, int(limits["low"]), int(limits["high"]), log=log)
+    return trial.suggest_float(key, float(limits["low"]), float(limits["high"]), log=log)
+
+
+def _score(row: str, config: Config, scene: Scene, short: Scene, metric: str, progress: Progress) -> float:
+    """Return the mean valid metric of increments 1 and 2 of a run on the shortened stream."""
+    job = Job(row, config)
+    base = base_state(job, scene, progress)
+    learner, strategy = build.learner(config, scene.setting), build.strategy(config)
+    name = Name(config["name"], row, job.seed)
+    record = experiment.run(learner, strategy, short.setting, name, base)
+    return valid_mean(record.frames()["results"], metric)
+
+
+def valid_mean(results: pl.DataFrame, metric: str) -> float:
+    """Return the mean of a metric of the model alone on the valid events of increments 1 to 2."""
+    rows = results.filter(
+        pl.col("split") == "valid",
+        pl.col("segment") == "all",
+        pl.col("metric") == metric,
+        pl.col("scorer") == "model",
+        pl.col("trained_to").is_between(1, LAST),
+    )
+    if rows.is_empty():
+        raise GnnrecError(f"valid {metric} was not measured: choose another sweep.metric, or a strategy that selects")
+    return float(rows["value"].mean())  # type: ignore[arg-type]
+
+
+def _shortened(setting: experiment.Setting) -> experiment.Setting:
+    """Return the setting whose stream ends with increment 2, with nothing to score but valid."""
+    stream = setting.stream
+    increments = tuple(
+        replace(i, test=i.test.take(slice(0, 0)), upcoming=i.upcoming.take(slice(0, 0)))
+        for i in stream.increments[: LAST + 1]
+    )
+    short: Stream = replace(stream, increments=increments, has_test=False)
+    return replace(setting, stream=short, worlds=setting.worlds[: LAST + 1])
+
+
+def _conclude(
+    row: str,
+    study: optuna.Study,
+    default: dict[str, Any],
+    metric: str,
+    config: Config,
+    compose: Compose,
+    scene: Scene,
+    command: str,
+    progress: Progress,
+) -> str:
+    complete = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    if not complete:
+        raise GnnrecError(f"every trial failed: {study.trials[0].user_attrs.get(FAILED, 'interrupted')}")
+    first = next((t for t in complete if t.params == default), None)
+    best = study.best_trial if first is None or study.best_value != first.value else first
+    output, before = Path(config["output"]), None if first is None else first.value
+    write_atomic(path := output / f"best-{row}.yaml", _best_yaml(row, best, metric, len(_ended(study))))
+    jobs = [Job(f"{row}[default]", config)] if first else []
+    if best.params != default:
+        jobs.append(Job(f"{row}[best]", compose(_overrides(best.params))))
+    done = compare(jobs, scene, command, progress, LAST + 1, output / f"sweep-{row}")
+    verdict = _verdict(before, best.value, MAXIMISED[metric])
+    lines = [
+        f"default: {_text(default)}: valid {metric} {'failed' if before is None else f'{before:.5f}'}",
+        f"best of {len(_ended(study))} trials: {_text(best.params)}: valid {metric} {best.value:.5f}",
+        f"on the valid events of increments 1 to {LAST} the best setting is {verdict} than the default",
+        f"on the increments behind, t ≥ {LAST + 1}, it is {_afterwards(done.summary, row, metric)}",
+        f"written to {path}; use it with {' '.join(_overrides(best.params))}",
+    ]
+    return "\n".join([*lines, "", done.text, f"report: {done.path}"])
+
+
+def _best_yaml(row: str, best: optuna.trial.FrozenTrial, metric: str, trials: int) -> str:
+    what = f"best of {trials} trials by valid {metric} on increments 1 to {LAST}"
+    head = f"# @package _global_\n# {row}: {what}, {best.value:.5f}\n"
+    return f"{head}{yaml.safe_dump(_nested(best.params), sort_keys=False)}"
+
+
+def _afterwards(summary: pl.DataFrame, row: str, metric: str) -> str:
+    """Return how the best setting does on next increments that tuning has not seen, by the model alone."""
+    rows = summary.filter(pl.col("scorer") == "model")
+    found = {r["strategy"]: r[metric] for r in rows.iter_rows(named=True)}
+    default, best = found.get(f"{row}[default]"), found.get(f"{row}[best]")
+    if default is None or best is None:
+        return "the default itself" if best is None else f"alone: {metric} {best:.5f}"
+    return f"{_verdict(default, best, MAXIMISED[metric])} by {metric} of next: {best:.5f} against {default:.5f}"
+
+
+def _verdict(default: float | None, best: float | None, maximised: bool) -> str:
+    if default is None or best is None:
+        return "better (the default failed)"
+    if best == default:
+        return "equal: no better"
+    return "better" if (best > default) == maximised else "worse"
+
+
+def _value(config: Config, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise GnnrecError(f"sweep.space names '{key}', which is no key of this configuration")
+        value = value[part]
+    return value
+
+
+def _overrides(chosen: Mapping[str, Any]) -> list[str]:
+    return overrides(chosen)
+
+
+def _nested(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in chosen.items():
+        *path, name = key.split(".")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[name] = value
+    return tree
+
+
+def _text(chosen: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k}={v:.5g}" if isinstance(v, float) else f"{k}={v}" for k, v in chosen.items())

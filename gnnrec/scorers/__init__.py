@@ -1,0 +1,1 @@
+"""What ranks: trained models, blends, references."""

@@ -1,0 +1,64 @@
+"""The valid metric that decides early stopping, prepared once per fit and asked after every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from gnnrec.data.types import Interactions
+from gnnrec.encoders.tables import Embeddings
+from gnnrec.evaluation import metrics
+from gnnrec.evaluation.blend_choice import CUTOFF
+from gnnrec.evaluation.evaluate import Settings, Truth
+from gnnrec.evaluation.ranking import hits, tie_order, top_items
+from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.objectives.base import Objective
+
+Select = Callable[[Embeddings], float]
+
+
+def selector(objective: Objective, valid: Interactions, seen: BipartiteGraph, settings: Settings) -> Select | None:
+    """Return the function of embeddings to maximise, or None where valid holds nothing to select on.
+
+    NDCG@20 over users with an absorbed event (the others' lists do not depend on the weights), or minus the MSE over
+    events whose user and item are known, by `objective.selects_by`.
+    """
+    if objective.selects_by == "mse":
+        return _negative_mse(objective, valid, seen)
+    return _ndcg(objective, valid, seen, settings)
+
+
+def _ndcg(objective: Objective, valid: Interactions, seen: BipartiteGraph, settings: Settings) -> Select | None:
+    known = valid.user < seen.num_users
+    truth = Truth.of(valid.take(known), settings.positive_from)
+    if not len(truth.user):
+        return None
+    relevant, order = truth.counts(), tie_order(settings.seed, seen.num_items)
+    starts = settings.starts(len(truth.user), seen.num_items)
+    masks = [seen.neighbours(truth.user[s : s + starts.step], of_users=True) for s in starts]
+
+    def score(z: Embeddings) -> float:
+        users = (torch.from_numpy(truth.user[s : s + starts.step]) for s in starts)
+        tops = [top_items(objective.scores(z, u), CUTOFF, order, mask) for u, mask in zip(users, masks, strict=True)]
+        hit = hits(torch.cat(tops), truth.row, truth.item, len(truth.user))
+        return float(metrics.ndcg(hit, relevant, CUTOFF).mean())
+
+    return score
+
+
+def _negative_mse(objective: Objective, valid: Interactions, seen: BipartiteGraph) -> Select | None:
+    known = (valid.user < seen.num_users) & (valid.item < seen.num_items)
+    if not known.any():
+        return None
+    events = valid.take(known)
+    pair = torch.from_numpy(events.user), torch.from_numpy(events.item)
+
+    def score(z: Embeddings) -> float:
+        expected = objective.predict(z, *(number.to(z.user.device) for number in pair))
+        assert expected is not None, "an objective that selects by the MSE predicts values"
+        predicted = expected.double().cpu().numpy()
+        return -float(np.mean((predicted - events.value) ** 2))
+
+    return score

@@ -1,0 +1,168 @@
+"""Objectives against formulas written out by hand, and what each may claim to predict."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from contracts.small import interactions, random_events, world_of
+
+from gnnrec.counters.counters import Statistics
+from gnnrec.encoders.tables import Embeddings
+from gnnrec.evaluation.evaluate import Settings, evaluate
+from gnnrec.objectives.base import BPR, Batch, Joint, Rating, Softmax, for_feedback
+from gnnrec.scorers.model import ModelScorer
+
+USERS, ITEMS, N, WIDTH = 7, 6, 9, 4
+
+
+@pytest.fixture
+def z():
+    chance = torch.Generator().manual_seed(0)
+    tables = [torch.randn(n, WIDTH, generator=chance, dtype=torch.float64) for n in (USERS, ITEMS, USERS, ITEMS)]
+    return Embeddings(*(t.requires_grad_() for t in tables))
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(1)
+    user, item, negative = (torch.from_numpy(rng.integers(0, n, N)) for n in (USERS, ITEMS, ITEMS))
+    value, positive = torch.from_numpy(rng.integers(1, 6, N) * 1.0), torch.arange(N) != 4
+    return Batch(user, item, value, positive, negative)
+
+
+def grown(objective):
+    objective.grow(random_events(25, USERS, ITEMS), USERS, ITEMS)
+    return objective.double()
+
+
+def pairwise(z, batch):
+    """Return the loss and dL/de_u by loops over the formula."""
+    user, item = z.user.detach().numpy(), z.item.detach().numpy()
+    loss, gradient, count = 0.0, np.zeros_like(user), int(batch.positive.sum())
+    for u, i, positive, j in zip(
+        *(c.tolist() for c in (batch.user, batch.item, batch.positive, batch.negative)), strict=True
+    ):
+        if positive:
+            margin = user[u] @ item[i] - user[u] @ item[j]
+            loss -= np.log(1 / (1 + np.exp(-margin))) / count
+            gradient[u] -= (1 - 1 / (1 + np.exp(-margin))) * (item[i] - item[j]) / count
+    return loss, gradient
+
+
+def norm(z, batch, negatives):
+    user, item = z.input_user.detach().numpy(), z.input_item.detach().numpy()
+    rows = [user[u] for u in batch.user] + [item[i] for i in batch.item]
+    rows += [item[j] for j in batch.negative] if negatives else []
+    return sum(float(r @ r) for r in rows) / (2 * N)
+
+
+def test_bpr_is_minus_the_mean_log_sigmoid_of_the_margin(z, batch):
+    loss, gradient = pairwise(z, batch)
+    found = BPR(l2=0.0)(z, batch)
+    found.backward()
+    assert found.item() == pytest.approx(loss, rel=1e-12)
+    assert np.allclose(z.user.grad.numpy(), gradient, atol=1e-12)
+
+
+def test_bpr_regularises_the_input_rows_of_the_batch_alone(z, batch):
+    found = BPR(l2=0.3)(z, batch)
+    assert found.item() == pytest.approx(pairwise(z, batch)[0] + 0.3 * norm(z, batch, True), rel=1e-12)
+    found.backward()
+    counts = torch.bincount(batch.item, minlength=ITEMS) + torch.bincount(batch.negative, minlength=ITEMS)
+    assert torch.allclose(z.input_item.grad, 0.3 * counts[:, None] * z.input_item.detach() / N)
+
+
+def test_a_batch_without_positives_costs_nothing(z, batch):
+    assert BPR(l2=0.0)(z, batch._replace(positive=torch.zeros(N, dtype=torch.bool))).item() == 0
+
+
+def test_bpr_stays_finite_at_huge_margins(z, batch):
+    huge = z._replace(user=z.user * 1e4)
+    assert torch.isfinite(BPR()(huge, batch))
+
+
+def test_rating_predicts_mean_and_biases_and_product(z, batch):
+    objective = grown(Rating())
+    bias = objective.bias
+    mean, user, item = bias.mean, bias.user.weight[:, 0], bias.item.weight[:, 0]
+    expected = [mean + user[u] + item[i] + z.user[u] @ z.item[i] for u, i in zip(batch.user, batch.item, strict=True)]
+    found = objective.predict(z, batch.user, batch.item)
+    assert torch.allclose(found, torch.stack(expected))
+    assert torch.allclose(objective.scores(z, batch.user)[torch.arange(N), batch.item], found)
+    loss = ((found - batch.value) ** 2).mean() + objective.l2 * norm(z, batch, False)
+    assert objective(z, batch).item() == pytest.approx(loss.item(), rel=1e-12)
+
+
+def test_joint_is_the_ranking_loss_plus_the_weighted_squared_error(z, batch):
+    objective = grown(Joint(l2=0.01, rating_weight=0.7, width=WIDTH))
+    with torch.no_grad():
+        objective.taste.copy_(torch.arange(WIDTH) * 1.0)
+    error = objective.predict(z, batch.user, batch.item) - batch.value
+    expected = pairwise(z, batch)[0] + 0.01 * norm(z, batch, True) + 0.7 * (error**2).mean().item()
+    assert objective(z, batch).item() == pytest.approx(expected, rel=1e-12)
+    product = (z.user[batch.user] * objective.taste * z.item[batch.item]).sum(1)
+    assert torch.allclose(
+        objective.predict(z, batch.user, batch.item), objective.bias(batch.user, batch.item) + product
+    )
+    assert torch.allclose(objective.scores(z, batch.user), z.user[batch.user] @ z.item.T)
+
+
+def test_joint_trains_its_taste_weights(z, batch):
+    objective = grown(Joint(width=WIDTH))
+    objective(z, batch).backward()
+    assert objective.taste.grad.all()
+
+
+@pytest.mark.parametrize(("true_weight", "expected"), [(0.4, 0.4), (-1.0, 0.0), (3.0, 1.0)])
+def test_trust_is_the_least_squares_weight_cut_to_the_unit_interval(z, true_weight, expected):
+    objective, events = grown(Rating()), random_events(30, USERS, ITEMS, seed=2)
+    pair = torch.from_numpy(events.user), torch.from_numpy(events.item)
+    bias, product = objective.bias(*pair), objective.interaction(z, *pair)
+    objective.calibrate(z, interactions(list(zip(*pair, strict=True)), (bias + true_weight * product).detach().numpy()))
+    assert float(objective.trust) == pytest.approx(expected, abs=1e-6)
+
+
+def test_bpr_has_no_squared_error_and_joint_has_one(z):
+    events, measure = random_events(20, USERS, ITEMS, seed=3), Settings(topk=(3,), explicit=True)
+    seen, statistics = random_events(20, USERS, ITEMS), Statistics()
+    statistics.absorb(seen, USERS, ITEMS)
+    z = Embeddings(*(t.detach().float() for t in z))
+    for objective, has in ((BPR(), False), (grown(Joint(width=WIDTH)).float(), True)):
+        scorer = ModelScorer(z, objective, statistics, np.ones(USERS, bool))
+        metrics = {metric for _, metric, _, _ in evaluate(scorer, events, world_of(seen, USERS, ITEMS), measure).rows}
+        assert ("mse" in metrics) == has
+        assert "recall@3" in metrics
+
+
+def test_nodes_are_those_whose_embeddings_a_loss_reads(batch):
+    items = set(batch.item.tolist())
+    read = {BPR(): batch.negative, Softmax(samples=2): batch.negative[:2], Rating(): batch.negative[:0]}
+    for objective, negatives in read.items():
+        users, found = objective.nodes(batch)
+        assert set(users.tolist()) == set(batch.user.tolist())
+        assert set(found.tolist()) == items | set(negatives.tolist())
+
+
+def test_default_objective_follows_the_feedback():
+    assert isinstance(for_feedback("explicit", 16), Joint)
+    assert isinstance(for_feedback("implicit"), Softmax)
+
+
+def test_softmax_is_minus_the_mean_log_share_over_shared_samples(z, batch):
+    user, item = z.user.detach().numpy(), z.item.detach().numpy()
+    cos = lambda a, b: a @ b / np.linalg.norm(a) / np.linalg.norm(b)  # noqa: E731
+    loss, samples, tau = 0.0, batch.negative.tolist()[:4], 0.2
+    for u, i, positive in zip(*(c.tolist() for c in (batch.user, batch.item, batch.positive)), strict=True):
+        if positive:
+            own = np.exp(cos(user[u], item[i]) / tau)
+            others = sum(np.exp(cos(user[u], item[j]) / tau) for j in samples)
+            loss -= np.log(own / (own + others)) / int(batch.positive.sum())
+    found = Softmax(l2=0.3, temperature=tau, samples=4)(z, batch)
+    assert found.item() == pytest.approx(loss + 0.3 * norm(z, batch, negatives=False), rel=1e-9)
+
+
+def test_softmax_ranks_by_cosine(z):
+    found = Softmax().scores(z, torch.tensor([2]))[0]
+    expected = [torch.cosine_similarity(z.user[2], row, dim=0) for row in z.item]
+    assert found.argsort().tolist() == torch.stack(expected).argsort().tolist()

@@ -1,0 +1,118 @@
+"""Output folders: what belongs to one run does not leak into another, into a comparison, or into whoever opens it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import filelock
+import polars as pl
+import pytest
+import yaml
+from test_cli import TINY, refused, runs
+
+from gnnrec.runs import build
+from gnnrec.runs import compare
+from gnnrec.cli.main import compose, main
+from gnnrec.core.errors import GnnrecError
+
+SHORT = [*TINY, "strategy=stale"]
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an output folder with a comparison of one strategy."""
+    folder = tmp_path_factory.mktemp("folders")
+    assert main(["compare", *TINY, "strategies=[stale]", f"output={folder}"]) == 0
+    return folder
+
+
+def rows(folder: Path) -> set[str]:
+    found = pl.read_parquet(folder / "results.parquet", glob=False)
+    return set(found.filter(pl.col("scorer") != "reference")["strategy"])
+
+
+def test_a_run_leaves_the_comparison_of_its_folder_alone(output, capsys):
+    before = (output / "report.html").read_bytes()
+    assert main(["run", *TINY, "strategy=frozen", f"output={output}"]) == 0
+    assert "frozen" in capsys.readouterr().out
+    assert (output / "report.html").read_bytes() == before
+    assert rows(output) == {"stale"}
+
+
+@pytest.mark.parametrize("more", ["data.positive_from=3.5", "data.feedback=implicit"])
+def test_how_events_are_read_is_part_of_what_a_run_is(more, tmp_path):
+    (tmp_path / "log.csv").write_text(
+        "user,item,rating,time\n" + "".join(f"{n},{n % 3},{n % 5},{n}\n" for n in range(40))
+    )
+    file = [
+        "data=file",
+        f"data.path={tmp_path / 'log.csv'}",
+        "data.time_unit=s",
+        "data.time_range=[1970-01-01,1980-01-01]",
+    ]
+    plain, other = (compose([*file, *extra]) for extra in ([], [more]))
+    (_, stream), (_, differently) = build.load(plain), build.load(other)
+    assert stream.fingerprint == differently.fingerprint
+    for digest in (build.base_digest, build.run_digest, build.reference_digest):
+        assert digest(plain, stream) != digest(other, differently)
+
+
+def test_what_does_not_change_results_is_no_other_run(tmp_path):
+    plain, other = (
+        compose([*SHORT, *extra])
+        for extra in ([], [f"output={tmp_path}", "resume=true", "name=x", "logger=csv", "threads=2"])
+    )
+    _, stream = build.load(plain)
+    assert build.run_digest(plain, stream) == build.run_digest(other, stream)
+
+
+def test_runs_of_other_settings_are_rows_of_their_own(output, tmp_path):
+    folder = tmp_path / "again"
+    shutil.copytree(output, folder)
+    assert main(["run", *TINY, "strategy=fine_tune", f"output={folder}"]) == 0
+    assert main(["run", *TINY, "strategy=fine_tune", "fit.lr=0.05", f"output={folder}"]) == 0
+    assert main(["report", str(folder)]) == 0
+    assert {"fine_tune[lr=0.01]", "fine_tune[lr=0.05]"} <= {r.replace("fit.", "") for r in rows(folder)}
+
+
+def test_rows_that_are_measured_differently_are_not_put_side_by_side(output, tmp_path, capsys):
+    assert main(["run", *SHORT, "data.positive_from=3.5", f"output={tmp_path}"]) == 0
+    assert "data.positive_from=None and 3.5" in refused(capsys, "report", str(output), str(tmp_path))
+
+
+def test_rows_on_different_data_are_refused_with_the_difference(output, tmp_path, capsys):
+    assert main(["run", *SHORT, "data.seed=1", f"output={tmp_path}"]) == 0
+    assert "data.seed=0 and 1" in refused(capsys, "report", str(output), str(tmp_path))
+
+
+def test_a_second_process_is_refused(output, capsys):
+    (folder,) = runs(output, "stale")
+    with filelock.FileLock(folder / ".lock"):
+        assert "in use" in refused(capsys, "run", *SHORT, f"output={output}")
+
+
+def test_a_run_that_fails_is_left_out_and_said(monkeypatch, tmp_path, capsys):
+    run_job = compare.run_job
+
+    def fails(job, *more):
+        if job.row == "fine_tune":
+            raise GnnrecError("the training loss became nan")
+        return run_job(job, *more)
+
+    monkeypatch.setattr(compare, "run_job", fails)
+    assert main(["compare", *TINY, "strategies=[stale,fine_tune]", f"output={tmp_path}"]) == 1
+    assert "fine_tune, seed 0 failed: the training loss became nan" in capsys.readouterr().err
+    assert rows(tmp_path) == {"stale"}
+    assert "became nan" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("command", [["report"], ["recommend", "--user", "1"]])
+def test_a_folder_does_not_choose_what_is_imported(command, output, tmp_path, capsys):
+    (run,) = runs(output, "stale")
+    folder = shutil.copytree(run, tmp_path / run.name)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["plugins"]["allow"] = ["os."]
+    config["strategy"]["_target_"] = config["data"]["_target_"] = "os.getcwd"
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert "--allow os." in refused(capsys, command[0], str(folder), *command[1:])

@@ -1,0 +1,124 @@
+"""What a row of the table does where its model knows nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from contracts.small import interactions, random_events, simulated
+
+from gnnrec.counters.counters import Statistics
+from gnnrec.encoders.tables import Embeddings
+from gnnrec.objectives.base import BPR, Rating
+from gnnrec.scorers.model import ModelScorer, to_width
+from gnnrec.scorers.references import (
+    BiasPredictor,
+    ItemKNNScorer,
+    MeanPredictor,
+    OracleScorer,
+    PopularityScorer,
+)
+
+USERS, ITEMS = 12, 9
+
+
+@pytest.fixture
+def model():
+    events, chance = random_events(50, USERS - 1, ITEMS), torch.Generator().manual_seed(0)
+    tables = [torch.randn(n, 4, generator=chance) for n in (USERS, ITEMS)]
+    objective, statistics = Rating(), Statistics()
+    objective.grow(events, USERS, ITEMS)
+    statistics.absorb(events, USERS, ITEMS)
+    has_edge = np.bincount(events.user, minlength=USERS) > 0
+    return ModelScorer(Embeddings(*tables, *tables), objective, statistics, has_edge), statistics
+
+
+def test_known_users_are_ranked_by_the_model(model):
+    scorer, _ = model
+    expected = scorer.objective.scores(scorer.z, torch.tensor([2, 0]))
+    assert torch.equal(scorer.scores(np.array([2, 0]), ITEMS), expected)
+
+
+def test_users_without_a_number_or_an_edge_are_ranked_by_absorbed_popularity(model):
+    scorer, statistics = model
+    found = scorer.scores(np.array([0, USERS - 1, USERS, 10**6]), ITEMS)
+    for row in found[1:]:
+        assert np.array_equal(row.numpy(), statistics.popularity.total.astype(np.float32))
+    assert not torch.equal(found[0], found[1])
+
+
+def test_a_model_that_absorbed_nothing_still_scores():
+    empty = torch.empty(0, 4)
+    scorer = ModelScorer(Embeddings(empty, empty, empty, empty), BPR(), Statistics(), np.empty(0, bool))
+    assert not scorer.scores(np.array([0, 3]), 5).any()
+
+
+def test_items_without_a_row_rank_no_higher_than_any_with_one(model):
+    scorer, _ = model
+    found = scorer.scores(np.array([0, USERS]), ITEMS + 3)
+    assert found.shape == (2, ITEMS + 3)
+    assert (found[:, ITEMS:].amax(1) <= found[:, :ITEMS].amin(1)).all()
+
+
+def test_items_without_a_row_rank_below_every_item_with_one(model):
+    scorer, _ = model
+    found = scorer.scores(np.array([0, USERS]), ITEMS + 3)
+    assert (found[:, ITEMS:].amax(1) < found[:, :ITEMS].amin(1)).all()
+
+
+def test_fewer_candidates_cut_the_scores(model):
+    scorer, _ = model
+    assert torch.equal(scorer.scores(np.array([1]), 4), scorer.scores(np.array([1]), ITEMS)[:, :4])
+    assert to_width(torch.empty(2, 0), 3).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_pairs_without_an_embedding_are_predicted_by_the_biases_there_are(model):
+    scorer, _ = model
+    bias = scorer.objective.bias
+    mean, user, item = (float(x) for x in (bias.mean, bias.user.weight[3, 0], bias.item.weight[4, 0]))
+    found = scorer.predict(np.array([3, 99, 3, 99]), np.array([4, 4, 99, 99]))
+    product = float(scorer.z.user[3] @ scorer.z.item[4])
+    assert found == pytest.approx([mean + user + item + product, mean + item, mean + user, mean], abs=1e-5)
+
+
+def test_scoring_does_not_write_into_the_model(model):
+    scorer, statistics = model
+    before = scorer.z.user.clone(), statistics.popularity.total.copy()
+    scorer.scores(np.array([0, USERS]), ITEMS).fill_(-torch.inf)
+    PopularityScorer(statistics.popularity.total).scores(np.array([0]), ITEMS).fill_(7)
+    ItemKNNScorer(statistics).scores(np.array([0]), ITEMS).fill_(7)
+    assert torch.equal(scorer.z.user, before[0])
+    assert np.array_equal(statistics.popularity.total, before[1])
+    assert not (scorer.scores(np.array([USERS]), ITEMS) == -torch.inf).any()
+
+
+def test_itemknn_gives_unknown_users_popularity(model):
+    statistics = model[1]
+    found = ItemKNNScorer(statistics).scores(np.array([0, USERS]), ITEMS).numpy()
+    assert np.array_equal(found[1], statistics.popularity.total.astype(np.float32))
+    assert np.array_equal(found[0], statistics.itemknn.scores(np.array([0]))[0])
+
+
+def test_reference_predictors_are_mean_and_bias_of_what_was_absorbed():
+    events = interactions([(0, 0), (0, 1), (1, 0)], [5, 3, 1])
+    pair = np.array([0, 1]), np.array([1, 1])
+    assert MeanPredictor(events).predict(*pair).tolist() == [3.0, 3.0]
+    found = BiasPredictor(events, 3, 2, shrinkage=1.0)
+    assert found.predict(*pair) == pytest.approx(
+        found.biases.mean + found.biases.user[[0, 1]] + found.biases.item[[1, 1]]
+    )
+    assert found.predict(*pair)[0] > found.predict(*pair)[1]
+    assert MeanPredictor.scores is BiasPredictor.scores is None
+
+
+def test_oracle_answers_by_stream_numbers():
+    stream = simulated()
+    upcoming = stream.increments[1].upcoming
+    scorer = OracleScorer(stream, float(upcoming.time[0]))
+    users, known = np.array([4, 1]), stream.increments[1].observed.num_items
+    found = scorer.scores(users, known)
+    expected = stream.oracle.scores(stream.users[users], float(upcoming.time[0]), stream.items[:known])
+    assert found.shape == (2, known)
+    assert np.allclose(found.numpy(), expected, atol=1e-5)
+    values = stream.oracle.value(stream.users[users], stream.items[[0, 3]], float(upcoming.time[0]))
+    assert np.array_equal(scorer.predict(users, np.array([0, 3])), values)
