@@ -15,7 +15,7 @@ from gnnrec.graph import bipartite
 from gnnrec.graph.normalised import Operator
 from gnnrec.graph.views import Block
 from gnnrec.learner import Learner
-from gnnrec.objectives.base import Joint
+from gnnrec.objectives.joint import Joint
 from gnnrec.scorers.blend import Grid, Weights
 from gnnrec.strategies.fine_tune import FineTune
 

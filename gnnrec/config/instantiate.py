@@ -13,6 +13,7 @@ from dataclasses import is_dataclass
 from typing import Any, get_type_hints
 
 from gnnrec.config import check
+from gnnrec.config.moved import present
 from gnnrec.core.errors import GnnrecError, nearest, one_line
 
 TARGET = "_target_"
@@ -40,6 +41,7 @@ def instantiate(node: Any, allow: Sequence[str] = (), at: str = "", **more: Any)
 
 
 def _call(target: str, arguments: dict[str, Any], allow: Sequence[str], at: str) -> Any:
+    target = present(target)
     function, at = _find(target, allow), at or target
     known = inspect.signature(function).parameters
     for name in arguments:

@@ -20,7 +20,7 @@ from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.encoders.partial import Touched
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.objectives.base import BPR
+from gnnrec.objectives.bpr import BPR
 from gnnrec.training.sampling import EpochBatches
 
 NAME, NEW, WIDTH, LAYERS, BATCH = "history", 10_000, 32, 3, 2048

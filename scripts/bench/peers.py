@@ -12,7 +12,8 @@ from gnnrec.data.types import Interactions
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.convert import edge_index
-from gnnrec.objectives.base import BPR, Batch
+from gnnrec.objectives.base import Batch
+from gnnrec.objectives.bpr import BPR
 from gnnrec.training.module import embedded
 
 L2 = 1e-4

@@ -24,7 +24,9 @@ from gnnrec.evaluation import metrics
 from gnnrec.evaluation.evaluate import Truth
 from gnnrec.evaluation.ranking import hits, tie_order, top_items
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.objectives.base import BPR, Objective, Softmax
+from gnnrec.objectives.base import Objective
+from gnnrec.objectives.bpr import BPR
+from gnnrec.objectives.softmax import Softmax
 from gnnrec.training.sampling import EpochBatches
 
 NAME, WIDTH, LAYERS, K = "quality", 64, 3, 20

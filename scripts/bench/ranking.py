@@ -13,7 +13,7 @@ from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation.evaluate import Settings, rank
 from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.objectives.base import BPR
+from gnnrec.objectives.bpr import BPR
 from gnnrec.scorers.model import ModelScorer
 
 NAME, K = "ranking", 20

@@ -13,11 +13,11 @@ import numpy as np
 
 from bench import worlds
 from bench.timing import Line, alternate
-from gnnrec.cli.main import compose
+from gnnrec.config.compose import compose
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.objectives.base import BPR
+from gnnrec.objectives.bpr import BPR
 from gnnrec.runs import experiment, state
 from gnnrec.training.fitter import run_fit
 from gnnrec.training.loggers import Tracker

@@ -14,7 +14,7 @@ import polars as pl
 
 from bench import worlds
 from bench.timing import Line
-from gnnrec.cli.main import compose
+from gnnrec.config.compose import compose
 from gnnrec.evaluation.results import check, summary
 from gnnrec.runs import build
 from gnnrec.runs.compare import joined

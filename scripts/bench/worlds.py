@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gnnrec.cli.main import compose
+from gnnrec.config.compose import compose
 from gnnrec.data.types import Interactions, Stream
 from gnnrec.runs import build
 

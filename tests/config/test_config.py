@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gnnrec.cli.main import compose
 from gnnrec.config import options
+from gnnrec.config.compose import compose
 from gnnrec.config.instantiate import instantiate
 from gnnrec.core.errors import GnnrecError
 from gnnrec.runs import build

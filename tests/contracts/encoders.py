@@ -18,7 +18,7 @@ from gnnrec.data.types import Interactions, Observed
 from gnnrec.encoders.base import Encoder
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
-from gnnrec.objectives.base import BPR
+from gnnrec.objectives.bpr import BPR
 
 USERS, ITEMS, EXTRA = 20, 14, 3
 

@@ -22,7 +22,7 @@ from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation.record import Name
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
-from gnnrec.objectives.base import Joint
+from gnnrec.objectives.joint import Joint
 from gnnrec.runs import state
 from gnnrec.runs.experiment import Setting, run, train_base
 from gnnrec.strategies.replay import Replay, Reservoir

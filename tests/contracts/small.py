@@ -21,7 +21,7 @@ from gnnrec.evaluation.record import Name, Record
 from gnnrec.evaluation.world import World, worlds
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
-from gnnrec.objectives.base import Joint
+from gnnrec.objectives.joint import Joint
 from gnnrec.runs import state
 from gnnrec.runs.experiment import Setting, run, train_base
 from gnnrec.scorers.blend import Grid

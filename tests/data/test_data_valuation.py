@@ -14,7 +14,9 @@ import torch
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.datasets import File
 from gnnrec.encoders.tables import Embeddings
-from gnnrec.objectives.base import BPR, Batch, Softmax
+from gnnrec.objectives.base import Batch
+from gnnrec.objectives.bpr import BPR
+from gnnrec.objectives.softmax import Softmax
 
 HEAD = "user,item,rating,time\n"
 

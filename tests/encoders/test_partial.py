@@ -16,7 +16,8 @@ from gnnrec.encoders.mf import MF
 from gnnrec.encoders.pyg import PyG
 from gnnrec.encoders.tables import SomeEmbeddings
 from gnnrec.learner import Learner
-from gnnrec.objectives.base import BPR, Batch
+from gnnrec.objectives.base import Batch
+from gnnrec.objectives.bpr import BPR
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.full_retrain import WarmRetrain
 from gnnrec.training.settings import FitSettings

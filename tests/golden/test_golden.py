@@ -19,7 +19,7 @@ from gnnrec.evaluation.evaluate import Settings
 from gnnrec.evaluation.record import Name
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
-from gnnrec.objectives.base import Joint
+from gnnrec.objectives.joint import Joint
 from gnnrec.runs.experiment import Setting, run, train_base
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.fine_tune import FineTune

@@ -15,7 +15,11 @@ from gnnrec.encoders.pyg import PyG
 from gnnrec.graph import bipartite
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
-from gnnrec.objectives.base import BPR, Batch, Joint, Rating, Softmax
+from gnnrec.objectives.base import Batch
+from gnnrec.objectives.bpr import BPR
+from gnnrec.objectives.joint import Joint
+from gnnrec.objectives.rating import Rating
+from gnnrec.objectives.softmax import Softmax
 from gnnrec.training.module import embedded
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

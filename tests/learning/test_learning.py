@@ -16,7 +16,7 @@ from gnnrec.evaluation.reference import reference_rows
 from gnnrec.evaluation.results import next_mean
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
-from gnnrec.objectives.base import Joint
+from gnnrec.objectives.joint import Joint
 from gnnrec.runs.experiment import Setting, run, train_base
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.fine_tune import FineTune

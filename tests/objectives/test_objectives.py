@@ -10,7 +10,12 @@ from contracts.small import interactions, random_events, world_of
 from gnnrec.counters.counters import Statistics
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation.evaluate import Settings, evaluate
-from gnnrec.objectives.base import BPR, Batch, Joint, Rating, Softmax, for_feedback
+from gnnrec.objectives.base import Batch
+from gnnrec.objectives.bpr import BPR
+from gnnrec.objectives.default import for_feedback
+from gnnrec.objectives.joint import Joint
+from gnnrec.objectives.rating import Rating
+from gnnrec.objectives.softmax import Softmax
 from gnnrec.scorers.model import ModelScorer
 
 USERS, ITEMS, N, WIDTH = 7, 6, 9, 4

@@ -9,7 +9,8 @@ from contracts.small import interactions, random_events, simulated
 
 from gnnrec.counters.counters import Statistics
 from gnnrec.encoders.tables import Embeddings
-from gnnrec.objectives.base import BPR, Rating
+from gnnrec.objectives.bpr import BPR
+from gnnrec.objectives.rating import Rating
 from gnnrec.scorers.model import ModelScorer, to_width
 from gnnrec.scorers.references import (
     BiasPredictor,

@@ -16,7 +16,8 @@ from gnnrec.data.types import Interactions
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.encoders.pyg import PyG
 from gnnrec.learner import Learner, no_penalty
-from gnnrec.objectives.base import BPR, Joint
+from gnnrec.objectives.bpr import BPR
+from gnnrec.objectives.joint import Joint
 from gnnrec.training.early_stopping import selector
 from gnnrec.training.fitter import run_fit
 from gnnrec.training.module import RecommendationModule
