@@ -110,7 +110,7 @@ def test_bytes_kept_grow_by_the_tables_the_edges_and_the_counters():
     users, items = len(learner.encoder.user), len(learner.encoder.item)
     tables = sum(x.nbytes for x in learner.state_dict().values())
     assert tables >= 4 * 9 * (users + items)
-    assert learner.bytes_kept == tables + 8 * learner.seen.num_edges + learner.statistics.nbytes > before
+    assert learner.bytes_kept == tables + 8 * learner.seen.num_edges + learner.statistics.popularity.nbytes > before
 
 
 def test_random_rows_of_a_node_do_not_depend_on_who_else_has_arrived():
@@ -144,8 +144,9 @@ def test_the_model_alone_has_no_blend_to_choose_and_reports_on_valid_are_counted
     assert set(learner.valid_rows) == {"model"}
     blended = Learner(LightGCN(8, 2), Joint(width=8), FIT, measure=MEASURE)
     blended.extend(BASE), blended.fit(BASE.train), blended.absorb(BASE)
-    counters = blended.statistics.nbytes - learner.statistics.popularity.nbytes
-    assert blended.bytes_kept - learner.bytes_kept == counters > blended.statistics.itemknn.nbytes > 0
+    assert learner.blend_bytes == 0
+    assert blended.blend_bytes == blended.statistics.itemknn.nbytes > 0
+    assert learner.cost.blend == 0 < blended.cost.blend
 
 
 def test_rows_that_a_strategy_writes_after_absorbing_are_what_serves():

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.data.read.formats import Source, load
 from gnnrec.data.read.reader import How, table_of
+from gnnrec.data.types import Features
 
 ITEM = "item"
 _SPLIT = r"[\s,;|]+"
@@ -78,6 +80,19 @@ def joined(side: pl.DataFrame, item_ids: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame({ITEM: pl.Series(item_ids, dtype=pl.String)}).join(
         side, on=ITEM, how="left", maintain_order="left"
     )
+
+
+def vectors(side: pl.DataFrame, item_ids: Sequence[str] | NDArray[np.object_]) -> Features | None:
+    """Return the vectors of these items, [i, g], NaN where the side information has none; None where it has no vectors."""
+    named = [name for name, kind in side.schema.items() if isinstance(kind, pl.Array)]
+    if not named:
+        return None
+    column = joined(side.select(ITEM, named[0]), list(item_ids))[named[0]]
+    width = int(side.schema[named[0]].shape[0])  # type: ignore[attr-defined]
+    found = np.full((len(column), width), np.nan, np.float32)
+    known = column.is_not_null().to_numpy()
+    found[known] = column.drop_nulls().to_numpy()
+    return Features(item=found)
 
 
 def _wanted(side: SideFile, names: Sequence[str], path: Path) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 Keys = NDArray[np.uint64]
+Kind = TypeVar("Kind", bound=np.generic)
+
+
+def owned(column: NDArray[Kind]) -> NDArray[Kind]:
+    """Return a copy of `column` that nobody can write to."""
+    mine = column.copy()
+    mine.setflags(write=False)
+    return mine
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,18 @@ class Interactions:
         """Return the events at `index` (a slice gives views, not copies)."""
         return Interactions(self.user[index], self.item[index], self.value[index], self.time[index])
 
+    def without(self, removed: Interactions) -> Interactions:
+        """Return the events whose (user, item) pair is not among those of `removed`, in their order."""
+        if not len(removed):
+            return self
+        # One number a pair: row numbers stay below 2^31, so that a pair fits into 63 bits.
+        own, gone = ((events.user << 32) | events.item for events in (self, removed))
+        return self.take(~np.isin(own, gone))
+
+    def owned(self) -> Interactions:
+        """Return a copy whose arrays hold nothing else and cannot be written to."""
+        return Interactions(*(owned(getattr(self, f.name)) for f in fields(Interactions)))
+
     @staticmethod
     def concat(parts: Sequence[Interactions]) -> Interactions:
         """Return the events of all parts, in the order given."""
@@ -50,8 +71,28 @@ class Interactions:
 
 
 @dataclass(frozen=True, slots=True)
+class Features:
+    """Numbers known of nodes beside their events: user [u, f], item [i, g] in order of number; NaN where nothing is known.
+
+    None where there are none of that kind.
+    """
+
+    user: Singles | None = None
+    item: Singles | None = None
+
+    @staticmethod
+    def concat(known: Features | None, new: Features | None) -> Features | None:
+        """Return what is known with what is new behind it."""
+        if known is None or new is None:
+            return known or new
+        pairs = ((known.user, new.user), (known.item, new.item))
+        user, item = (np.concatenate([a, b]) if a is not None and b is not None else None for a, b in pairs)
+        return Features(user, item)
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything a strategy may ever see of an increment: no test field.
+    """Everything a strategy may ever see of an increment: no test field, and read-only arrays that hold nothing else.
 
     Attributes:
         index: t, 0 for the base.
@@ -61,6 +102,8 @@ class Observed:
         folded: events absorbed once selection is over (`valid`, or none under ``evaluation.graph=strict``).
         num_users, num_items: numbered nodes after this increment; numbers below belong to absorbed nodes.
         user_key, item_key: [num_users], [num_items] hashes of external ids; seeds of initial rows.
+        removed: events absorbed earlier that are taken back with this increment, before anything of it is absorbed.
+        features: of the nodes that this increment numbers, user [m, f], item [n, g]; None where the data have none.
     """
 
     index: int
@@ -72,6 +115,8 @@ class Observed:
     num_items: int
     user_key: Keys
     item_key: Keys
+    removed: Interactions = field(default_factory=Interactions.empty)
+    features: Features | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +150,7 @@ class Stream:
         oracle: the known truth of a simulated world.
         versions: of a store, what the rows of each version hash to; empty where the data come from files.
         labels: of increments cut by a column, the last value of the column in each; empty where they are cut otherwise.
+        features: of all users and items, in order of number; None where the data have none.
     """
 
     increments: tuple[Increment, ...]
@@ -119,3 +165,4 @@ class Stream:
     oracle: Oracle | None = None
     versions: Mapping[int, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    features: Features | None = None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gnnrec.encoders.base import Encoder
-from gnnrec.encoders.partial import Touched
+from gnnrec.encoders.partial import Touched, linear_layers
 from gnnrec.encoders.tables import Embedded, Embeddings, SomeEmbeddings
 from gnnrec.graph.bipartite import BipartiteGraph
 
@@ -46,3 +46,7 @@ class LightGCN(Encoder):
         some = graph.polynomial_rows(self.user.weight, self.item.weight, self.weights, users, items)
         whole: Callable[[], Embeddings] = partial(self, graph)
         return whole() if some is None else SomeEmbeddings(users, items, Embeddings(*some), whole)
+
+    def by_layer(self, graph: BipartiteGraph) -> list[Embeddings]:
+        """Return P^l x for l = 0..L."""
+        return linear_layers(graph, self.user.weight, self.item.weight, self.layers)

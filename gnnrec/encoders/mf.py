@@ -33,3 +33,7 @@ class MF(Encoder):
         """Return these nodes' rows."""
         user, item = pick(self.user.weight, users), pick(self.item.weight, items)
         return SomeEmbeddings(users, items, Embeddings(user, item, user, item), partial(self, graph))
+
+    def by_layer(self, graph: BipartiteGraph) -> list[Embeddings]:
+        """Return the tables, the only layer."""
+        return [self(graph)]

@@ -80,10 +80,40 @@ class Touched(nn.Module):
         whole: Callable[[], Embeddings] = lambda: self(graph)  # noqa: E731
         return SomeEmbeddings(users, items, rows, whole)
 
+    def by_layer(self, graph: BipartiteGraph) -> list[Embeddings]:
+        """Return the embeddings of every layer, as the encoder would with the trained rows among its own."""
+        return linear_layers(graph, *self.whole(), len(self.weights) - 1)
+
+    def auxiliary(self, step: object) -> float:
+        """Add nothing: an encoder with an auxiliary loss trains whole."""
+        return 0.0
+
+    def tables(self) -> dict[str, nn.Parameter]:
+        """Return the rows that are trained, by "user" and "item"."""
+        return {"user": self.user, "item": self.item}
+
+    def nodes(self) -> dict[str, Tensor]:
+        """Return the numbers of these rows, [t], [t']."""
+        return {"user": self._users, "item": self._items}
+
+    def whole(self) -> tuple[Tensor, Tensor]:
+        """Return the tables with the trained rows in their places, [u, d] and [i, d]."""
+        user = self._input_user.index_copy(0, self._users, self.user)
+        return user, self._input_item.index_copy(0, self._items, self.item)
+
     def write_to(self, user: Table, item: Table) -> None:
         """Put the trained rows into the encoder's tables."""
-        user.replace(self._input_user.index_copy(0, self._users, self.user.detach()))
-        item.replace(self._input_item.index_copy(0, self._items, self.item.detach()))
+        for table, rows in zip((user, item), self.whole(), strict=True):
+            table.replace(rows)
+
+
+def linear_layers(graph: BipartiteGraph, user: Tensor, item: Tensor, layers: int) -> list[Embeddings]:
+    """Return P^l (user, item) for l = 0..layers, each beside the input rows."""
+    found = [Embeddings(user, item, user, item)]
+    for _ in range(layers):
+        user, item = graph.propagate(user, item)
+        found.append(Embeddings(user, item, found[0].user, found[0].item))
+    return found
 
 
 class _Places(NamedTuple):

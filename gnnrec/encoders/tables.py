@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import derive
 from gnnrec.data.types import Keys
 
@@ -139,6 +140,37 @@ class Table(nn.Module):
 
     def _set(self, rows: Tensor) -> None:
         self.weight = nn.Parameter(rows, requires_grad=self.weight.requires_grad)
+
+
+def checksum(x: Tensor) -> float:
+    """Return a number that changes with any row of `x`, or with the order of rows, at the cost of reading it once.
+
+    Rows are summed in single precision by themselves and with their places in double: small changes are not lost in large sums.
+    """
+    rows = x.detach().reshape(len(x), -1) if x.dim() and len(x) else x.detach().reshape(1, -1)
+    column = torch.linspace(1, 2, rows.shape[1], dtype=rows.dtype, device=rows.device)
+    place = torch.linspace(1, 2, len(rows), dtype=torch.float64, device=rows.device)
+    return float((rows @ column).double() @ place)
+
+
+def load_resized(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load `state` into `module`, whose parameters and buffers take the shapes they were saved with.
+
+    Raises:
+        GnnrecError: names differ: the state is of another kind of module.
+    """
+    own = module.state_dict()
+    if odd := sorted(own.keys() ^ state.keys()):
+        raise GnnrecError(f"a saved {type(module).__name__} cannot be taken up: '{odd[0]}' is on one side only")
+    for name, x in state.items():
+        path, _, last = name.rpartition(".")
+        owner = module.get_submodule(path)
+        if last in owner._parameters:
+            held = owner._parameters[last]
+            assert held is not None
+            setattr(owner, last, nn.Parameter(x.clone(), requires_grad=held.requires_grad))
+        else:
+            setattr(owner, last, x.clone())
 
 
 def random_rows(keys: Keys, width: int, seed: int, scale: float) -> Tensor:

@@ -17,13 +17,17 @@ from gnnrec.encoders.tables import Embedded, Embeddings
 
 
 class Batch(NamedTuple):
-    """Events of one step, columns [n]: value is the rating, `positive` whether it is relevant, `negative` an item."""
+    """Events of one step, columns [n]: value is the rating, `positive` whether it is relevant, `negative` an item of its own.
+
+    `shared` [m] are distinct items that every event of the batch has as negatives; m does not depend on n.
+    """
 
     user: Tensor
     item: Tensor
     value: Tensor
     positive: Tensor
     negative: Tensor
+    shared: Tensor = torch.empty(0, dtype=torch.int64)
 
 
 class Objective(nn.Module, ABC):
@@ -34,13 +38,15 @@ class Objective(nn.Module, ABC):
         calibrates: whether `calibrate` does anything.
         selects_by: the valid metric that decides early stopping, "ndcg" or "mse".
         l2: weight of the squared norm of the batch's input rows (layer 0), summed over rows, halved, divided by n.
-        negatives: how many of a batch's negatives the loss reads, the first ones; None: all.
+        paired: whether the loss reads a negative of each event's own (`Batch.negative`).
+        shared: how many negatives the events of a batch share (`Batch.shared`), as many as there are items at most.
     """
 
     predicts_values = False
     calibrates = False
     selects_by = "ndcg"
-    negatives: int | None = None
+    paired = True
+    shared = 0
 
     def __init__(self, l2: float = 1e-2) -> None:
         super().__init__()
@@ -48,7 +54,11 @@ class Objective(nn.Module, ABC):
 
     def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the distinct users and items whose embeddings the loss reads, ascending."""
-        return torch.unique(batch.user), torch.unique(torch.cat([batch.item, batch.negative[: self.negatives]]))
+        items = [batch.item, batch.shared, *([batch.negative] if self.paired else [])]
+        return torch.unique(batch.user), torch.unique(torch.cat(items))
+
+    def fit_to(self, width: int) -> None:
+        """Take the width of the encoder's read-out, before anything is trained."""
 
     def grow(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Make room for new nodes whose events are among `events`."""
@@ -58,6 +68,9 @@ class Objective(nn.Module, ABC):
 
     def absorb(self, events: Interactions) -> None:
         """Take in, after selection, the events held back until then, where that has a closed form."""
+
+    def retract(self, events: Interactions) -> None:
+        """Take back events that were taken in, where counters hold them."""
 
     def calibrate(self, z: Embeddings, events: Interactions) -> None:
         """Choose on valid, at the end of a fit, what is chosen there."""

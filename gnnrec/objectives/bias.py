@@ -124,6 +124,25 @@ class BiasTerms(nn.Module):
         _assign(self.item_count, counts[1] + touched[1])
         self.mean = torch.tensor(new.mean, dtype=self.mean.dtype)
 
+    def retract(self, events: Interactions) -> None:
+        """Take the events out of the biases of their nodes; μ stays.
+
+        A bias is a weighted sum of residuals over their weight, so one event's residual is subtracted with its own. Exact where
+        a node is left without events (it is as if it had had none) or biases of its neighbours have not moved since; else, to
+        first order, as earlier residuals were taken against earlier biases.
+        """
+        now = self._biases(len(self.user), len(self.item))
+        residual = events.value - now.mean - now.user[events.user] - now.item[events.item]
+        for table, counts, at in ((self.user, self.user_count, events.user), (self.item, self.item_count, events.item)):
+            bias, count = _column(table, len(table)), _column(counts, len(table))
+            gone = np.minimum(np.bincount(at, minlength=len(table)), count)
+            left = count - gone
+            weight = self.shrinkage + np.minimum(left, self.memory)
+            own = np.bincount(at, residual + bias[at], minlength=len(table))  # what the events say of the node
+            moved = (bias * (weight + gone) - own) / weight
+            _assign(table, np.where(gone == 0, bias, np.where(left == 0, 0.0, moved)))
+            _assign(counts, left)
+
     def _biases(self, num_users: int, num_items: int) -> Biases:
         return Biases(float(self.mean), _column(self.user, num_users), _column(self.item, num_items))
 

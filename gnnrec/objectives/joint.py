@@ -28,6 +28,11 @@ class Joint(ValueHead):
         self.rating_weight = rating_weight
         self.taste = nn.Parameter(torch.zeros(width))
 
+    def fit_to(self, width: int) -> None:
+        """Weigh as many columns as the encoder reads out."""
+        if len(self.taste) != width:
+            self.taste = nn.Parameter(torch.zeros(width))
+
     def forward(self, z: Embedded, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
         error = self.predict(z, batch.user, batch.item) - batch.value

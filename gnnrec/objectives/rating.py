@@ -47,6 +47,10 @@ class ValueHead(Objective):
         if len(events):
             self.bias.absorb(events, float(self.bias.mean))
 
+    def retract(self, events: Interactions) -> None:
+        """Let events out of the biases."""
+        self.bias.retract(events)
+
     @torch.no_grad()
     def calibrate(self, z: Embeddings, events: Interactions) -> None:
         """Set γ = Σ residual · interaction / Σ interaction², cut to [0, 1], over events on known nodes."""
@@ -80,7 +84,7 @@ class Rating(ValueHead):
     """
 
     selects_by = "mse"
-    negatives = 0
+    paired = False
 
     def __init__(self, l2: float = 1e-2, shrinkage: float = 3.0) -> None:
         super().__init__(l2, shrinkage)

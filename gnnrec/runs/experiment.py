@@ -13,8 +13,8 @@ from gnnrec.data.types import Stream
 from gnnrec.evaluation.evaluate import Row, Settings
 from gnnrec.evaluation.record import Name, Record, score_round
 from gnnrec.evaluation.world import World
-from gnnrec.learner import Cost, Learner
-from gnnrec.scorers.blend import Weights
+from gnnrec.learner import Learner
+from gnnrec.training.cost import Cost
 from gnnrec.scorers.model import Scorer
 from gnnrec.strategies.base import Strategy
 
@@ -77,9 +77,9 @@ def run(
     """
     at = (state.load_newest(folder) if folder else None) or base
     past = [i.observed for i in setting.stream.increments]
-    learner.follow(past[: at.meta["absorbed"] + 1])
-    learner.load_state_dict(at.weights)
-    learner.weights = Weights(**at.meta["blend"])
+    learner.follow(past[: at.meta["absorbed"] + 1], at.meta)
+    learner.load_state_dict(at.weights, at.meta)
+    learner.server = strategy.scorer
     # The loaded model serves already: what it needs for that is no cost of the next update, resumed or not.
     learner.ready()
     record = Record.of(name, at.tables)
@@ -98,7 +98,7 @@ def run(
 
 
 def _scorers(learner: Learner, setting: Setting) -> dict[str, Scorer]:
-    every: dict[str, Scorer] = {"model": learner.scorer(), "blend": learner.blend_scorer()}
+    every: dict[str, Scorer] = {"model": learner.serving(), "blend": learner.blend_scorer()}
     return {name: every[name] for name in setting.scorers}
 
 
@@ -134,7 +134,7 @@ def _measured(
 def _save(
     folder: Path | None, setting: Setting, learner: Learner, strategy: Strategy | None, record: Record, t: int
 ) -> state.State:
-    meta = {"absorbed": learner.index, "blend": learner.weights.as_dict()}
+    meta = learner.meta()
     kept = strategy.state_dict() if strategy else {}
     now = state.State(t, learner.state_dict(), kept, meta, record.frames())
     if folder is not None:

@@ -14,7 +14,6 @@ from gnnrec.runs import state
 from gnnrec.runs.build import Config, Scene
 from gnnrec.core.errors import GnnrecError
 from gnnrec.learner import Learner
-from gnnrec.scorers.blend import Weights
 from gnnrec.runs.folder import differing
 
 
@@ -85,7 +84,6 @@ def newest_learner(saved: Saved, scene: Scene) -> Learner:
     if found is None:
         raise GnnrecError(f"{saved.folder} holds no state: it has not finished its first increment")
     learner = build.learner(saved.config, scene.setting)
-    learner.follow([i.observed for i in scene.setting.stream.increments[: found.meta["absorbed"] + 1]])
-    learner.load_state_dict(found.weights)
-    learner.weights = Weights(**found.meta["blend"])
+    learner.follow([i.observed for i in scene.setting.stream.increments[: found.meta["absorbed"] + 1]], found.meta)
+    learner.load_state_dict(found.weights, found.meta)
     return learner

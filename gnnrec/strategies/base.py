@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Mapping
+from typing import Any
 
+from torch import Tensor, nn
+
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions, Observed
-from gnnrec.encoders.tables import Embedded
+from gnnrec.encoders.tables import load_resized
 from gnnrec.learner import Learner
 from gnnrec.objectives.base import Batch
-from gnnrec.training.module import Penalty
+from gnnrec.scorers.model import Scorer
+from gnnrec.training.step import Step, no_nodes
 
-State = dict[str, Tensor]
+State = dict[str, Any]
+"""Tensors, and what JSON holds: numbers, texts, lists, mappings."""
+
+_MODULES = "modules."
 
 
 class Strategy:
-    """Fine-tuning, with four places to differ from it. One whose procedure is not "one fit" overrides `update`.
+    """Fine-tuning, with places to differ from it. One whose procedure is not "one fit" overrides `update`.
 
     A strategy sees `Observed` and nothing else of an increment. Its state is what it must store between increments.
 
     Args:
         seed: of the strategy's own random choices.
+
+    Attributes:
+        schedule: "update", or "base" where every fit is a cold start: it is then fitted as the base was.
     """
+
+    schedule = "update"
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -33,36 +46,67 @@ class Strategy:
         """Make the learner absorb an increment: extend, fit on train, select on valid, absorb valid."""
         learner.extend(new)
         self.prepare(learner, new)
-        learner.fit(self.data(new.train, new), penalty=self.bound_penalty(learner))
+        events = self.data(new.train, new)
+        learner.fit(events, self.penalty, schedule=self.schedule, nodes=self.nodes, modules=self.modules())
         learner.absorb(new)
         self.consolidate(learner, new)
 
     def prepare(self, learner: Learner, new: Observed) -> None:
-        """Reset, expand or freeze before the fit."""
+        """Reset, expand or freeze before the fit; take a snapshot of a teacher."""
 
     def data(self, events: Interactions, new: Observed) -> Interactions:
         """Return the events to fit on, given the increment's own."""
         return events
 
-    def penalty(self, learner: Learner, z: Embedded, batch: Batch) -> Tensor | float:
+    def penalty(self, step: Step) -> Tensor | float:
         """Return what is added to the loss of a batch."""
         return 0.0
 
-    def consolidate(self, learner: Learner, new: Observed) -> None:
-        """Store what the next update needs: buffer, importances, teacher."""
+    def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return users and items whose embeddings the penalty reads beside the batch's own: others cost a whole propagation."""
+        return no_nodes(batch)
 
-    def state_dict(self) -> State:
-        """Return what must be stored between increments."""
+    def modules(self) -> nn.Module | None:
+        """Return parameters of the strategy's own: trained with the model, moved with it, saved with the state."""
+        return None
+
+    def scorer(self, learner: Learner) -> Scorer:
+        """Return what serves, where that is not the model by itself."""
+        return learner.scorer()
+
+    def consolidate(self, learner: Learner, new: Observed) -> None:
+        """Store what the next update needs: buffer, importances, teacher. What `new.removed` names must go."""
+
+    def state(self) -> State:
+        """Return what must be stored between increments, but for `modules`."""
         return {}
 
-    def load_state_dict(self, state: State) -> None:
-        """Become the strategy whose `state_dict` this is."""
+    def restore(self, state: State) -> None:
+        """Become the strategy whose `state` this is."""
 
-    def bound_penalty(self, learner: Learner) -> Penalty:
-        """Return the penalty as a function of embeddings and batch."""
-        return lambda z, batch: self.penalty(learner, z, batch)
+    def state_dict(self) -> State:
+        """Return everything that is saved: the state, and the weights of `modules`."""
+        own = self.modules()
+        weights = {} if own is None else {f"{_MODULES}{name}": x for name, x in own.state_dict().items()}
+        return {**self.state(), **weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Become the strategy whose `state_dict` this is.
+
+        Raises:
+            GnnrecError: weights of modules were saved, and there are none to take them up after `restore`.
+        """
+        weights = {n.removeprefix(_MODULES): x for n, x in state.items() if n.startswith(_MODULES)}
+        self.restore({n: x for n, x in state.items() if not n.startswith(_MODULES)})
+        own = self.modules()
+        if own is None and weights:
+            raise GnnrecError(
+                f"{type(self).__name__}.modules() is None after restore(), but '{min(weights)}' was saved"
+            )
+        if own is not None:
+            load_resized(own, weights)
 
     @property
     def bytes_kept(self) -> int:
         """Bytes of the state."""
-        return sum(x.nbytes for x in self.state_dict().values())
+        return sum(x.nbytes if isinstance(x, Tensor) else len(str(x)) for x in self.state_dict().values())

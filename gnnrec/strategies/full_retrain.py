@@ -17,17 +17,17 @@ class WarmRetrain(Strategy):
 
     def data(self, events: Interactions, new: Observed) -> Interactions:
         """Return the history with the increment's events behind it."""
-        return Interactions.concat([self.history, events])
+        return Interactions.concat([self.history.without(new.removed), events])
 
     def consolidate(self, learner: Learner, new: Observed) -> None:
         """Store the increment's events."""
-        self.history = Interactions.concat([self.history, new.train])
+        self.history = Interactions.concat([self.history.without(new.removed), new.train])
 
-    def state_dict(self) -> State:
+    def state(self) -> State:
         """Return the history."""
         return to_state(self.history)
 
-    def load_state_dict(self, state: State) -> None:
+    def restore(self, state: State) -> None:
         """Take up the history."""
         self.history = from_state(state)
 
@@ -35,8 +35,12 @@ class WarmRetrain(Strategy):
 class FullRetrain(WarmRetrain):
     """Start again from random rows on the whole history's training events: what the others are compared with.
 
+    A cold start has as far to go as the base had, so it is fitted by the base's schedule.
+
     The biases, which are counters, start again too, from everything absorbed: valid events of earlier increments with it.
     """
+
+    schedule = "base"
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
@@ -44,19 +48,20 @@ class FullRetrain(WarmRetrain):
 
     def prepare(self, learner: Learner, new: Observed) -> None:
         """Forget every weight."""
-        learner.reset(Interactions.concat([self.absorbed, new.arrived]))
+        learner.reset(Interactions.concat([self.absorbed.without(new.removed), new.arrived]))
 
     def consolidate(self, learner: Learner, new: Observed) -> None:
         """Store the increment's events, and what was absorbed of it."""
         super().consolidate(learner, new)
-        self.absorbed = Interactions.concat([self.absorbed, new.arrived, new.folded])
+        kept = self.absorbed.without(new.removed)
+        self.absorbed = Interactions.concat([kept, new.arrived, new.folded])
 
-    def state_dict(self) -> State:
+    def state(self) -> State:
         """Return both histories."""
-        return {**super().state_dict(), **{f"absorbed.{n}": x for n, x in to_state(self.absorbed).items()}}
+        return {**super().state(), **{f"absorbed.{n}": x for n, x in to_state(self.absorbed).items()}}
 
-    def load_state_dict(self, state: State) -> None:
+    def restore(self, state: State) -> None:
         """Take up both histories."""
-        super().load_state_dict(state)
+        super().restore(state)
         inner = {n.removeprefix("absorbed."): x for n, x in state.items() if n.startswith("absorbed.")}
         self.absorbed = from_state(inner)

@@ -78,6 +78,7 @@ class Replay(Strategy):
     def data(self, events: Interactions, new: Observed) -> Interactions:
         """Return the sample, oldest first, with the increment's events behind it."""
         rng = generator(self.seed, new.index, "replay")
+        self.stored = self.stored.without(new.removed)
         size = min(self.budget, len(self.stored))
         chosen = np.sort(rng.choice(len(self.stored), size, replace=False)) if size else np.empty(0, np.int64)
         return Interactions.concat([self.stored.take(chosen), events])
@@ -88,10 +89,10 @@ class Replay(Strategy):
         self.stored = self.store.add(self.stored, new.train, self.seen, rng)
         self.seen += len(new.train)
 
-    def state_dict(self) -> State:
+    def state(self) -> State:
         """Return the stored events and how many have been seen."""
         return {**to_state(self.stored), "seen": torch.tensor(self.seen)}
 
-    def load_state_dict(self, state: State) -> None:
+    def restore(self, state: State) -> None:
         """Take up the store."""
         self.stored, self.seen = from_state(state), int(state["seen"])

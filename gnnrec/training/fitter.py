@@ -14,7 +14,6 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import EarlyStopping
 
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.training.module import RecommendationModule
@@ -32,6 +31,8 @@ _BARE: dict[str, Any] = {
 
 OnEpoch = Callable[[int, float, float | None], None]
 """Called after each epoch with (epoch, mean loss, valid metric or None)."""
+Visit = Callable[[int], None]
+"""Called with the epochs trained so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +43,64 @@ class FitLog:
         steps: optimiser steps.
         triplets: events seen, repeats counted.
         epochs: (loss, valid metric or None) of each epoch.
+        start: the valid metric before the first step; None without valid.
         best: the valid metric of the weights kept; None without valid.
+        kept: epochs trained when these weights were reached, 0 for the start.
         seconds: wall-clock.
     """
 
     steps: int = 0
     triplets: int = 0
     epochs: list[tuple[float, float | None]] = field(default_factory=list)
+    start: float | None = None
     best: float | None = None
+    kept: int = 0
     seconds: float = 0.0
 
 
 class KeepBest(pl.Callback):
-    """Holds the weights with the highest valid metric, the first of equals, and puts them back at the end."""
+    """Holds the weights with the highest valid metric, the first of equals, and puts them back at the end.
 
-    def __init__(self, on_epoch: OnEpoch | None = None) -> None:
-        self.on_epoch = on_epoch
+    The start is a candidate too: an update that only hurts is not taken.
+
+    Args:
+        patience: epochs without a better metric before stopping; None: never.
+        on_epoch: told after each epoch.
+        visit: called with the epochs trained, 0 before the first step; for who keeps weights of its own.
+    """
+
+    def __init__(self, patience: int | None, on_epoch: OnEpoch | None = None, visit: Visit | None = None) -> None:
+        self.patience, self.on_epoch, self.visit = patience, on_epoch, visit
+        self.start: float | None = None
         self.best: float | None = None
+        self.kept = 0
         self.weights: dict[str, Any] = {}
         self.epochs: list[tuple[float, float | None]] = []
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Score the start."""
+        module = cast(RecommendationModule, pl_module)
+        if module.select is not None:
+            self.start = module.score()
+            self._consider(self.start, module)
+        if self.visit is not None:
+            self.visit(0)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note the epoch and keep its weights if they are the best."""
+        """Note the epoch, keep its weights if they are the best, and stop where there has been no better one for long."""
         loss, value = cast(RecommendationModule, pl_module).finish_epoch()
         self.epochs.append((loss, value))
-        if value is not None and (self.best is None or value > self.best):
-            self.best, self.weights = value, copy.deepcopy(pl_module.state_dict())
+        if value is not None:
+            self._consider(value, pl_module)
+            trainer.should_stop |= self.patience is not None and len(self.epochs) - self.kept >= self.patience
+        if self.visit is not None:
+            self.visit(len(self.epochs))
         if self.on_epoch is not None:
             self.on_epoch(len(self.epochs), loss, value)
+
+    def _consider(self, value: float, module: pl.LightningModule) -> None:
+        if self.best is None or value > self.best:
+            self.best, self.kept, self.weights = value, len(self.epochs), copy.deepcopy(module.state_dict())
 
     def restore(self, module: RecommendationModule) -> None:
         """Put the best weights back."""
@@ -84,8 +115,11 @@ def run_fit(
     trainer: dict[str, Any],
     seed: int,
     on_epoch: OnEpoch | None = None,
+    visit: Visit | None = None,
 ) -> FitLog:
     """Fit `module` in place and return what was done; no events, no steps.
+
+    The module selects where it has something to select by: its weights are then the best of the start and every epoch.
 
     Args:
         module: holds encoder, objective, graph.
@@ -94,22 +128,25 @@ def run_fit(
         trainer: further arguments of `pl.Trainer`: accelerator, devices, precision, …
         seed: for layers that draw from torch's global generator, such as dropout.
         on_epoch: progress.
+        visit: called before the first step and after every epoch with the epochs trained.
     """
     if not len(batches):
         return FitLog()
-    begin, keep = time.perf_counter(), KeepBest(on_epoch)
+    begin = time.perf_counter()
+    keep = KeepBest(settings.patience, on_epoch, visit)
     _quiet()
     runner = _trainer(module, settings, trainer, keep)
     with torch.random.fork_rng(), warnings.catch_warnings():
         torch.manual_seed(seed)
         _fit(runner, module, batches)
     module.moments = module.adam_moments()
-    if settings.budget == "converge":
-        keep.restore(module)
+    keep.restore(module)
     module.cpu()
     steps = runner.global_step
     _let_go(runner, module)
-    return FitLog(steps, _triplets(steps, batches), keep.epochs, keep.best, time.perf_counter() - begin)
+    kept = keep.kept if keep.best is not None else len(keep.epochs)
+    seconds = time.perf_counter() - begin
+    return FitLog(steps, _triplets(steps, batches), keep.epochs, keep.start, keep.best, kept, seconds)
 
 
 def _fit(runner: pl.Trainer, module: RecommendationModule, batches: EpochBatches) -> None:
@@ -136,15 +173,11 @@ def _let_go(runner: pl.Trainer, module: RecommendationModule) -> None:
 def _trainer(
     module: RecommendationModule, settings: FitSettings, options: dict[str, Any], keep: KeepBest
 ) -> pl.Trainer:
-    callbacks: list[pl.Callback] = [keep]
-    equal, selects = settings.budget == "equal", module.select is not None
-    if selects and not equal:
-        callbacks.append(
-            EarlyStopping("valid/score", mode="max", patience=settings.patience, check_on_train_epoch_end=True)
-        )
-    epochs = settings.max_epochs if selects else settings.epochs_without_valid
-    limit = {"max_epochs": -1, "max_steps": settings.steps} if equal else {"max_epochs": epochs}
-    return pl.Trainer(**{**_BARE, **options, **limit}, callbacks=callbacks)
+    if settings.budget == "equal":
+        limit = {"max_epochs": -1, "max_steps": settings.steps}
+    else:
+        limit = {"max_epochs": settings.max_epochs if module.select is not None else settings.epochs_without_valid}
+    return pl.Trainer(**{**_BARE, **options, **limit}, callbacks=[keep])
 
 
 def check_trainer(options: Mapping[str, Any]) -> None:
@@ -162,6 +195,15 @@ def check_trainer(options: Mapping[str, Any]) -> None:
         raise GnnrecError(
             f"trainer.devices={devices} is more than one; a run trains on one device: set trainer.devices=1"
         )
+
+
+def device_of(options: Mapping[str, Any]) -> torch.device:
+    """Return where a Trainer of these options trains, so that ranking can run there too."""
+    wanted = str(options.get("accelerator", "auto"))
+    if wanted in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        devices = options.get("devices")
+        return torch.device("cuda", int(devices[0]) if isinstance(devices, list | tuple) else 0)
+    return torch.device("cpu")
 
 
 def _triplets(steps: int, batches: EpochBatches) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,28 +17,32 @@ from gnnrec.encoders.partial import Touched
 from gnnrec.encoders.tables import Embedded, Embeddings
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.base import Batch, Objective
+from gnnrec.training.step import Step, Terms, TrainedRows
 
-Penalty = Callable[[Embedded, Batch], Tensor | float]
 Moments = dict[str, dict[str, Tensor]]
 
 
-def embedded(encoder: Encoder | Touched, graph: BipartiteGraph, objective: Objective, batch: Batch) -> Embedded:
+def embedded(
+    encoder: Encoder | Touched, graph: BipartiteGraph, objective: Objective, batch: Batch, terms: Terms
+) -> Embedded:
     """Return the embeddings that the loss of a batch reads, of at least its nodes."""
     # Off the CPU the distinct nodes would have to be counted on the host, which the device then waits for.
     if graph.device.type != "cpu":
         whole: Embeddings = encoder(graph)
         return whole
-    return encoder.rows(graph, *objective.nodes(batch))
+    nodes, further = objective.nodes(batch), terms.nodes(batch)
+    users, items = (a if not len(b) else torch.unique(torch.cat([a, b])) for a, b in zip(nodes, further, strict=True))
+    return encoder.rows(graph, users, items)
 
 
 class RecommendationModule(pl.LightningModule):
-    """Loss = objective(encoder(graph), batch) + penalty.
+    """Loss = objective(encoder(graph), batch) + penalty + the encoder's auxiliary loss.
 
     Args:
         encoder, objective: trained in place.
         graph: message-passing graph, of as many nodes as the tables have rows.
         lr: Adam's learning rate.
-        penalty: what the strategy adds to the loss.
+        terms: what the strategy adds.
         select: valid metric to maximise as a function of the embeddings; None: nothing to select on.
         moments: Adam state to carry on from, by parameter name.
     """
@@ -48,25 +53,71 @@ class RecommendationModule(pl.LightningModule):
         objective: Objective,
         graph: BipartiteGraph,
         lr: float,
-        penalty: Penalty,
+        terms: Terms,
         select: Callable[[Embeddings], float] | None = None,
         moments: Moments | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.objective, self.graph = encoder, objective, graph
-        self.lr, self.penalty, self.select, self.moments = lr, penalty, select, moments or {}
+        self.modules_of_strategy = terms.modules
+        self.lr, self.terms, self.select, self.moments = lr, terms, select, moments or {}
         self.losses: list[Tensor] = []
+        self.trained: dict[str, TrainedRows] = {}
+        self.taken, self._reaches = 0, False
 
     def on_fit_start(self) -> None:
-        """Bring the graph to where the parameters are."""
+        """Bring the graph to where the parameters are, and name these once they lie there."""
         self.graph = self.graph.to(self.device)
+        self.trained = self.trained_rows()
+
+    def trained_rows(self) -> dict[str, TrainedRows]:
+        """Return what descent moves, by name, with the numbers of its rows."""
+        nodes = self.encoder.nodes()
+        named = {name: TrainedRows(p, nodes[name]) for name, p in self.encoder.tables().items()}
+        held = {id(rows.parameter) for rows in named.values()}
+        for part, module in (("encoder", self.encoder), ("objective", self.objective), ("modules", self.terms.modules)):
+            for name, p in module.named_parameters() if module is not None else ():
+                if p.requires_grad and id(p) not in held:
+                    named[f"{part}.{name}"] = TrainedRows(p, None)
+        return named
+
+    def step_of(self, batch: Batch, epoch: int) -> Step:
+        """Return what a batch offers."""
+        z = embedded(self.encoder, self.graph, self.objective, batch, self.terms)
+        loss: Callable[[], Tensor] = cache(lambda: self.objective(z, batch))
+        layers = cache(lambda: self.encoder.by_layer(self.graph))
+        return Step(z, batch, self.graph, self.taken, epoch, self.trained, layers, loss)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of one batch."""
-        z = embedded(self.encoder, self.graph, self.objective, batch)
-        loss: Tensor = self.objective(z, batch) + self.penalty(z, batch)
+        step = self.step_of(batch, self.current_epoch)
+        penalty = self.terms.penalty(step)
+        self._check_reach(penalty)
+        loss: Tensor = step.loss() + penalty + self.encoder.auxiliary(step)
         self.losses.append(loss.detach())
+        self.taken += 1
         return loss
+
+    def _check_reach(self, penalty: Tensor | float) -> None:
+        """Refuse a penalty that cannot move anything: whoever wrote it believes that it does.
+
+        Under ``fit.rows=touched`` a penalty on the encoder's own tables is such a one, as rows beside them are trained. Asked
+        until a penalty has been seen that reaches something: one gradient per fit.
+        """
+        if self._reaches or not isinstance(penalty, Tensor) or (not penalty.requires_grad and not penalty.any()):
+            return
+        parameters = [rows.parameter for rows in self.trained.values()]
+        found = (
+            torch.autograd.grad(penalty, parameters, retain_graph=True, allow_unused=True)
+            if penalty.requires_grad
+            else ()
+        )
+        if all(g is None for g in found):
+            raise GnnrecError(
+                "the strategy's penalty reaches no trained parameter, so it would change nothing: write it on step.z or on "
+                "step.trained (under fit.rows=touched rows beside the encoder's tables are trained), or return a float"
+            )
+        self._reaches = True
 
     def finish_epoch(self) -> tuple[float, float | None]:
         """Log and return the epoch's mean loss and the valid metric; refuse a loss that is not finite."""
@@ -110,5 +161,5 @@ def _padded(moment: Tensor, parameter: Tensor) -> Tensor:
     if moment.dim() != parameter.dim() or moment.shape == parameter.shape:
         return moment.to(parameter.device, copy=True)
     grown = torch.zeros_like(parameter)
-    grown[: len(moment)] = moment.to(parameter.device)
+    grown[tuple(slice(0, size) for size in moment.shape)] = moment.to(parameter.device)
     return grown

@@ -47,13 +47,23 @@ class EpochBatches:
         batch_size: events per step.
         positive_from: smallest value that counts as positive; None: every event.
         seed: of order and negatives.
+        paired: whether every event needs a negative of its own.
+        shared: negatives that the events of a batch share: as many in a small batch as in a large one.
     """
 
     def __init__(
-        self, events: Interactions, seen: BipartiteGraph, batch_size: int, positive_from: float | None, seed: int
+        self,
+        events: Interactions,
+        seen: BipartiteGraph,
+        batch_size: int,
+        positive_from: float | None,
+        seed: int,
+        paired: bool = True,
+        shared: int = 0,
     ) -> None:
         self.events, self.seen, self.batch_size = events, seen, batch_size
         self.positive_from, self.seed, self.epoch = positive_from, seed, 0
+        self.paired, self.shared = paired, min(shared, seen.num_items)
 
     def __len__(self) -> int:
         return -(-len(self.events) // self.batch_size)
@@ -62,12 +72,14 @@ class EpochBatches:
         rng = generator(self.seed, "epoch", self.epoch)
         self.epoch += 1
         order = rng.permutation(len(self.events))
-        negative = negatives(self.events.user[order], self.seen, rng)
+        user = self.events.user[order]
+        negative = negatives(user, self.seen, rng) if self.paired else np.zeros(len(order), np.int64)
         for start in range(0, len(order), self.batch_size):
             at = slice(start, start + self.batch_size)
-            yield self._batch(self.events.take(order[at]), negative[at])
+            shared = rng.choice(self.seen.num_items, self.shared, replace=False, shuffle=False)
+            yield self._batch(self.events.take(order[at]), negative[at], shared.astype(np.int64))
 
-    def _batch(self, events: Interactions, negative: Ints) -> Batch:
+    def _batch(self, events: Interactions, negative: Ints, shared: Ints) -> Batch:
         positive = negative >= 0
         if self.positive_from is not None:
             positive &= events.value >= self.positive_from
@@ -77,4 +89,5 @@ class EpochBatches:
             torch.from_numpy(events.value).float(),
             torch.from_numpy(positive),
             torch.from_numpy(np.maximum(negative, 0)),
+            torch.from_numpy(shared),
         )

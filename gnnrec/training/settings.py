@@ -17,7 +17,8 @@ class FitSettings:
         max_epochs: most passes over the events.
         patience: epochs without a better valid metric before stopping.
         epochs_without_valid: passes when valid holds no event to select on.
-        budget: "converge" stops early on valid; "equal" takes exactly `steps` optimiser steps.
+        budget: "converge" stops early on valid; "ahead" trains as many epochs as would have served best what came next after
+            earlier updates (`gnnrec.training.ahead`); "equal" takes exactly `steps` optimiser steps and selects nothing.
         steps: optimiser steps under "equal".
         rows: "all" trains every row; "touched" those of the fitted events' nodes, against one propagation of the others,
             where the encoder is linear in its rows (`Touched`); others train all.
@@ -35,7 +36,7 @@ class FitSettings:
     optimiser_state: str = "reset"
 
     def __post_init__(self) -> None:
-        _one_of("fit.budget", self.budget, ("converge", "equal"))
+        _one_of("fit.budget", self.budget, ("converge", "ahead", "equal"))
         _one_of("fit.rows", self.rows, ("all", "touched"))
         _one_of("fit.optimiser_state", self.optimiser_state, ("reset", "carry"))
         if (self.rows, self.optimiser_state) == ("touched", "carry"):

@@ -15,7 +15,7 @@ import torch
 from contracts.small import FIT, MEASURE, differing, fingerprint, interactions, random_events
 
 from gnnrec.data.types import Interactions, Observed
-from gnnrec.encoders.base import Encoder
+from gnnrec.encoders.base import Encoder, NewNodes
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
 from gnnrec.objectives.bpr import BPR
@@ -33,7 +33,7 @@ def grown(make: Callable[[], Encoder], extra: int = 0) -> Encoder:
     """Return an encoder with rows for `graph(extra)`; the same rows at every call."""
     encoder, chance = make(), torch.Generator().manual_seed(0)
     rows = [torch.randn(n, encoder.width, generator=chance) for n in (USERS + EXTRA, ITEMS + EXTRA)]
-    encoder.grow(rows[0][: USERS + extra], rows[1][: ITEMS + extra])
+    encoder.grow(NewNodes.of(rows[0][: USERS + extra], rows[1][: ITEMS + extra]))
     return encoder
 
 
@@ -66,7 +66,7 @@ class EncoderContract:
     def test_growing_keeps_old_rows(self) -> None:
         encoder = grown(self.make)
         old = encoder.user.weight.detach().clone(), encoder.item.weight.detach().clone()
-        encoder.grow(torch.ones(2, encoder.width), torch.ones(0, encoder.width))
+        encoder.grow(NewNodes.of(torch.ones(2, encoder.width), torch.ones(0, encoder.width)))
         assert torch.equal(encoder.user.weight[:USERS], old[0])
         assert torch.equal(encoder.item.weight, old[1])
         assert torch.equal(encoder.user.weight[USERS:], torch.ones(2, encoder.width))

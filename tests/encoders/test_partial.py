@@ -92,7 +92,7 @@ def learner(make, settings):
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("make", ENCODERS.values(), ids=ENCODERS)
 def test_an_update_moves_the_rows_of_its_events_alone(make):
-    game = Game(simulated(), lambda: learner(make, TOUCHED))
+    game = Game(simulated(), lambda: learner(make, replace(TOUCHED, budget="equal", steps=5)))
     before = game.base.weights["encoder.user.weight"]
     played = game.play(FineTune(), until=1)
     after = played.learner.encoder.user.weight.detach()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from contracts.small import FIT, MEASURE, random_events, simulated
 
+from gnnrec.encoders.base import NewNodes
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.encoders.mf import MF
 from gnnrec.encoders.pyg import PyG
@@ -21,6 +22,7 @@ from gnnrec.objectives.joint import Joint
 from gnnrec.objectives.rating import Rating
 from gnnrec.objectives.softmax import Softmax
 from gnnrec.training.module import embedded
+from gnnrec.training.step import Terms
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 STREAM = simulated()
@@ -99,18 +101,18 @@ def test_a_fit_ends_where_that_on_the_cpu_ends(kind, device):
 def test_no_step_waits_for_the_device(kind, device, monkeypatch):
     graph, (encoder, objective, _) = grown(monkeypatch).to(device), KINDS[kind]
     encoder, objective = encoder(), objective()
-    encoder.grow(torch.randn(USERS, 8), torch.randn(ITEMS, 8))
+    encoder.grow(NewNodes.of(torch.randn(USERS, 8), torch.randn(ITEMS, 8)))
     objective.grow(random_events(300, 30, 20, 0), USERS, ITEMS)
     encoder, objective = encoder.to(device), objective.to(device)
     optimiser = torch.optim.Adam([*encoder.parameters(), *objective.parameters()], fused=True)
     rng = np.random.default_rng(0)
     user, item, negative = (torch.from_numpy(rng.integers(0, n, 16)) for n in (USERS, ITEMS, ITEMS))
-    columns = user, item, torch.ones(16), torch.ones(16, dtype=torch.bool), negative
+    columns = user, item, torch.ones(16), torch.ones(16, dtype=torch.bool), negative, torch.arange(4)
     batch = Batch(*(column.to(device) for column in columns))
 
     def step():
         optimiser.zero_grad()
-        objective(embedded(encoder, graph, objective, batch), batch).backward()
+        objective(embedded(encoder, graph, objective, batch, Terms()), batch).backward()
         optimiser.step()
 
     step()  # the first makes the matrices

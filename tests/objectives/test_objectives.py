@@ -33,7 +33,7 @@ def batch():
     rng = np.random.default_rng(1)
     user, item, negative = (torch.from_numpy(rng.integers(0, n, N)) for n in (USERS, ITEMS, ITEMS))
     value, positive = torch.from_numpy(rng.integers(1, 6, N) * 1.0), torch.arange(N) != 4
-    return Batch(user, item, value, positive, negative)
+    return Batch(user, item, value, positive, negative, torch.arange(4))
 
 
 def grown(objective):
@@ -142,9 +142,10 @@ def test_bpr_has_no_squared_error_and_joint_has_one(z):
 
 def test_nodes_are_those_whose_embeddings_a_loss_reads(batch):
     items = set(batch.item.tolist())
-    read = {BPR(): batch.negative, Softmax(samples=2): batch.negative[:2], Rating(): batch.negative[:0]}
+    read = {BPR(): batch.negative, Softmax(): batch.shared, Rating(): batch.negative[:0]}
     for objective, negatives in read.items():
-        users, found = objective.nodes(batch)
+        own = batch if objective.shared else batch._replace(shared=batch.shared[:0])
+        users, found = objective.nodes(own)
         assert set(users.tolist()) == set(batch.user.tolist())
         assert set(found.tolist()) == items | set(negatives.tolist())
 
@@ -157,13 +158,13 @@ def test_default_objective_follows_the_feedback():
 def test_softmax_is_minus_the_mean_log_share_over_shared_samples(z, batch):
     user, item = z.user.detach().numpy(), z.item.detach().numpy()
     cos = lambda a, b: a @ b / np.linalg.norm(a) / np.linalg.norm(b)  # noqa: E731
-    loss, samples, tau = 0.0, batch.negative.tolist()[:4], 0.2
+    loss, samples, tau = 0.0, batch.shared.tolist(), 0.2
     for u, i, positive in zip(*(c.tolist() for c in (batch.user, batch.item, batch.positive)), strict=True):
         if positive:
             own = np.exp(cos(user[u], item[i]) / tau)
             others = sum(np.exp(cos(user[u], item[j]) / tau) for j in samples)
             loss -= np.log(own / (own + others)) / int(batch.positive.sum())
-    found = Softmax(l2=0.3, temperature=tau, samples=4)(z, batch)
+    found = Softmax(l2=0.3, temperature=tau)(z, batch)
     assert found.item() == pytest.approx(loss + 0.3 * norm(z, batch, negatives=False), rel=1e-9)
 
 

@@ -15,7 +15,7 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.encoders.pyg import PyG
-from gnnrec.learner import Learner, no_penalty
+from gnnrec.learner import Learner
 from gnnrec.objectives.bpr import BPR
 from gnnrec.objectives.joint import Joint
 from gnnrec.training.early_stopping import selector
@@ -23,6 +23,7 @@ from gnnrec.training.fitter import run_fit
 from gnnrec.training.module import RecommendationModule
 from gnnrec.training.sampling import EpochBatches
 from gnnrec.training.settings import FitSettings
+from gnnrec.training.step import Terms
 
 STREAM = simulated()
 BASE, NEXT = (i.observed for i in STREAM.increments[:2])
@@ -45,8 +46,8 @@ def weights(learner):
 def test_every_event_is_trained_on_once_per_epoch_and_no_other():
     learner, seen = extended(max_epochs=2, batch_size=50), []
 
-    def spy(z, batch):
-        seen.append(batch.user * 1000 + batch.item)
+    def spy(step):
+        seen.append(step.batch.user * 1000 + step.batch.item)
         return 0.0
 
     log = learner.fit(BASE.train, penalty=spy)
@@ -59,13 +60,14 @@ def test_every_event_is_trained_on_once_per_epoch_and_no_other():
 
 def test_stops_after_patience_and_keeps_the_best_epoch():
     learner, snapshots = extended(lr=0.2, max_epochs=60, patience=4), []
+    start = weights(learner)
     learner.on_epoch = lambda epoch, loss, value: snapshots.append(copy.deepcopy(weights(learner)))
     log = learner.fit(BASE.train)
-    values = [v for _, v in log.epochs]
+    values = [log.start, *(v for _, v in log.epochs)]
     best = max(range(len(values)), key=lambda n: (values[n], -n))
-    assert len(values) == best + 1 + 4 < 60
-    assert log.best == values[best]
-    assert all(torch.equal(x, snapshots[best][n]) for n, x in weights(learner).items())
+    assert len(log.epochs) == best + 4 < 60
+    assert (log.best, log.kept) == (values[best], best)
+    assert all(torch.equal(x, [start, *snapshots][best][n]) for n, x in weights(learner).items())
     assert not torch.equal(weights(learner)["encoder.user.weight"], snapshots[-1]["encoder.user.weight"])
     select = selector(learner.objective, BASE.valid, learner.seen, MEASURE)
     assert select(learner.embed()) == pytest.approx(log.best, abs=1e-12)
@@ -73,15 +75,16 @@ def test_stops_after_patience_and_keeps_the_best_epoch():
 
 def test_of_equal_epochs_the_first_is_kept():
     learner, snapshots = extended(), []
+    start = weights(learner)
     settings = replace(FIT, max_epochs=20, patience=3)
     parts = learner.encoder, learner.objective, learner.graph
-    module = RecommendationModule(*parts, settings.lr, no_penalty, lambda z: 0.5)
+    module = RecommendationModule(*parts, settings.lr, Terms(), lambda z: 0.5)
     batches = EpochBatches(BASE.train, learner.seen, 64, None, 0)
     log = run_fit(
         module, batches, settings, learner.trainer, 0, lambda *_: snapshots.append(copy.deepcopy(weights(learner)))
     )
-    assert len(log.epochs) == 1 + 3
-    assert all(torch.equal(x, snapshots[0][n]) for n, x in weights(learner).items())
+    assert (len(log.epochs), log.kept) == (3, 0)
+    assert all(torch.equal(x, start[n]) for n, x in weights(learner).items())
     assert not torch.equal(snapshots[0]["encoder.user.weight"], snapshots[1]["encoder.user.weight"])
 
 
@@ -104,8 +107,8 @@ def test_the_second_fit_trains_too():
 def test_equal_budget_takes_exactly_the_steps(steps):
     learner, taken = extended(budget="equal", steps=steps, batch_size=64), []
 
-    def spy(z, batch):
-        taken.append(len(batch.user))
+    def spy(step):
+        taken.append(len(step.batch.user))
         return 0.0
 
     log = learner.fit(BASE.train, penalty=spy)
@@ -134,7 +137,7 @@ def test_valid_is_scored_without_dropout():
     learner = Learner(PyG("GATConv", 8, options={"dropout": 0.5}), BPR(), FIT, measure=MEASURE)
     learner.extend(BASE)
     module = RecommendationModule(
-        learner.encoder, learner.objective, learner.graph, 0.01, no_penalty, lambda z: float(z.user.sum())
+        learner.encoder, learner.objective, learner.graph, 0.01, Terms(), lambda z: float(z.user.sum())
     )
     module.train()
     assert module.score() == module.score()
@@ -166,11 +169,11 @@ def test_epochs_of_one_fit_can_be_fewer():
 def test_carried_moments_are_those_of_the_last_fit_with_zeros_for_new_rows():
     learner = extended(optimiser_state="carry")
     learner.fit(BASE.train), learner.absorb(BASE)
-    old = learner.moments["encoder.user.weight"]
+    old = learner.fits.moments["encoder.user.weight"]
     assert old["exp_avg"].any()
     learner.extend(NEXT)
     module = RecommendationModule(
-        learner.encoder, learner.objective, learner.graph, 0.01, no_penalty, None, learner.moments
+        learner.encoder, learner.objective, learner.graph, 0.01, Terms(), None, learner.fits.moments
     )
     optimiser, table = module.configure_optimizers(), learner.encoder.user.weight
     for name in ("exp_avg", "exp_avg_sq"):
@@ -190,7 +193,7 @@ def test_carrying_and_resetting_the_optimiser_differ_from_the_second_fit_on():
         learner.fit(BASE.train), learner.absorb(BASE)
         first = weights(learner)
         learner.extend(NEXT), learner.fit(NEXT.train)
-        ends[state] = first, weights(learner), learner.moments
+        ends[state] = first, weights(learner), learner.fits.moments
     assert all(torch.equal(x, ends["carry"][0][n]) for n, x in ends["reset"][0].items())
     assert not torch.equal(ends["reset"][1]["encoder.user.weight"], ends["carry"][1]["encoder.user.weight"])
     assert not ends["reset"][2]
@@ -204,9 +207,9 @@ def test_diverging_training_is_an_error_and_no_result(batch_size):
 
 
 def test_a_penalty_is_part_of_the_loss():
-    plain, pulled = extended(max_epochs=1), extended(max_epochs=1)
+    plain, pulled = (extended(budget="equal", steps=7) for _ in range(2))
     plain.fit(BASE.train)
-    pulled.fit(BASE.train, penalty=lambda z, batch: 10.0 * z.input_user.square().sum())
+    pulled.fit(BASE.train, penalty=lambda step: 10.0 * step.z.input_user.square().sum())
     norm = [x.encoder.user.weight.norm().item() for x in (plain, pulled)]
     assert norm[1] < norm[0]
     assert pulled.log.epochs[0][0] > plain.log.epochs[0][0]
@@ -244,7 +247,7 @@ def test_a_fit_leaves_nothing_behind_that_only_a_search_for_rings_would_free(mon
         held.append(weakref.ref(module))
         return run_fit(module, *rest)
 
-    monkeypatch.setattr("gnnrec.learner.run_fit", noted)
+    monkeypatch.setattr("gnnrec.training.fit.run_fit", noted)
     learner = extended()
     gc.collect()
     gc.disable()

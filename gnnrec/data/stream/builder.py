@@ -12,9 +12,10 @@ import numpy as np
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import node_key
 from gnnrec.data.dataset import Dataset, Texts
+from gnnrec.data.side import vectors
 from gnnrec.data.stream.numbering import Numbering, number
 from gnnrec.data.stream.splits import Cut
-from gnnrec.data.types import Floats, Increment, Interactions, Ints, Keys, Observed, Stream
+from gnnrec.data.types import Features, Floats, Increment, Interactions, Ints, Keys, Observed, Stream, owned
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,9 @@ def assemble(log: Log, roles: Sequence[Roles], notes: Sequence[str], has_test: b
         log.time.astype(np.float64),  # a copy: columns that come from a file are read-only, which torch warns about
     )
     user_ids, item_ids = data.user_ids[users.code], data.item_ids[items.code]
+    features = None if data.side is None else vectors(data.side, item_ids)
     return Stream(
-        _increments(events, roles, users, items, _keys(user_ids), _keys(item_ids)),
+        _increments(events, roles, (users, items), (_keys(user_ids), _keys(item_ids)), features),
         user_ids,
         item_ids,
         data.feedback,
@@ -94,6 +96,7 @@ def assemble(log: Log, roles: Sequence[Roles], notes: Sequence[str], has_test: b
         (*data.notes, *notes),
         data.oracle,
         data.versions,
+        features=features,
     )
 
 
@@ -107,16 +110,33 @@ def _check_relevant(data: Dataset) -> None:
 
 
 def _increments(
-    events: Interactions, roles: Sequence[Roles], users: Numbering, items: Numbering, user_key: Keys, item_key: Keys
+    events: Interactions,
+    roles: Sequence[Roles],
+    numbered: tuple[Numbering, Numbering],
+    keys: tuple[Keys, Keys],
+    features: Features | None,
 ) -> tuple[Increment, ...]:
-    increments = []
+    increments, known = [], (0, 0)
     for t, role in enumerate(roles):
-        u, i = int(users.known[t]), int(items.known[t])
-        train, valid = events.take(role.train), events.take(role.valid)
-        arrived, folded = events.take(role.arrived), events.take(role.folded)
-        observed = Observed(t, train, valid, arrived, folded, u, i, user_key[:u], item_key[:i])
+        now = int(numbered[0].known[t]), int(numbered[1].known[t])
+        # A slice of the log would lead to the whole log, test and future with it: a strategy gets arrays of its own.
+        train, valid = events.take(role.train).owned(), events.take(role.valid).owned()
+        arrived = train if role.arrived == role.train else events.take(role.arrived).owned()
+        folded = valid if role.folded == role.valid else events.take(role.folded).owned()
+        users, items = (owned(key[:n]) for key, n in zip(keys, now, strict=True))
+        mine = _of_new(features, known, now)
+        observed = Observed(t, train, valid, arrived, folded, *now, users, items, features=mine)
         increments.append(Increment(observed, events.take(role.test), events.take(role.upcoming)))
+        known = now
     return tuple(increments)
+
+
+def _of_new(features: Features | None, known: tuple[int, int], now: tuple[int, int]) -> Features | None:
+    """Return the rows of the nodes that an increment numbers."""
+    if features is None:
+        return None
+    tables = zip((features.user, features.item), known, now, strict=True)
+    return Features(*(None if table is None else owned(table[a:b]) for table, a, b in tables))
 
 
 def _keys(ids: Texts) -> Keys:

@@ -1,0 +1,38 @@
+"""What an update has done, counted while it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a learner has done since the counter was last cleared; a fork counts into the same one.
+
+    Attributes:
+        epochs: passes over the events of fits.
+        steps: optimiser steps.
+        triplets: events seen in training, repeats counted.
+        edges: directed edges that messages went along, forward and backward, counted where products are taken.
+        reporting: seconds spent on valid metrics that no choice rests on; no update needs them.
+        blend: seconds that only a blend needs: its choice, co-occurrence brought up to date.
+    """
+
+    epochs: int = 0
+    steps: int = 0
+    triplets: int = 0
+    edges: int = 0
+    reporting: float = 0.0
+    blend: float = 0.0
+
+    @contextmanager
+    def charged(self, account: str) -> Iterator[None]:
+        """Charge the seconds of the block to `reporting` or `blend`."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, account, getattr(self, account) + time.perf_counter() - begin)
