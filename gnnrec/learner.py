@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gnnrec.core.seeds import derive
-from gnnrec.counters.counters import Statistics
+from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Interactions, Keys, Observed
 from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.initial import Initial, TwoHopMean
@@ -91,7 +91,7 @@ class Learner:
         self.grid, self.measure = grid or Grid(), measure or Settings()
         self.trainer, self.seed = trainer or {"accelerator": "cpu"}, seed
         self.graph = self.seen = BipartiteGraph.empty()
-        self.statistics = Statistics(self.grid.half_life)
+        self.statistics = Counters(self.grid.half_life)
         self.user_key: Keys = np.empty(0, np.uint64)
         self.item_key: Keys = np.empty(0, np.uint64)
         self.weights, self.moments = Weights(), Moments()

@@ -9,7 +9,7 @@ from gnnrec.counters.popularity import Popularity
 from gnnrec.data.types import Interactions
 
 
-class Statistics:
+class Counters:
     """Counts that need no training; every row of a table holds its own, so a stale row's stay stale.
 
     Args:
