@@ -142,7 +142,7 @@ class Learner:
     def _let_in(self, events: Interactions, num_users: int, num_items: int) -> None:
         same, before = self.graph is self.seen, self.graph
         self.seen = self.seen.extend(events, num_users, num_items)
-        self.graph = self.seen if same else self.graph.extend(events, num_users, num_items)
+        self.graph = self.seen if same else self.view.extend(self.graph, events, num_users, num_items)
         self.statistics.absorb(events, num_users, num_items)
         if self.graph is not before:
             self._z = None
