@@ -17,17 +17,16 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Floats, Interactions, Ints
 from gnnrec.graph.columns import BYTES, Clock, Columns, Decay, Unit, newest
 from gnnrec.graph.keys import EdgeKeys, distinct, edge_key
-from gnnrec.graph.normalised import Inner, Operator
-from gnnrec.graph.propagate import Propagate, PropagateRows
+from gnnrec.graph.normalised import Operator
+from gnnrec.graph.propagate import Propagate, PropagateRows, at_least_single, trimmed
 from gnnrec.graph.segment import Segment
+from gnnrec.graph.subgraph import Subgraph
 from gnnrec.graph.thinned import Part, thinned
 
 MERGE_RATIO = 4
 """A segment is merged into its predecessor when that is less than this many times larger: O(log e) remain."""
 LIMIT = 2**31 - 1
 """Most users, and most items: columns of the matrices are 32 bits wide."""
-NEGLIGIBLE = 1e-30
-"""Share of the largest weight below which a last layer is left out."""
 WORTHWHILE = 0.5
 """The last pass is taken over the edges of the rows asked for where these have at most this share of all."""
 
@@ -209,9 +208,9 @@ class BipartiteGraph:
 
     def polynomial(self, user: Tensor, item: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return Σ_l weights[l] · P^l (user, item), P being one pass of `propagate`; [u, d], [i, d]."""
-        user, item = _at_least_single(user), _at_least_single(item)
+        user, item = at_least_single(user), at_least_single(item)
         result: tuple[Tensor, Tensor] = Propagate.apply(  # type: ignore[no-untyped-call]
-            user, item, self._operator(user.dtype), _trimmed(weights)
+            user, item, self._operator(user.dtype), trimmed(weights)
         )
         return result
 
@@ -223,17 +222,17 @@ class BipartiteGraph:
         The outermost pass and its gradient touch only the edges of these rows where these are few. None where no pass is
         taken or the device would have to wait for the host.
         """
-        trimmed = _trimmed(weights)
-        if len(trimmed) < 2 or self.device.type != "cpu" or not self.segments:
+        kept = trimmed(weights)
+        if len(kept) < 2 or self.device.type != "cpu" or not self.segments:
             return None
-        user, item = _at_least_single(user), _at_least_single(item)
+        user, item = at_least_single(user), at_least_single(item)
         operator = self._operator(user.dtype)
         degree_user, degree_item = self.degrees
         at = users.numpy(), items.numpy()
         few = degree_user[at[0]].sum() + degree_item[at[1]].sum() <= WORTHWHILE * 2 * self.num_edges
         rows = operator.rows(*at) if few else operator.picked(users, items)
         result: tuple[Tensor, Tensor, Tensor, Tensor] = PropagateRows.apply(  # type: ignore[no-untyped-call]
-            user, item, operator, rows, trimmed, users, items
+            user, item, operator, rows, kept, users, items
         )
         return result
 
@@ -319,45 +318,6 @@ class BipartiteGraph:
         if self.clock is None:
             raise GnnrecError("edges of this graph carry no values and times; set graph.values=true")
         return self.clock, [s.columns for s in self._left if s.columns is not None]
-
-
-class Subgraph:
-    """Edges among some nodes, numbered afresh, normalised by their degrees in the whole graph.
-
-    Args:
-        operator: its matrices; None: there is no edge.
-    """
-
-    def __init__(self, operator: Inner | None) -> None:
-        self._operator = operator
-
-    @property
-    def num_edges(self) -> int:
-        """Number of undirected edges."""
-        return 0 if self._operator is None else self._operator.num_edges
-
-    def polynomial(self, user: Tensor, item: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return Σ_l weights[l] · P^l (user, item) over these edges, [t, d], [t', d]."""
-        if self._operator is None:
-            return float(weights[0]) * user, float(weights[0]) * item
-        result: tuple[Tensor, Tensor] = Propagate.apply(  # type: ignore[no-untyped-call]
-            _at_least_single(user), _at_least_single(item), self._operator, _trimmed(weights)
-        )
-        return result
-
-
-def _trimmed(weights: Tensor) -> tuple[float, ...]:
-    """Return the weights as numbers, up to the last that counts beside the largest: others are divided by it."""
-    values: list[float] = weights.tolist()
-    least = NEGLIGIBLE * max(map(abs, values))
-    while len(values) > 1 and abs(values[-1]) <= least:
-        values.pop()
-    return tuple(values)
-
-
-def _at_least_single(x: Tensor) -> Tensor:
-    """Return x in float32 or float64: half-precision CSR products do not exist on every device."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _merged(segments: tuple[Part, ...]) -> tuple[Part, ...]:
