@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import derive
-from gnnrec.counters.counters import Statistics
+from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Features, Interactions, Keys, Observed
 from gnnrec.encoders.base import Encoder, NewNodes
 from gnnrec.encoders.initial import Initial, TwoHopMean
@@ -81,7 +81,7 @@ class Learner:
         update = fit or FitSettings()
         self.fits = Fits(update, base_fit or update, trainer, self.measure, seed)
         self.graph = self.seen = BipartiteGraph.empty()
-        self.statistics = Statistics(self.grid.half_life)
+        self.statistics = Counters(self.grid.half_life)
         self.user_key: Keys = np.empty(0, np.uint64)
         self.item_key: Keys = np.empty(0, np.uint64)
         self.features: Features | None = None
@@ -171,7 +171,7 @@ class Learner:
     def _let_in(self, events: Interactions, num_users: int, num_items: int) -> None:
         same, before = self.graph is self.seen, self.graph
         self.seen = self.seen.extend(events, num_users, num_items)
-        self.graph = self.seen if same else self.graph.extend(events, num_users, num_items)
+        self.graph = self.seen if same else self.view.extend(self.graph, events, num_users, num_items)
         self.statistics.absorb(events, num_users, num_items)
         if self.graph is not before:
             self._z = None

@@ -2,66 +2,83 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from gnnrec.counters.additive import Additive
 from gnnrec.data.types import Interactions, Ints
 
 
 class ItemKNN:
     """score(u, i) = Σ_{j in N(u), j ≠ i} cos(i, j), cos over the binary item columns, no shrinkage, all neighbours.
 
-    The Gram matrix G = XᵀX is additive: new entries D beside old ones O of the touched users add OᵀD + DᵀO + DᵀD. It is
-    brought up to date when somebody asks for it: a row that serves no blend never pays for it.
+    The Gram matrix G = XᵀX is additive: of the users whose pairs change by D, so that O becomes O + D, it changes by
+    OᵀD + DᵀO + DᵀD. It is brought up to date when somebody asks for it: a row that serves no blend never pays for it.
     """
 
     def __init__(self) -> None:
-        self._matrix = sparse.csr_matrix((0, 0), dtype=np.float32)
-        self._gram = sparse.csr_matrix((0, 0), dtype=np.float32)
-        self._pending: list[Interactions] = []
+        self._counts, self._gram = Additive(), Additive()
+        self._pending: list[tuple[int, Interactions]] = []
         self._shape = (0, 0)
+        self._marked: tuple[sparse.csr_matrix, sparse.csr_matrix] | None = None
 
     def absorb(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Add the events' distinct new pairs, and room for new nodes."""
         self._shape = (num_users, num_items)
-        self._pending.append(events)
+        self._pending.append((1, events))
+
+    def retract(self, events: Interactions) -> None:
+        """Take out events that were absorbed: a pair goes with the last of its events."""
+        self._pending.append((-1, events))
 
     @property
     def matrix(self) -> sparse.csr_matrix:
         """The distinct pairs absorbed, X, [u, i]."""
         self.settle()
-        return self._matrix
+        counts = self._counts.total
+        if self._marked is None or self._marked[0] is not counts:
+            self._marked = counts, _marks(counts)
+        return self._marked[1]
 
     @property
     def gram(self) -> sparse.csr_matrix:
-        """Users that two items share, G, [i, i]."""
+        """Users that two items share, G, [i, i]; as one matrix, which costs its entries where `gram_parts` are several."""
         self.settle()
-        return self._gram
+        return self._gram.total
+
+    @property
+    def gram_parts(self) -> tuple[sparse.csr_matrix, ...]:
+        """Few matrices whose sum is G, [i, i] each."""
+        self.settle()
+        return self._gram.parts
+
+    def rows(self, user: Ints) -> sparse.csr_matrix:
+        """Return the rows of X of these users, [n, i], all of them with a number here."""
+        self.settle()
+        return _marks(self._counts.rows(user))
 
     def settle(self) -> None:
-        """Bring the counts up to date with what was absorbed."""
-        if not self._pending:
-            return
-        events, self._pending = Interactions.concat(self._pending), []
-        self._matrix = _enlarged(self._matrix, self._shape)
-        self._gram = _enlarged(self._gram, (self._shape[1], self._shape[1]))
-        new = self._new_entries(events)
-        if not new.nnz:
-            return
-        touched = np.flatnonzero(np.diff(new.indptr))
-        fresh, old = new[touched], self._matrix[touched]
-        cross = old.T @ fresh
-        self._gram = (self._gram + cross + cross.T + fresh.T @ fresh).tocsr()
-        self._matrix = (self._matrix + new).tocsr()
+        """Bring the counts up to date with what was absorbed and retracted."""
+        pending, self._pending = self._pending, []
+        for sign, group in groupby(pending, key=itemgetter(0)):
+            self._change(sign, Interactions.concat([events for _, events in group]))
 
-    def _new_entries(self, events: Interactions) -> sparse.csr_matrix:
-        ones = np.ones(len(events), np.float32)
-        new = sparse.csr_matrix((ones, (events.user, events.item)), shape=self._shape)
-        new.data[:] = 1
-        new = new - new.multiply(self._matrix)
-        new.eliminate_zeros()
-        return new
+    def _change(self, sign: int, events: Interactions) -> None:
+        self._counts.enlarge(self._shape)
+        self._gram.enlarge((self._shape[1], self._shape[1]))
+        ones = np.full(len(events), sign, np.float32)
+        change = sparse.csr_matrix((ones, (events.user, events.item)), shape=self._shape)
+        touched = np.flatnonzero(np.diff(change.indptr))
+        before = self._counts.rows(touched)
+        old = _marks(before)
+        fresh = (_marks(before + change[touched]) - old).tocsr()
+        self._counts.add(change)
+        cross = old.T @ fresh
+        self._gram.add((cross + cross.T + fresh.T @ fresh).tocsr())
 
     def scores(self, user: Ints) -> NDArray[np.float32]:
         """Return [n, i]; users without a number here, or without events, score 0 everywhere."""
@@ -82,7 +99,6 @@ class ItemKNN:
         return int(self.gram.data.nbytes + self.gram.indices.nbytes + self.gram.indptr.nbytes)
 
 
-def _enlarged(matrix: sparse.csr_matrix, shape: tuple[int, int]) -> sparse.csr_matrix:
-    """Return `matrix` with empty rows and columns added, sharing its entries; the old object stays as it was."""
-    start = np.pad(matrix.indptr, (0, shape[0] - matrix.shape[0]), mode="edge")
-    return sparse.csr_matrix((matrix.data, matrix.indices, start), shape=shape)
+def _marks(counts: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return 1 where a count is not 0."""
+    return sparse.csr_matrix((np.ones_like(counts.data), counts.indices, counts.indptr), shape=counts.shape)

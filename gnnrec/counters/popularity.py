@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -30,6 +30,25 @@ class Popularity:
         for h, old in self.decayed.items():
             fresh = np.bincount(events.item, np.exp2(-age / h), minlength=num_items)
             self.decayed[h] = _padded(old, num_items) * np.exp2(-len(events) / h) + fresh
+
+    def retract(self, events: Interactions, history: Iterable[Interactions]) -> None:
+        """Take out `events` that were absorbed, as if they never had been: what is older is younger by one for each.
+
+        Decayed sums do not say which of their parts are how old, so these are made anew, which costs the history.
+
+        Args:
+            events: what goes.
+            history: what stays, the oldest first.
+        """
+        self.total = self.total - np.bincount(events.item, minlength=len(self.total))
+        self.decayed = {h: np.zeros(len(self.total)) for h in self.decayed}
+        parts = list(history)
+        age = sum(map(len, parts))
+        for part in parts:
+            age -= len(part)
+            for h, sums in self.decayed.items():
+                weight = np.exp2(-np.arange(age + len(part) - 1, age - 1, -1) / h)
+                sums += np.bincount(part.item, weight, minlength=len(sums))
 
     @property
     def nbytes(self) -> int:

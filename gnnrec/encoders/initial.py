@@ -10,11 +10,14 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnrec.data.types import Ints
 from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.graph.sample import some_neighbours
+
+MOST = 1024
+"""Old neighbours of one neighbour that a two-hop mean averages."""
 
 Rows = tuple[Tensor, Tensor]
 
@@ -52,13 +55,17 @@ class NeighbourMean(Initial):
 
     def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
         """Return one-hop means."""
-        user, _ = _neighbour_mean(_new_nodes(old[0], random[0]), old[1], graph, of_users=True)
-        item, _ = _neighbour_mean(_new_nodes(old[1], random[1]), old[0], graph, of_users=False)
+        user = _neighbour_mean(_new_nodes(old[0], random[0]), old[1], graph, of_users=True)
+        item = _neighbour_mean(_new_nodes(old[1], random[1]), old[0], graph, of_users=False)
         return _filled(user, random[0]), _filled(item, random[1])
 
 
 class TwoHopMean(Initial):
     """Mean over neighbours of the mean of their old neighbours' rows, which are nodes of the same kind.
+
+    An item that a million users have would cost a million rows for each increment that brings it a new user, and no sum of
+    them can be kept, since training moves the rows. Of a neighbour's old neighbours at most `MOST` are averaged, drawn evenly
+    by a hash (`some_neighbours`): the standard error of a mean of 1,024 is 3 % of the rows' spread.
 
     The "2hop_mean" of the GraphSANE code line; departs from it in the fall-back, which is the node's own random row
     rather than a mean of random nodes.
@@ -73,19 +80,20 @@ class TwoHopMean(Initial):
 def _two_hop_mean(old: Tensor, random: Tensor, graph: BipartiteGraph, of_users: bool) -> Tensor:
     position, neighbour = graph.neighbours(_new_nodes(old, random), of_users)
     middle, back = np.unique(neighbour, return_inverse=True)
-    mean, known = _neighbour_mean(middle, old, graph, not of_users)
-    keep = known[back]
-    return _filled(_mean(position[keep], mean[torch.from_numpy(back[keep])], len(random)), random)
+    mean = _mean(*_rows_of(old, *some_neighbours(graph, middle, not of_users, len(old), MOST)), len(middle))
+    keep = ~mean.isnan().any(dim=1).numpy(force=True)[back]
+    return _filled(_mean(*_rows_of(mean, position[keep], back[keep]), len(random)), random)
 
 
-def _neighbour_mean(
-    node: Ints, rows: Tensor, graph: BipartiteGraph, of_users: bool
-) -> tuple[Tensor, NDArray[np.bool_]]:
-    """Return the mean row of each node's neighbours that have one, [n, d], and which nodes have such, [n]."""
+def _neighbour_mean(node: Ints, rows: Tensor, graph: BipartiteGraph, of_users: bool) -> Tensor:
+    """Return the mean row of each node's neighbours that have one, [n, d]; NaN where there is none."""
     position, neighbour = graph.neighbours(node, of_users)
     keep = neighbour < len(rows)
-    mean = _mean(position[keep], rows[torch.from_numpy(neighbour[keep]).to(rows.device)], len(node))
-    return mean, np.bincount(position[keep], minlength=len(node)) > 0
+    return _mean(*_rows_of(rows, position[keep], neighbour[keep]), len(node))
+
+
+def _rows_of(table: Tensor, position: Ints, node: Ints) -> tuple[Ints, Tensor]:
+    return position, table[torch.from_numpy(node).to(table.device)]
 
 
 def _mean(position: Ints, rows: Tensor, size: int) -> Tensor:

@@ -15,6 +15,7 @@ from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.convert import edge_index
+from gnnrec.graph.taken import count_backward
 
 
 class PyG(Encoder):
@@ -54,7 +55,7 @@ class PyG(Encoder):
         x = torch.cat([self.user.weight, self.item.weight])
         total = x
         for depth, convolution in enumerate(self.convolutions):
-            x = convolution(x.relu() if depth else x, index)
+            x = count_backward(convolution(x.relu() if depth else x, index), index.shape[1])
             total = total + x
         user, item = (total / (self.layers + 1)).tensor_split([graph.num_users])
         return Embeddings(user, item, self.user.weight, self.item.weight)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gnnrec.counters.counters import Statistics
+from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Interactions
 from gnnrec.evaluation import metrics
 from gnnrec.evaluation.evaluate import Settings, Truth
@@ -19,7 +19,7 @@ CUTOFF = 20
 
 
 def choose_weights(
-    model: Scorer, statistics: Statistics, valid: Interactions, world: World, settings: Settings, grid: Grid
+    model: Scorer, statistics: Counters, valid: Interactions, world: World, settings: Settings, grid: Grid
 ) -> Weights | None:
     """Return the setting with the highest NDCG@20 on `valid`, the first of equals; None without a relevant event or setting.
 

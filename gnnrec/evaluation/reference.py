@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from gnnrec.counters.counters import Statistics
+from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Interactions, Observed, Stream
 from gnnrec.evaluation.blend_choice import choose_weights
 from gnnrec.evaluation.evaluate import Settings
@@ -23,7 +23,7 @@ def reference_rows(
 ) -> dict[str, pl.DataFrame]:
     """Return the frames of all reference rows: next for each, R for decayed popularity (the reference of FWT)."""
     records: dict[str, Record] = {}
-    statistics, absorbed = Statistics(grid.half_life), Interactions.empty()
+    statistics, absorbed = Counters(grid.half_life), Interactions.empty()
     weights = Weights(alpha=0.0, beta=1.0, half_life=grid.half_life[0])
     for increment, world in zip(stream.increments, worlds, strict=True):
         new = increment.observed
@@ -42,7 +42,7 @@ def reference_rows(
     return {table: pl.concat([f[table] for f in frames]) for table in ("results", "per_user", "predictions")}
 
 
-def _absorb(statistics: Statistics, new: Observed, world: World, measure: Settings, grid: Grid) -> Weights | None:
+def _absorb(statistics: Counters, new: Observed, world: World, measure: Settings, grid: Grid) -> Weights | None:
     """Absorb an increment as a learner does, and return the blend weights chosen on its valid events in between."""
     users = max(statistics.num_users, int(new.arrived.user.max(initial=-1)) + 1)
     items = max(statistics.num_items, int(new.arrived.item.max(initial=-1)) + 1)
@@ -56,7 +56,7 @@ def _absorb(statistics: Statistics, new: Observed, world: World, measure: Settin
     return chosen
 
 
-def _pairs(statistics: Statistics) -> BipartiteGraph:
+def _pairs(statistics: Counters) -> BipartiteGraph:
     """Return the absorbed pairs as a graph, for masks."""
     user, item = statistics.itemknn.matrix.nonzero()
     events = Interactions(user.astype(np.int64), item.astype(np.int64), np.empty(0), np.empty(0))
@@ -64,7 +64,7 @@ def _pairs(statistics: Statistics) -> BipartiteGraph:
 
 
 def _scorers(
-    statistics: Statistics,
+    statistics: Counters,
     absorbed: Interactions,
     world: World,
     measure: Settings,

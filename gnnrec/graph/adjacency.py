@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,16 @@ from scipy import sparse
 from gnnrec.data.types import Ints
 
 Index = NDArray[np.int32]
+Places = NDArray[np.signedinteger[Any]]
+NARROW = 2**31 - 1
+"""Most edges whose places are numbered by 32 bits; those of more by 64."""
 SPARSE = 4
 """Node numbers may be this many times as many as edges before sorting beats counting."""
+
+
+def place_type(edges: int) -> type[np.signedinteger[Any]]:
+    """Return the type in which places of so many edges can be counted."""
+    return np.int32 if edges <= NARROW else np.int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,14 +35,14 @@ class Adjacency:
     """
 
     node: Index
-    start: Index
+    start: Places
     target: Index
 
     @staticmethod
     def of(source: Index, target: Index) -> Adjacency:
         """Return the edges (source[j], target[j]), sorted by source, then target."""
         border = np.flatnonzero(np.diff(source)) + 1
-        start = np.concatenate([[0], border, [len(source)]]).astype(np.int32)
+        start = np.concatenate([[0], border, [len(source)]]).astype(place_type(len(source)))
         return Adjacency(source[start[:-1]], start, target)
 
     def transposed(self) -> Adjacency:
@@ -45,11 +54,11 @@ class Adjacency:
         ones = np.ones(edges, np.int8)
         turned = sparse.csr_matrix((ones, self.target, self.start), shape=(len(self.node), width), copy=False).tocsc()
         node = np.flatnonzero(np.diff(turned.indptr)).astype(np.int32)
-        start = np.append(turned.indptr[node], edges).astype(np.int32)
+        start = np.append(turned.indptr[node], edges).astype(place_type(edges))
         return Adjacency(node, start, self.node[turned.indices])
 
     @property
-    def degree(self) -> Index:
+    def degree(self) -> Places:
         """Number of targets of each source, [r]."""
         return np.diff(self.start)
 
@@ -67,10 +76,27 @@ class Adjacency:
 
     def neighbours(self, node: Ints) -> tuple[Ints, Ints]:
         """Return (position, neighbour): every target of node[position]."""
-        row = self.rows(node)
-        inside = row >= 0
-        begin = np.where(inside, self.start[row], 0).astype(np.int64)
-        count = np.where(inside, self.start[row + 1], 0) - begin
+        begin, end = self.slices(node)
+        count = end - begin
         position = np.repeat(np.arange(len(node)), count)
         offset = np.arange(len(position)) - np.repeat(np.cumsum(count) - count, count)
         return position, self.target[begin[position] + offset].astype(np.int64)
+
+    def slices(self, node: Ints) -> tuple[Ints, Ints]:
+        """Return where each node's targets begin and end, [n] each; the same where it has none."""
+        row = self.rows(node)
+        inside = row >= 0
+        begin, end = (np.where(inside, self.start[at], 0).astype(np.int64) for at in (row, row + 1))
+        return begin, end
+
+    def below(self, begin: Ints, end: Ints, limit: int) -> Ints:
+        """Return how many of the targets in each slice, ascending, are below `limit`, [n]."""
+        if not len(self.target):
+            return end - begin
+        every = self.target.take(end - 1, mode="clip") < limit  # the rule: then there is nothing to search for
+        low, high = np.where(every, end, begin), end
+        while (open := low < high).any():
+            middle = (low + high) // 2
+            less = self.target.take(middle, mode="clip") < limit
+            low, high = np.where(open & less, middle + 1, low), np.where(open & ~less, middle, high)
+        return low - begin

@@ -10,6 +10,8 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn import functional as F
 
+from gnnrec.graph.taken import count
+
 
 def to_torch(matrix: sparse.csr_matrix) -> Tensor:
     """Return a scipy CSR matrix as a tensor that shares its memory."""
@@ -27,6 +29,7 @@ def to_scipy(csr: Tensor) -> sparse.csr_matrix:
 def product(csr: Tensor, x: Tensor) -> Tensor:
     """Return the product of csr [r, c] with x [c, d], [r, d]; its callers know its gradient."""
     x = x.detach()
+    count(csr.col_indices().numel())
     if x.device.type != "cpu":
         return x.new_zeros(len(csr), x.shape[1]).addmm_(csr, x, beta=0)
     # A weighted sum over bags of rows is the same product, and torch's kernel for it (FBGEMM, single precision, rows that

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from gnnrec.data.types import Ints
-from gnnrec.graph.adjacency import Adjacency
+from gnnrec.data.types import Floats, Ints
+from gnnrec.graph.adjacency import Adjacency, place_type
 from gnnrec.graph.csr import product, to_scipy, to_torch
 from gnnrec.graph.segment import Segment
 
@@ -33,6 +34,8 @@ class Operator:
         degree_user, degree_item: [u], [i].
         dtype: of the values, float32 or float64.
         device: where products are taken.
+        weights: [e] of each segment's edges, in the order of its keys, above 0; Â is then that of the weighted A, and degrees
+            are sums of weights. None: all weigh the same.
     """
 
     def __init__(
@@ -42,7 +45,13 @@ class Operator:
         degree_item: Ints,
         dtype: torch.dtype,
         device: torch.device,
+        weights: Sequence[Floats] | None = None,
     ) -> None:
+        if weights is not None:
+            shape = len(degree_user), len(degree_item)
+            matrix = _weighted([s.by_user for s in segments], weights, shape).astype(_exact(dtype))
+            self.to_user, self.to_item = (to_torch(m).to(device) for m in (matrix, matrix.T.tocsr()))
+            return
         root_user, root_item = (_inverse_root(degree, dtype) for degree in (degree_user, degree_item))
         self.to_user = _matrix([s.by_user for s in segments], root_user, root_item).to(device)
         self.to_item = _matrix([s.by_item for s in segments], root_item, root_user).to(device)
@@ -146,8 +155,11 @@ class PickedOperator:
 
 def _inverse_root(degree: Ints, dtype: torch.dtype) -> Values:
     """Return degree^-1/2, 0 for a node without edges."""
-    exact = np.float64 if dtype == torch.float64 else np.float32
-    return np.where(degree > 0, 1 / np.sqrt(np.maximum(degree, 1)), 0.0).astype(exact)
+    return np.where(degree > 0, 1 / np.sqrt(np.maximum(degree, 1)), 0.0).astype(_exact(dtype))
+
+
+def _exact(dtype: torch.dtype) -> type[np.float32] | type[np.float64]:
+    return np.float64 if dtype == torch.float64 else np.float32
 
 
 def _matrix(adjacencies: Sequence[Adjacency], root: Values, other: Values) -> Tensor:
@@ -160,16 +172,29 @@ def _matrix(adjacencies: Sequence[Adjacency], root: Values, other: Values) -> Te
     return to_torch(sparse.csr_matrix((value, column, edges.indptr), shape=edges.shape))
 
 
-def _joined(adjacencies: Sequence[Adjacency], shape: tuple[int, int]) -> sparse.csr_matrix:
-    """Return the edges of all segments as one matrix, the small ones joined first.
+def _weighted(adjacencies: Sequence[Adjacency], weights: Sequence[Floats], shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Return D_u^-1/2 · W · D_i^-1/2, degrees being sums of weights, in double precision: weights differ by many powers."""
+    edges = _joined(adjacencies, shape, weights)
+    user, item = (np.asarray(edges.sum(axis)).ravel() for axis in (1, 0))
+    root_user, root_item = (1 / np.sqrt(np.where(total > 0, total, 1)) for total in (user, item))
+    # From left to right: w / √(d_u) is at most 1, while the product of two roots may be no number.
+    value = edges.data * np.repeat(root_user, np.diff(edges.indptr)) * root_item[edges.indices]
+    return sparse.csr_matrix((value, edges.indices, edges.indptr), shape=shape)
+
+
+def _joined(
+    adjacencies: Sequence[Adjacency], shape: tuple[int, int], values: Sequence[NDArray[Any]] | None = None
+) -> sparse.csr_matrix:
+    """Return the edges of all segments as one matrix, the small ones joined first; marks of 1 where there are no values.
 
     Three passes over the segments one after the other would cost more than this.
     """
     total: sparse.csr_matrix | None = None
-    for a in reversed(adjacencies):
-        start = np.zeros(shape[0] + 1, np.int32)
+    for n in reversed(range(len(adjacencies))):
+        a = adjacencies[n]
+        start = np.zeros(shape[0] + 1, place_type(len(a.target)))
         start[1:][a.node] = a.degree
-        marks = np.ones(len(a.target), np.int8)
-        part = sparse.csr_matrix((marks, a.target, np.cumsum(start, dtype=np.int32)), shape=shape)
+        marks = np.ones(len(a.target), np.int8) if values is None else values[n]
+        part = sparse.csr_matrix((marks, a.target, np.cumsum(start, dtype=start.dtype)), shape=shape)
         total = part if total is None else part + total
     return sparse.csr_matrix(shape, dtype=np.int8) if total is None else total

@@ -17,6 +17,22 @@ from torch import Tensor
 from gnnrec.graph.normalised import Inner, Operator, Pair, PickedOperator, RowOperator
 
 Weights = tuple[float, ...]
+NEGLIGIBLE = 1e-30
+"""Share of the largest weight below which a last layer is left out."""
+
+
+def trimmed(weights: Tensor) -> Weights:
+    """Return the weights as numbers, up to the last that counts beside the largest: others are divided by it."""
+    values: list[float] = weights.tolist()
+    least = NEGLIGIBLE * max(map(abs, values))
+    while len(values) > 1 and abs(values[-1]) <= least:
+        values.pop()
+    return tuple(values)
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Return x in float32 or float64: half-precision CSR products do not exist on every device."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def polynomial(operator: Operator | Inner, user: Tensor, item: Tensor, weights: Weights) -> Pair:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gnnrec.data.types import Ints
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.bloom import Filter
-
-EdgeKeys = NDArray[np.int64]
+from gnnrec.graph.columns import Columns
+from gnnrec.graph.keys import EdgeKeys
 
 FILTERED = 1 << 17
 """Keys from which a filter stands before the search: those of a smaller segment lie in the cache anyway."""
@@ -21,28 +20,16 @@ WINDOW = 2048
 """One key in so many is set apart, so that a search meets few far places in memory and hardly grows with the edges."""
 
 
-def edge_key(user: Ints, item: Ints) -> EdgeKeys:
-    """Return user · 2^32 + item, [n]: sorted keys are sorted by user, then item."""
-    return (user << 32) | item
-
-
-def distinct(keys: EdgeKeys) -> EdgeKeys:
-    """Return the keys in order, each once; `np.unique` looks them up in a hash table first, which takes longer."""
-    keys = np.sort(keys)
-    fresh = np.ones(len(keys), bool)
-    np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
-    return keys[fresh]
-
-
 class Segment:
     """Edges that came together. A graph shares its segments with the graphs it grew from, so an index is built once.
 
     Args:
         keys: [e] sorted, distinct, at least one.
+        columns: what the edges carry, in the order of `keys`; None: nothing.
     """
 
-    def __init__(self, keys: EdgeKeys) -> None:
-        self.keys = keys
+    def __init__(self, keys: EdgeKeys, columns: Columns | None = None) -> None:
+        self.keys, self.columns = keys, columns
         self._first = keys[::WINDOW].copy()
         self._filter: Filter | None = None
         self._by_user: Adjacency | None = None
@@ -102,8 +89,16 @@ class Segment:
         found: NDArray[np.bool_] = self.keys.take(at, mode="clip") == keys
         return found
 
+    @property
+    def left(self) -> Segment:
+        """The segment itself: no edge has been removed."""
+        return self
+
     def union(self, other: Segment) -> Segment:
         """Return one segment with the edges of both, which must be disjoint."""
         keys = np.concatenate([self.keys, other.keys])
-        keys.sort(kind="stable")  # two sorted runs are merged in one pass
-        return Segment(keys)
+        if self.columns is None or other.columns is None:
+            keys.sort(kind="stable")  # two sorted runs are merged in one pass
+            return Segment(keys)
+        order = np.argsort(keys, kind="stable")
+        return Segment(keys[order], Columns.concat([self.columns, other.columns]).take(order))

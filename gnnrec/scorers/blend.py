@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gnnrec.core.errors import GnnrecError
-from gnnrec.counters.counters import Statistics
+from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Ints
 from gnnrec.scorers.model import Scorer, to_width
 
@@ -70,7 +70,7 @@ class BlendScorer:
         weights: the chosen setting.
     """
 
-    def __init__(self, model: Scorer, statistics: Statistics, weights: Weights) -> None:
+    def __init__(self, model: Scorer, statistics: Counters, weights: Weights) -> None:
         self.model, self.statistics, self.weights = model, statistics, weights
 
     def scores(self, user: Ints, num_items: int) -> Tensor:
@@ -96,7 +96,7 @@ class Parts:
     shape: tuple[int, int]
 
     @staticmethod
-    def of(model: Scorer, statistics: Statistics, user: Ints, num_items: int, settings: Sequence[Weights]) -> Parts:
+    def of(model: Scorer, statistics: Counters, user: Ints, num_items: int, settings: Sequence[Weights]) -> Parts:
         """Compute the ingredients that any of `settings` uses."""
         ranked = itemknn = None
         if any(w.alpha for w in settings) and model.scores is not None:

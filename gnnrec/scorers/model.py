@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnrec.counters.counters import Statistics
+from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Ints
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.objectives.base import Objective
@@ -46,9 +46,7 @@ class ModelScorer:
         has_edge: [u] whether the user has an absorbed event.
     """
 
-    def __init__(
-        self, z: Embeddings, objective: Objective, statistics: Statistics, has_edge: NDArray[np.bool_]
-    ) -> None:
+    def __init__(self, z: Embeddings, objective: Objective, statistics: Counters, has_edge: NDArray[np.bool_]) -> None:
         self.z, self.objective, self.statistics, self.has_edge = z, objective, statistics, has_edge
         self._popularity = torch.from_numpy(statistics.popularity.total).float()
 

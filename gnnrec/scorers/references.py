@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnrec.counters.counters import Statistics
+from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Interactions, Ints, Stream
 from gnnrec.objectives.bias import Biases, ridge
 from gnnrec.scorers.model import to_width
@@ -40,7 +40,7 @@ class ItemKNNScorer:
         statistics: counts of what has been absorbed.
     """
 
-    def __init__(self, statistics: Statistics) -> None:
+    def __init__(self, statistics: Counters) -> None:
         self.statistics = statistics
         self.fallback = PopularityScorer(statistics.popularity.total)
 

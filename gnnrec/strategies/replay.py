@@ -49,10 +49,11 @@ class Reservoir:
         slot = np.arange(len(stored))
         room = min(self.size - len(stored), len(events))
         slot = np.concatenate([slot, len(stored) + np.arange(room)])
-        for n in range(room, len(events)):
-            at = int(rng.integers(0, seen + n + 1))
-            if at < self.size:
-                slot[at] = len(stored) + n
+        place = rng.integers(
+            0, seen + np.arange(room, len(events)) + 1
+        )  # of the n-th event among n that came before it
+        kept = np.flatnonzero(place < self.size)
+        slot[place[kept]] = len(stored) + room + kept  # of several in one slot the last stays, as one after the other
         return pool.take(slot)
 
 

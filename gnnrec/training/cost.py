@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from gnnrec.graph.taken import taken
 
 
 @dataclass(slots=True)
@@ -16,7 +18,6 @@ class Cost:
         epochs: passes over the events of fits.
         steps: optimiser steps.
         triplets: events seen in training, repeats counted.
-        edges: directed edges that messages went along, forward and backward, counted where products are taken.
         reporting: seconds spent on valid metrics that no choice rests on; no update needs them.
         blend: seconds that only a blend needs: its choice, co-occurrence brought up to date.
     """
@@ -24,9 +25,14 @@ class Cost:
     epochs: int = 0
     steps: int = 0
     triplets: int = 0
-    edges: int = 0
     reporting: float = 0.0
     blend: float = 0.0
+    _begun: int = field(default_factory=taken)
+
+    @property
+    def edges(self) -> int:
+        """Directed edges that messages went along since, forward and backward, counted where products are taken."""
+        return taken() - self._begun
 
     @contextmanager
     def charged(self, account: str) -> Iterator[None]:

@@ -24,7 +24,7 @@ import torch
 from bench import extend
 from gnnrec.core import allocator
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.graph.segment import edge_key
+from gnnrec.graph.keys import edge_key
 edges, nodes, threads = int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 allocator.retain_large_blocks(); torch.set_num_threads(threads)
 import numpy as np

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench import worlds
 from bench.timing import Line, Work, absolute, alternate, at_most
-from gnnrec.counters.counters import Statistics
+from gnnrec.counters.counters import Counters
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation.evaluate import Settings, rank
 from gnnrec.evaluation.world import World
@@ -34,7 +34,7 @@ def run(quick: bool) -> Iterator[Line]:
 def works(log: worlds.Log, graph: BipartiteGraph, users: int, k: int, device: str = "cpu") -> dict[str, Work]:
     """Return the ranking of every item for the first users, as gnnrec does it and without what makes it a ranking."""
     user, item = (x.to(device) for x in worlds.tables(log.num_users, log.num_items, 64, scale=1.0))
-    counts = Statistics()
+    counts = Counters()
     counts.popularity.absorb(log.train, log.num_items)
     scorer = ModelScorer(Embeddings(user, item, user, item), BPR(), counts, graph.degrees[0] > 0)
     world = World(0, log.num_users, log.num_items, graph, counts.popularity.total, np.zeros(log.num_users, bool))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from contracts.small import random_events
+from contracts.small import interactions, random_events
 from scipy import stats
 
 from gnnrec.core.seeds import node_key
+from gnnrec.encoders import initial
 from gnnrec.encoders.initial import NeighbourMean, Random, Spectral, TwoHopMean, Zero
 from gnnrec.encoders.tables import random_rows
 from gnnrec.graph.bipartite import BipartiteGraph
@@ -142,3 +143,26 @@ def test_spectral_start_wider_than_the_graph_keeps_random_columns():
 def test_tables_start_at_random_rows(policy):
     random, _, graph, _ = setting()
     assert policy.start(random, graph) is random
+
+
+@pytest.mark.parametrize("most", [4, 11, 12])
+def test_a_two_hop_mean_reads_few_rows_of_a_popular_item_and_all_of_others(most, monkeypatch):
+    monkeypatch.setattr(initial, "MOST", most)
+    popular, rare = [(u, 0) for u in range(OLD_USERS)], [(u, 1) for u in range(3)]
+    new = [(OLD_USERS, 0), (OLD_USERS + 1, 1)]
+    graph = BipartiteGraph.empty().extend(interactions([*popular, *rare, *new]), OLD_USERS + 2, OLD_ITEMS)
+    old = torch.eye(OLD_USERS), torch.zeros(OLD_ITEMS, OLD_USERS)  # a mean of its rows says which were read
+    found, _ = TwoHopMean().rows((torch.zeros(2, OLD_USERS), torch.empty(0, OLD_USERS)), old, graph)
+    assert sorted(found[0].tolist(), reverse=True) == pytest.approx([1 / most] * most + [0] * (OLD_USERS - most))
+    assert found[1].tolist() == pytest.approx([1 / 3] * 3 + [0] * (OLD_USERS - 3))
+
+
+def test_a_two_hop_mean_of_many_rows_is_close_to_that_of_all():
+    users = 40_000
+    graph = BipartiteGraph.empty().extend(interactions([(u, 0) for u in range(users + 1)]), users + 1, 1)
+    chance = torch.Generator().manual_seed(0)
+    old = torch.randn(users, 64, generator=chance) + 0.5, torch.zeros(1, 64)
+    found, _ = TwoHopMean().rows((torch.zeros(1, 64), torch.empty(0, 64)), old, graph)
+    error = (found[0] - old[0].mean(0)) * initial.MOST**0.5  # in standard errors
+    assert 0.7 < error.square().mean().sqrt() < 1.3
+    assert error.abs().max() < 4.5

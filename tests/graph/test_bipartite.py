@@ -14,7 +14,8 @@ from gnnrec.data.types import Interactions
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.bloom import Filter
 from gnnrec.graph.convert import edge_index, to_edge_index, to_hetero
-from gnnrec.graph.segment import FILTERED, WINDOW, Segment, edge_key
+from gnnrec.graph.keys import edge_key
+from gnnrec.graph.segment import FILTERED, WINDOW, Segment
 
 
 def events(pairs):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from contracts.small import interactions, random_events, world_of
 
-from gnnrec.counters.counters import Statistics
+from gnnrec.counters.counters import Counters
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation.evaluate import Settings, evaluate
 from gnnrec.objectives.base import Batch
@@ -130,7 +130,7 @@ def test_trust_is_the_least_squares_weight_cut_to_the_unit_interval(z, true_weig
 
 def test_bpr_has_no_squared_error_and_joint_has_one(z):
     events, measure = random_events(20, USERS, ITEMS, seed=3), Settings(topk=(3,), explicit=True)
-    seen, statistics = random_events(20, USERS, ITEMS), Statistics()
+    seen, statistics = random_events(20, USERS, ITEMS), Counters()
     statistics.absorb(seen, USERS, ITEMS)
     z = Embeddings(*(t.detach().float() for t in z))
     for objective, has in ((BPR(), False), (grown(Joint(width=WIDTH)).float(), True)):

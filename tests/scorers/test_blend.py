@@ -7,7 +7,7 @@ import pytest
 import torch
 from contracts.small import interactions, random_events, world_of
 
-from gnnrec.counters.counters import Statistics
+from gnnrec.counters.counters import Counters
 from gnnrec.evaluation.blend_choice import choose_weights
 from gnnrec.evaluation.evaluate import Settings, evaluate
 from gnnrec.scorers.blend import BlendScorer, Grid, Weights, standardised
@@ -31,7 +31,7 @@ class Fixed:
 
 @pytest.fixture
 def absorbed():
-    seen, statistics = random_events(250, USERS, ITEMS), Statistics(GRID.half_life)
+    seen, statistics = random_events(250, USERS, ITEMS), Counters(GRID.half_life)
     statistics.absorb(seen, USERS, ITEMS)
     return seen, statistics
 

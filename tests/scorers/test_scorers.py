@@ -7,7 +7,7 @@ import pytest
 import torch
 from contracts.small import interactions, random_events, simulated
 
-from gnnrec.counters.counters import Statistics
+from gnnrec.counters.counters import Counters
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.objectives.bpr import BPR
 from gnnrec.objectives.rating import Rating
@@ -27,7 +27,7 @@ USERS, ITEMS = 12, 9
 def model():
     events, chance = random_events(50, USERS - 1, ITEMS), torch.Generator().manual_seed(0)
     tables = [torch.randn(n, 4, generator=chance) for n in (USERS, ITEMS)]
-    objective, statistics = Rating(), Statistics()
+    objective, statistics = Rating(), Counters()
     objective.grow(events, USERS, ITEMS)
     statistics.absorb(events, USERS, ITEMS)
     has_edge = np.bincount(events.user, minlength=USERS) > 0
@@ -50,7 +50,7 @@ def test_users_without_a_number_or_an_edge_are_ranked_by_absorbed_popularity(mod
 
 def test_a_model_that_absorbed_nothing_still_scores():
     empty = torch.empty(0, 4)
-    scorer = ModelScorer(Embeddings(empty, empty, empty, empty), BPR(), Statistics(), np.empty(0, bool))
+    scorer = ModelScorer(Embeddings(empty, empty, empty, empty), BPR(), Counters(), np.empty(0, bool))
     assert not scorer.scores(np.array([0, 3]), 5).any()
 
 

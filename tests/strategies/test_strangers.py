@@ -135,7 +135,9 @@ class Prompt(Strategy):
 
 
 def game(rows, settings=EQUAL):
-    return Game(STREAM, lambda: Learner(LightGCN(8, 2), Joint(width=8), replace(settings, rows=rows), FIT, measure=MEASURE))
+    return Game(
+        STREAM, lambda: Learner(LightGCN(8, 2), Joint(width=8), replace(settings, rows=rows), FIT, measure=MEASURE)
+    )
 
 
 GAMES = {rows: game(rows) for rows in ("all", "touched")}
