@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from gnnrec.config.instantiate import TARGET, instantiate
+from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.types import Stream
-from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.evaluation.evaluate import Settings
 from gnnrec.evaluation.world import worlds
-from gnnrec.runs.experiment import Setting
-from gnnrec.config.instantiate import TARGET, instantiate
 from gnnrec.learner import Learner
+from gnnrec.runs.experiment import Setting
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.base import Strategy
 from gnnrec.training.fitter import check_trainer

@@ -19,19 +19,15 @@ import filelock
 import polars as pl
 import yaml
 
-from gnnrec.runs import build
-from gnnrec.runs import experiment
-from gnnrec.core import signals
-from gnnrec.core import locks
-from gnnrec.core import resources
-from gnnrec.runs import state
-from gnnrec.runs.build import Config, Scene
-from gnnrec.data.types import Stream
+from gnnrec.config.instantiate import instantiate
+from gnnrec.core import locks, resources, signals
 from gnnrec.core.errors import GnnrecError
+from gnnrec.core.files import write_atomic
+from gnnrec.data.types import Stream
 from gnnrec.evaluation.record import Name, Record
 from gnnrec.evaluation.reference import reference_rows
-from gnnrec.core.files import write_atomic
-from gnnrec.config.instantiate import instantiate
+from gnnrec.runs import build, experiment, state
+from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.progress import Progress
 from gnnrec.training.loggers import Tracker
 

@@ -43,7 +43,8 @@ class FitLog:
         triplets: events seen, repeats counted.
         epochs: (loss, valid metric or None) of each epoch.
         best: the valid metric of the weights kept; None without valid.
-        seconds: wall-clock.
+        seconds: wall-clock, `earlier` included.
+        earlier: seconds that went into it before the process it went on in.
     """
 
     steps: int = 0
@@ -51,6 +52,7 @@ class FitLog:
     epochs: list[tuple[float, float | None]] = field(default_factory=list)
     best: float | None = None
     seconds: float = 0.0
+    earlier: float = 0.0
 
 
 class KeepBest(pl.Callback):
