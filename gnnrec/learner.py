@@ -27,6 +27,7 @@ from gnnrec.graph.views import Accumulated, View
 from gnnrec.objectives.base import Batch, Objective
 from gnnrec.scorers.blend import BlendScorer, Grid, Weights
 from gnnrec.scorers.model import ModelScorer, Scorer
+from gnnrec.training.checkpoint import FitCheckpoint
 from gnnrec.training.early_stopping import selector
 from gnnrec.training.fitter import FitLog, OnEpoch, run_fit
 from gnnrec.training.module import Moments, Penalty, RecommendationModule
@@ -98,6 +99,7 @@ class Learner:
         self.index, self.cost, self.log = -1, Cost(), FitLog()
         self.valid_rows: dict[str, list[Row]] = {}
         self.on_epoch: OnEpoch | None = None
+        self.checkpoint: FitCheckpoint | None = None
         self._valid = self._unsolved = Interactions.empty()
         self._fitted = False
         self._z: Embeddings | None = None
@@ -194,7 +196,7 @@ class Learner:
         module = RecommendationModule(trained, self.objective, self.graph, settings.lr, penalty, select, carried)
         seed = derive(self.seed, self.index, "fit")
         batches = EpochBatches(events, self.seen, settings.batch_size, self.measure.positive_from, seed)
-        self.log = run_fit(module, batches, settings, self.trainer, seed, self.on_epoch)
+        self.log = run_fit(module, batches, settings, self.trainer, seed, self.on_epoch, self.checkpoint)
         self.moments = module.moments if settings.optimiser_state == "carry" else {}
         if touched is not None:
             touched.write_to(self.encoder.user, self.encoder.item)

@@ -17,6 +17,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import EarlyStopping
 
 from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.training.checkpoint import Earlier, FitCheckpoint
 from gnnrec.training.module import RecommendationModule
 from gnnrec.training.sampling import EpochBatches
 from gnnrec.training.settings import FitSettings
@@ -73,6 +74,15 @@ class KeepBest(pl.Callback):
         if self.on_epoch is not None:
             self.on_epoch(len(self.epochs), loss, value)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a fit that is cut off goes on with."""
+        return {"best": self.best, "weights": self.weights, "epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Become the callback whose `state_dict` this is."""
+        self.best, self.weights = state_dict["best"], state_dict["weights"]
+        self.epochs = [(loss, value) for loss, value in state_dict["epochs"]]
+
     def restore(self, module: RecommendationModule) -> None:
         """Put the best weights back."""
         if self.weights:
@@ -86,6 +96,7 @@ def run_fit(
     trainer: dict[str, Any],
     seed: int,
     on_epoch: OnEpoch | None = None,
+    checkpoint: FitCheckpoint | None = None,
 ) -> FitLog:
     """Fit `module` in place and return what was done; no events, no steps.
 
@@ -96,22 +107,28 @@ def run_fit(
         trainer: further arguments of `pl.Trainer`: accelerator, devices, precision, …
         seed: for layers that draw from torch's global generator, such as dropout.
         on_epoch: progress.
+        checkpoint: where a fit that is cut off is gone on from; None: nowhere.
     """
     if not len(batches):
         return FitLog()
     begin, keep = time.perf_counter(), KeepBest(on_epoch)
     _quiet()
-    runner = _trainer(module, settings, trainer, keep)
+    callbacks = _callbacks(module, settings, keep)
+    earlier = checkpoint.resume(module, batches, callbacks) if checkpoint else Earlier()
+    runner = _trainer(module, settings, trainer, [*callbacks, *([checkpoint] if checkpoint else [])], earlier)
     with torch.random.fork_rng(), warnings.catch_warnings():
         torch.manual_seed(seed)
+        if checkpoint:
+            checkpoint.restore_generators()
         _fit(runner, module, batches)
     module.moments = module.adam_moments()
     if settings.budget == "converge":
         keep.restore(module)
     module.cpu()
-    steps = runner.global_step
+    steps = earlier.steps + runner.global_step
     _let_go(runner, module)
-    return FitLog(steps, _triplets(steps, batches), keep.epochs, keep.best, time.perf_counter() - begin)
+    seconds = earlier.seconds + time.perf_counter() - begin
+    return FitLog(steps, _triplets(steps, batches), keep.epochs, keep.best, seconds, earlier.seconds)
 
 
 def _fit(runner: pl.Trainer, module: RecommendationModule, batches: EpochBatches) -> None:
@@ -135,17 +152,23 @@ def _let_go(runner: pl.Trainer, module: RecommendationModule) -> None:
         part.__dict__.clear()
 
 
+def _callbacks(module: RecommendationModule, settings: FitSettings, keep: KeepBest) -> list[pl.Callback]:
+    if module.select is None or settings.budget == "equal":
+        return [keep]
+    stop = EarlyStopping("valid/score", mode="max", patience=settings.patience, check_on_train_epoch_end=True)
+    return [keep, stop]
+
+
 def _trainer(
-    module: RecommendationModule, settings: FitSettings, options: dict[str, Any], keep: KeepBest
+    module: RecommendationModule,
+    settings: FitSettings,
+    options: dict[str, Any],
+    callbacks: list[pl.Callback],
+    earlier: Earlier,
 ) -> pl.Trainer:
-    callbacks: list[pl.Callback] = [keep]
     equal, selects = settings.budget == "equal", module.select is not None
-    if selects and not equal:
-        callbacks.append(
-            EarlyStopping("valid/score", mode="max", patience=settings.patience, check_on_train_epoch_end=True)
-        )
-    epochs = settings.max_epochs if selects else settings.epochs_without_valid
-    limit = {"max_epochs": -1, "max_steps": settings.steps} if equal else {"max_epochs": epochs}
+    epochs = (settings.max_epochs if selects else settings.epochs_without_valid) - earlier.epochs
+    limit = {"max_epochs": -1, "max_steps": settings.steps - earlier.steps} if equal else {"max_epochs": epochs}
     return pl.Trainer(**{**_BARE, **options, **limit}, callbacks=callbacks)
 
 
