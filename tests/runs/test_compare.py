@@ -56,7 +56,9 @@ def test_a_run_that_goes_on_logs_again_what_it_had_logged(tmp_path, monkeypatch)
     assert [float(row["increment"]) for row in torn] == [1, 2, 3]
     assert "fit/loss" in whole[0]
     for one, other in zip(torn, whole, strict=True):
-        assert {k: v for k, v in one.items() if "seconds" not in k} == {k: v for k, v in other.items() if "seconds" not in k}
+        assert {k: v for k, v in one.items() if "seconds" not in k} == {
+            k: v for k, v in other.items() if "seconds" not in k
+        }
 
 
 def test_a_run_that_goes_on_is_the_same_run_at_the_logger(tmp_path, monkeypatch):
