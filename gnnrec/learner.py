@@ -26,6 +26,7 @@ from gnnrec.objectives.base import Objective
 from gnnrec.scorers.blend import BlendScorer, Grid, Weights
 from gnnrec.scorers.model import ModelScorer, Scorer
 from gnnrec.training.ahead import Ahead
+from gnnrec.training.checkpoint import FitCheckpoint
 from gnnrec.training.cost import Cost
 from gnnrec.training.fit import Fits, Model
 from gnnrec.training.fitter import FitLog, OnEpoch, device_of
@@ -90,6 +91,7 @@ class Learner:
         self.valid_rows: dict[str, list[Row]] = {}
         self.server: Callable[[Learner], Scorer] | None = None
         self.on_epoch: OnEpoch | None = None
+        self.checkpoint: FitCheckpoint | None = None
         self._valid = Interactions.empty()
         self._grown = (0, 0)
         # What the biases, which are counters, have not taken in: the events of every increment since the last fit.
@@ -238,7 +240,9 @@ class Learner:
         self.solve()
         settings = self.fits.settings(schedule, epochs)
         terms = Terms(penalty, nodes, modules)
-        self.log = self.fits.fit(self._model(), events, self._valid, settings, terms, self.cost, self.on_epoch)
+        self.log = self.fits.fit(
+            self._model(), events, self._valid, settings, terms, self.cost, self.on_epoch, self.checkpoint
+        )
         self._z = None
         return self.log
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+SUMS = "SHA256SUMS"
+"""Name of the file of checksums in a folder written by `write_folder`."""
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -40,6 +44,46 @@ def write_hashed(folder: Path, suffix: str, pieces: Iterable[bytes]) -> str | No
         temporary.unlink(missing_ok=True)
     sync_folder(folder)
     return digest.hexdigest()
+
+
+def write_folder(target: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files and their checksums as a folder that is there whole or not at all, in the place of one that was there.
+
+    A kill may leave a folder ``.NAME.….tmp`` beside it, which `remove_strays` removes.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary.mkdir()
+    sums = "".join(f"{sha256(content)}  {name}\n" for name, content in contents.items())
+    for name, content in {**contents, SUMS: sums.encode()}.items():
+        write_durable(temporary / name, content)
+    sync_folder(temporary)
+    if target.exists():
+        shutil.rmtree(target)
+    temporary.rename(target)
+    sync_folder(target.parent)
+
+
+def read_folder(path: Path) -> dict[str, bytes]:
+    """Return the files that `write_folder` wrote, by name.
+
+    Raises:
+        ValueError: one is not what was written.
+        OSError: one is missing.
+    """
+    contents = {}
+    for line in (path / SUMS).read_text().splitlines():
+        digest, name = line.split("  ", 1)
+        contents[name] = (path / name).read_bytes()
+        if sha256(contents[name]) != digest:
+            raise ValueError(f"checksum of {path.name}/{name} differs")
+    return contents
+
+
+def remove_strays(folder: Path) -> None:
+    """Remove what killed processes left half written in `folder`."""
+    for stray in folder.glob(".*.tmp"):
+        shutil.rmtree(stray, ignore_errors=True)
 
 
 def write_durable(path: Path, content: bytes | str) -> None:

@@ -87,6 +87,11 @@ class Record:
             values = {**who, "true": found.truth, "predicted": found.predicted}
             self.predictions.append(pl.DataFrame(values, schema=PREDICTIONS))
 
+    def append(self, frames: dict[str, pl.DataFrame]) -> None:
+        """Append what another record holds."""
+        for name, rows in (("results", self.results), ("per_user", self.per_user), ("predictions", self.predictions)):
+            rows.append(frames[name])
+
     def frames(self) -> dict[str, pl.DataFrame]:
         """Return the tables by name."""
         parts = {

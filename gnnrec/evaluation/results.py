@@ -29,7 +29,7 @@ SCHEMA = pl.Schema(
         "n": pl.Int64(),
     }
 )
-SPLITS = ("next", "test", "valid", "cost")
+SPLITS = ("next", "test", "valid", "cost", "fit", "blend")
 SEGMENTS = (
     "all",
     "known_user",

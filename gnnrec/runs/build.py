@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from gnnrec import __version__
+from gnnrec.config.instantiate import TARGET, instantiate
+from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.types import Stream
-from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.evaluation.evaluate import Settings
 from gnnrec.evaluation.world import worlds
-from gnnrec.runs.experiment import Setting
-from gnnrec.config.instantiate import TARGET, instantiate
 from gnnrec.learner import Learner
+from gnnrec.runs.experiment import Setting
+from gnnrec.runs.sources import sources
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.base import Strategy
 from gnnrec.training.fitter import check_trainer
@@ -26,8 +28,12 @@ from gnnrec.training.settings import FitSettings
 Config = Mapping[str, Any]
 
 SCORERS = ("model", "blend")
+PROTOCOL = 2
+"""Version of how rows are measured; raise it with every change that would give another number for the same model."""
 BASE_KEYS = ("stream", "graph", "encoder", "init", "objective", "trainer", "evaluation", "scorer")
 """Groups that define the base model beside data, `fit.base` and seed."""
+UNMEASURED = ("block",)
+"""Keys of `evaluation` that change how much is done at once, and no number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +130,34 @@ def strategy(config: Config) -> Strategy:
 
 
 def base_digest(config: Config, stream: Stream) -> str:
-    """Return the hash of everything that defines the base model of a run."""
+    """Return the hash of everything that defines the base model of a run, the code of its plug-ins included."""
     parts = {key: config[key] for key in BASE_KEYS}
-    return _digest({**parts, "fit": config["fit"]["base"], "seed": config["seed"], **_data(stream)})
+    own = {"fit": config["fit"]["base"], "seed": config["seed"], "code": _code(parts, config)}
+    return _digest({**parts, **own, **_data(stream), "protocol": protocol_hash(config)})
 
 
 def run_digest(config: Config, stream: Stream) -> str:
-    """Return the hash of everything that defines a run's results."""
-    own = {"strategy": config["strategy"], "fit": config["fit"], "base": base_digest(config, stream)}
-    return _digest(own)
+    """Return the hash of everything that defines a run's results, the code of its plug-ins included."""
+    strategy = config["strategy"]
+    own = {"strategy": strategy, "fit": config["fit"], "code": _code(strategy, config)}
+    return _digest({**own, "base": base_digest(config, stream)})
 
 
 def reference_digest(config: Config, stream: Stream) -> str:
     """Return the hash of everything that defines the reference rows."""
-    return _digest({**_data(stream), "grid": config["scorer"]["grid"], "evaluation": config["evaluation"]})
+    parts = {"grid": config["scorer"]["grid"], "evaluation": config["evaluation"], "code": _code({}, config)}
+    return _digest({**_data(stream), **parts, "protocol": protocol_hash(config)})
+
+
+def protocol_hash(config: Config) -> str:
+    """Return the hash of how rows are measured; rows of different hashes do not share a table."""
+    evaluation = {k: v for k, v in config["evaluation"].items() if k not in UNMEASURED}
+    return _digest({"protocol": PROTOCOL, "evaluation": evaluation})
+
+
+def _code(parts: Any, config: Config) -> dict[str, Any]:
+    """Return what says which code makes `parts` of a run: gnnrec's version, and the plug-ins' files."""
+    return {"gnnrec": __version__, "plugins": sources(parts, _allowed(config))}
 
 
 def _data(stream: Stream) -> dict[str, Any]:

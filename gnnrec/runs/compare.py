@@ -14,18 +14,18 @@ from pathlib import Path
 import polars as pl
 import yaml
 
-from gnnrec.runs import build
-from gnnrec.runs.build import Config, Scene
+from gnnrec.core.errors import GnnrecError
+from gnnrec.core.files import write_atomic
 from gnnrec.data.summary import summarise
-from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.significance import compare_each
-from gnnrec.core.files import write_atomic
-from gnnrec.runs.progress import Progress
 from gnnrec.quality import increments
 from gnnrec.reporting import figures, html, tables
 from gnnrec.reporting.answer import answer
-from gnnrec.runs.folder import TABLES, Frames, Job, check_versions, references, run_job, write_frames
+from gnnrec.runs import build
+from gnnrec.runs.build import Config, Scene
+from gnnrec.runs.folder import TABLES, Frames, Job, check_versions, failure, references, run_job, write_frames
+from gnnrec.runs.progress import Progress
 from gnnrec.training.loggers import Tracker
 
 PROTOCOL = """next: every event of increment t+1 is scored by the model that absorbed increments 0..t, before it sees \
@@ -77,21 +77,24 @@ def compare(
 def _run_all(jobs: Sequence[Job], scene: Scene, progress: Progress) -> tuple[list[Frames], list[str]]:
     """Return the frames of the jobs that end well, and a sentence for each other one; if none does, its error."""
     for job in jobs:  # a setting that is wrong is found before the first run is paid for
-        build.learner(job.config, scene.setting)
-        build.strategy(job.config)
+        try:
+            build.learner(job.config, scene.setting)
+            build.strategy(job.config)
+        except GnnrecError:
+            raise
+        except Exception:  # raised by the code of a plug-in: that run's alone, when its turn comes
+            continue
     parts: list[Frames] = []
-    errors: list[GnnrecError] = []
-    failed: list[str] = []
+    failed: list[GnnrecError] = []
     for job in jobs:
         try:
             parts.append(run_job(job, scene, progress))
-        except GnnrecError as error:
-            errors.append(error)
-            failed.append(f"{job.row}, seed {job.seed} failed: {one_line(str(error))}")
-            progress.say(failed[-1])
+        except Exception as error:
+            failed.append(failure(job, scene, error))
+            progress.say(str(failed[-1]))
     if not parts:
-        raise errors[0]
-    return parts, failed
+        raise failed[0]
+    return parts, [str(error) for error in failed]
 
 
 def joined(parts: Sequence[Frames]) -> Frames:
@@ -128,7 +131,7 @@ def report(
     summary = table.summary(results, first=first, budget=budget)
     write_frames(output, {**frames, "results": results})
     write_atomic(output / "summary.csv", summary.write_csv())
-    record = run_record(command)
+    record = {**run_record(command), "protocol": build.protocol_hash(config)}
     versions = scene.setting.stream.versions
     if versions:
         newest = max(versions)

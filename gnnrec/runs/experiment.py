@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from gnnrec.core import allocator
-from gnnrec.runs import state
-from gnnrec.data.types import Stream
-from gnnrec.evaluation.evaluate import Row, Settings
+import polars as pl
+
+from gnnrec.data.types import Increment, Observed, Stream
+from gnnrec.evaluation.evaluate import Settings
 from gnnrec.evaluation.record import Name, Record, score_round
 from gnnrec.evaluation.world import World
 from gnnrec.learner import Learner
-from gnnrec.training.cost import Cost
+from gnnrec.runs import cost, state
 from gnnrec.scorers.model import Scorer
 from gnnrec.strategies.base import Strategy
 
 OnIncrement = Callable[[int, Record], None]
 """Called after each increment with (t, everything recorded so far)."""
+BASE = "base_"
+"""Before the metrics of what training the base cost, which all strategies share and none is charged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,12 @@ def train_base(learner: Learner, setting: Setting, name: Name, folder: Path | No
         learner.extend(base)
         learner.fit(base.train)
         learner.absorb(base)
+        learner.ready()
 
-    _measured(record, setting, learner, 0, fit)
-    score_round(record, _scorers(learner, setting), 0, setting.stream, setting.worlds, setting.measure)
-    return _save(folder, setting, learner, None, record, 0)
+    spent = cost.timed(learner, fit)
+    _note(record, setting, learner, 0, {**spent, "bytes_kept": float(learner.bytes_kept)})
+    _score(record, setting, learner, 0)
+    return _save(folder, setting, learner, {}, record, 0)
 
 
 def run(
@@ -63,6 +67,8 @@ def run(
     base: state.State,
     folder: Path | None = None,
     on_increment: OnIncrement | None = None,
+    increments: Iterable[Increment] | None = None,
+    on_resume: OnIncrement | None = None,
 ) -> Record:
     """Run `strategy` over the stream from the trained base, or the newest state in `folder`, and return its record.
 
@@ -74,68 +80,100 @@ def run(
         base: the state of `train_base`.
         folder: where states are kept; None: nowhere, and nothing can be resumed.
         on_increment: told after each increment.
+        increments: base first, taken one at a time, each when the one before it has been saved; None: those of the stream.
+            Those that the stream does not hold are absorbed and their cost noted, but there is nothing to score them on.
+        on_resume: told once, before the first increment, of the newest one in `folder`.
     """
-    at = (state.load_newest(folder) if folder else None) or base
-    past = [i.observed for i in setting.stream.increments]
-    learner.follow(past[: at.meta["absorbed"] + 1], at.meta)
-    learner.load_state_dict(at.weights, at.meta)
+    found = state.load_newest(folder) if folder else None
+    at = found or base
+    arriving = iter(setting.stream.increments if increments is None else increments)
+    past = [increment.observed for increment in islice(arriving, at.index + 1)]
+    _take_up(learner, at, past)
     learner.server = strategy.scorer
-    # The loaded model serves already: what it needs for that is no cost of the next update, resumed or not.
-    learner.ready()
-    record = Record.of(name, at.tables)
-    if at.index == 0:
-        strategy.begin(learner, past[0])
+    if found is None:
+        record = _begin(learner, strategy, setting, name, base, past[0])
+        _save(folder, setting, learner, strategy.state_dict(), record, 0)
     else:
+        record = Record.of(name, at.tables)
         strategy.load_state_dict(at.strategy)
-    for t in range(at.index + 1, len(past)):
-        new = past[t]
-        _measured(record, setting, learner, t, lambda new=new: strategy.update(learner, new), strategy)  # type: ignore[misc]
-        score_round(record, _scorers(learner, setting), t, setting.stream, setting.worlds, setting.measure)
-        _save(folder, setting, learner, strategy, record, t)
+        if on_resume is not None:
+            on_resume(at.index, record)
+    del past  # a stream that arrives is held by nobody
+    for t, increment in enumerate(arriving, at.index + 1):
+        now = _absorb(learner, strategy, setting, name, increment.observed, t)
+        _save(folder, setting, learner, strategy.state_dict(), now, t)
+        record.append(now.frames())
         if on_increment is not None:
             on_increment(t, record)
     return record
 
 
-def _scorers(learner: Learner, setting: Setting) -> dict[str, Scorer]:
-    every: dict[str, Scorer] = {"model": learner.serving(), "blend": learner.blend_scorer()}
-    return {name: every[name] for name in setting.scorers}
-
-
-def _measured(
-    record: Record,
-    setting: Setting,
-    learner: Learner,
-    t: int,
-    update: Callable[[], None],
-    strategy: Strategy | None = None,
-) -> None:
-    """Run `update` until the model could serve, and record what it cost and how valid was scored."""
-    learner.cost, learner.valid_rows, tells = Cost(), {}, allocator.reset_peak()
-    begin = time.perf_counter()
-    update()
+def _take_up(learner: Learner, at: state.State, past: Sequence[Observed]) -> None:
+    """Make the learner the one that `at` holds."""
+    learner.follow(past[: at.meta["absorbed"] + 1], at.meta)
+    learner.load_state_dict(at.weights, at.meta)
+    # The loaded model serves already: what it needs for that is no cost of the next update, resumed or not.
     learner.ready()
-    seconds = time.perf_counter() - begin - learner.cost.reporting
-    kept = learner.bytes_kept + (strategy.bytes_kept if strategy else 0)
-    values = {
-        "seconds": seconds,
-        "steps": learner.cost.steps,
-        "triplets": learner.cost.triplets,
-        "edges_touched": learner.cost.edges,
-        "bytes_kept": kept,
-        "peak_memory": allocator.peak() if tells else None,
-    }
-    rows: list[Row] = [("all", metric, float(v), 1) for metric, v in values.items() if v is not None]
+
+
+def _begin(
+    learner: Learner, strategy: Strategy, setting: Setting, name: Name, base: state.State, first: Observed
+) -> Record:
+    """Let the strategy take note of the base, and return the base's record with what that cost in place of the base's cost."""
+    spent = cost.timed(learner, lambda: strategy.begin(learner, first))
+    learner.ready()
+    of_base = pl.when(split="cost").then(pl.lit(BASE) + pl.col("metric")).otherwise("metric").alias("metric")
+    record = Record.of(name, {**base.tables, "results": base.tables["results"].with_columns(of_base)})
+    spent["bytes_kept"] = float(state.nbytes(strategy.state_dict()))
     for scorer in setting.scorers:
-        record.add(scorer, t, t, "cost", rows)
+        record.add(scorer, 0, 0, "cost", cost.rows(spent))
+    return record
+
+
+def _absorb(learner: Learner, strategy: Strategy, setting: Setting, name: Name, new: Observed, t: int) -> Record:
+    """Let the strategy update the learner by increment t, and return the record of that."""
+    record, served = Record(name), cost.ReadOut(learner.embed())
+
+    def update() -> None:
+        strategy.update(learner, new)
+        learner.ready()
+
+    spent = cost.timed(learner, update)
+    if "peak_memory" in spent:
+        spent["peak_memory"] -= served.nbytes
+    spent["bytes_kept"] = float(learner.bytes_kept + state.nbytes(strategy.state_dict()))
+    _note(record, setting, learner, t, spent)
+    if "model" in setting.scorers:
+        record.add("model", t, t, "cost", [served.rewritten(learner.embed())])
+    _score(record, setting, learner, t)
+    return record
+
+
+def _note(record: Record, setting: Setting, learner: Learner, t: int, spent: dict[str, float]) -> None:
+    """Record what increment t cost, how its fit went, what serves now and how that does on valid."""
+    for scorer in setting.scorers:
+        record.add(scorer, t, t, "cost", cost.charged(spent, learner, scorer))
         record.add(scorer, t, t, "valid", learner.valid_rows.get(scorer, []))
+    if learner.log.epochs:
+        fit = {"loss": learner.log.epochs[-1][0], "epochs": float(len(learner.log.epochs))}
+        record.add(setting.scorers[0], t, t, "fit", cost.rows(fit))
+    if "blend" in setting.scorers:
+        record.add("blend", t, t, "blend", cost.rows(learner.weights.as_dict()))
+
+
+def _score(record: Record, setting: Setting, learner: Learner, t: int) -> None:
+    """Score the model on what comes next and on the test slices around t, where the stream has them."""
+    if t >= len(setting.worlds):
+        return
+    every: dict[str, Scorer] = {"model": learner.serving(), "blend": learner.blend_scorer()}
+    scorers = {name: every[name] for name in setting.scorers}
+    score_round(record, scorers, t, setting.stream, setting.worlds, setting.measure)
 
 
 def _save(
-    folder: Path | None, setting: Setting, learner: Learner, strategy: Strategy | None, record: Record, t: int
+    folder: Path | None, setting: Setting, learner: Learner, kept: state.Kept, record: Record, t: int
 ) -> state.State:
     meta = learner.meta()
-    kept = strategy.state_dict() if strategy else {}
     now = state.State(t, learner.state_dict(), kept, meta, record.frames())
     if folder is not None:
         state.save(folder, now, setting.keep)

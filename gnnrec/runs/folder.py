@@ -6,8 +6,12 @@ output/<row>-seed0-<hash>/{config.yaml,status.json,results.parquet,…,state/}
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import secrets
 import shutil
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,22 +23,24 @@ import filelock
 import polars as pl
 import yaml
 
-from gnnrec.runs import build
-from gnnrec.runs import experiment
-from gnnrec.core import signals
-from gnnrec.core import locks
-from gnnrec.core import resources
-from gnnrec.runs import state
-from gnnrec.runs.build import Config, Scene
+from gnnrec import __version__
+from gnnrec.config.instantiate import instantiate
+from gnnrec.core import locks, resources, signals
+from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.core.files import write_atomic
 from gnnrec.data.types import Stream
-from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation.record import Name, Record
 from gnnrec.evaluation.reference import reference_rows
-from gnnrec.core.files import write_atomic
-from gnnrec.config.instantiate import instantiate
+from gnnrec.runs import build, experiment, state
+from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.progress import Progress
-from gnnrec.training.loggers import Tracker
+from gnnrec.training.checkpoint import FitCheckpoint
+from gnnrec.training.loggers import LOGS, Tracker
 
+TRACEBACK = "traceback.txt"
+"""In the folder of a run that foreign code ended: where."""
+EVERYBODY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""What is wrong with a disk, and so with every run to come."""
 TABLES = ("results", "per_user", "predictions")
 Frames = dict[str, pl.DataFrame]
 
@@ -97,23 +103,42 @@ def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
         progress.say(f"{folder.name}: begun earlier and {earlier}; {now}")
     if not resume and (folder / "state").exists():
         shutil.rmtree(folder / "state")
+    (folder / TRACEBACK).unlink(missing_ok=True)
     write_atomic(folder / "config.yaml", yaml.safe_dump(dict(job.config), sort_keys=False, allow_unicode=True))
-    _status(folder, "running", scene)
+    _status(folder, "running", scene, job.config)
     learner, strategy = build.learner(job.config, scene.setting), build.strategy(job.config)
     base = base_state(job, scene, progress)
+    identity = _log_identity(folder, resume)
     with (
         progress.job(job.row, job.seed, len(scene.setting.stream.increments) - 1, learner) as bar,
-        Tracker.open(job.config, job.row, folder) as tracker,
+        Tracker.open(job.config, job.row, folder, identity) as tracker,
     ):
 
         def told(t: int, record: Record) -> None:
             bar.increment(t)
-            tracker.increment(t, record, learner.log)
+            tracker.increment(t, record)
             signals.check()
 
-        record = experiment.run(learner, strategy, scene.setting, job.name, base, folder / "state", told)
+        def told_before(t: int, record: Record) -> None:
+            bar.go_on(t)
+            for earlier in range(1, t + 1):
+                tracker.increment(earlier, record)
+
+        record = experiment.run(
+            learner, strategy, scene.setting, job.name, base, folder / "state", told, on_resume=told_before
+        )
     write_frames(folder, record.frames())
-    _status(folder, "done", scene)
+    _status(folder, "done", scene, job.config)
+
+
+def _log_identity(folder: Path, resume: bool) -> str:
+    """Return the id of a run at its logger, the same for one that goes on, and remove what was logged: it is logged again."""
+    for name in LOGS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    path = folder / ".log-id"
+    if not (resume and path.is_file()):
+        write_atomic(path, secrets.token_hex(8))
+    return path.read_text()
 
 
 @contextmanager
@@ -127,10 +152,30 @@ def _ending_noted(job: Job, scene: Scene, folder: Path) -> Iterator[None]:
             how = "interrupted"
         else:
             how = "failed: oom" if isinstance(error, resources.MemoryShortError) else "failed"
+            if isinstance(error, Exception) and not isinstance(error, GnnrecError):
+                with suppress(OSError):
+                    write_atomic(folder / TRACEBACK, "".join(traceback.format_exception(error)))
         if not finished(folder):
             with suppress(OSError):  # the error itself says more
-                _status(folder, how, scene)
+                _status(folder, how, scene, job.config)
         raise
+
+
+def failure(job: Job, scene: Scene, error: Exception) -> GnnrecError:
+    """Return what ended a run as one line; what its folder holds of it is named.
+
+    Raises:
+        Exception: the error itself, where it ends the command.
+    """
+    if signals.received(error) or os.environ.get("GNNREC_DEBUG"):
+        raise error
+    if resources.of_files(error) or getattr(error, "errno", None) in EVERYBODY:
+        raise error
+    who = f"{job.row}, seed {job.seed} failed"
+    if isinstance(error, GnnrecError):
+        return GnnrecError(f"{who}: {one_line(str(error))}")
+    what = one_line(f"{type(error).__name__}: {error}")
+    return GnnrecError(f"{who}: {what}; see {job.folder(scene.setting.stream) / TRACEBACK}")
 
 
 def base_state(job: Job, scene: Scene, progress: Progress) -> state.State:
@@ -142,10 +187,15 @@ def base_state(job: Job, scene: Scene, progress: Progress) -> state.State:
         found = state.load_newest(folder / "state")
         if found is None:
             learner = build.learner(job.config, scene.setting)
+            learner.checkpoint = FitCheckpoint(folder / "fit.checkpoint")
+            begun = "going on with a fit that was cut off" if learner.checkpoint.path.is_file() else "fitting"
+            events = len(scene.setting.stream.increments[0].observed.train)
+            progress.say(f"base, seed {job.seed}: {begun}, {events:,} events")
             name = Name(job.config["name"], "base", job.seed)
-            with progress.job("base", job.seed, 1, learner) as bar:
+            with progress.job("base", job.seed, 0, learner) as bar:
                 found = experiment.train_base(learner, replace_keep(scene), name, folder / "state")
                 bar.increment(0)
+            learner.checkpoint.remove()
         return found
 
 
@@ -163,7 +213,7 @@ def references(config: Config, scene: Scene, progress: Progress) -> Frames:
             progress.say("reference rows: popularity, decayed popularity, ItemKNN, their blend, predictors of values")
             grid = instantiate(config["scorer"]["grid"], at="scorer.grid")
             write_frames(folder, reference_rows(config["name"], stream, scene.setting.worlds, measure, grid))
-            _status(folder, "done", scene)
+            _status(folder, "done", scene, config)
         frames = read_frames(folder)
         return {**frames, "results": frames["results"].with_columns(experiment=pl.lit(config["name"]))}
 
@@ -239,9 +289,10 @@ def read_frames(folder: Path) -> Frames:
     return {table: pl.read_parquet(folder / f"{table}.parquet", glob=False) for table in TABLES}
 
 
-def _status(folder: Path, status: str, scene: Scene) -> None:
+def _status(folder: Path, status: str, scene: Scene, config: Config) -> None:
     stream = scene.setting.stream
-    content: dict[str, Any] = {"status": status, "fingerprint": stream.fingerprint}
+    made = {"protocol": build.protocol_hash(config), "gnnrec": __version__}
+    content: dict[str, Any] = {"status": status, "fingerprint": stream.fingerprint, **made}
     if stream.versions:
         content["versions"] = {str(number): content_hash for number, content_hash in stream.versions.items()}
     write_atomic(folder / "status.json", json.dumps(content, indent=1))

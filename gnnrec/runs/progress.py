@@ -1,8 +1,9 @@
-"""Progress of runs: a bar with increment, epoch, loss and time left on a terminal, a line per increment elsewhere."""
+"""Progress of runs: a bar with increment, epoch, loss and time left on a terminal, lines elsewhere, one every 30 s at least."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,43 +12,82 @@ from tqdm import tqdm
 
 from gnnrec.learner import Learner
 
+EVERY = 30.0
+"""Seconds without a line after which one is printed."""
+
 
 class Bar:
     """Progress of one run.
 
     Args:
         title: row and seed.
-        total: increments.
+        last: number of the last increment, 0 where only the base is fitted.
+        epochs: most epochs of a fit.
         quiet: print nothing.
     """
 
-    def __init__(self, title: str, total: int, quiet: bool) -> None:
-        self.title, self.total, self.quiet = title, total, quiet
-        self.begin, self.done, self.last = time.monotonic(), 0, ""
+    def __init__(self, title: str, last: int, epochs: int, quiet: bool) -> None:
+        self.title, self.last, self.epochs, self.quiet = title, last, epochs, quiet
+        self.begin = self.since = self.printed = time.monotonic()
+        self.t, self.done, self.fitted, self.text = 0, 0, 0, ""
         live = sys.stderr.isatty() and not quiet
-        self.bar = tqdm(total=total, desc=title, unit="increment", leave=True) if live else None
+        self.bar = tqdm(total=max(last, 1), desc=title, unit="increment", leave=True) if live else None
+        self._ended = threading.Event()
+        if not live and not quiet:
+            threading.Thread(target=self._beat, daemon=True).start()
 
     def epoch(self, epoch: int, loss: float, valid: float | None) -> None:
         """Show an epoch's mean loss and valid metric."""
-        self.last = f"epoch {epoch}, loss {loss:.4f}" + ("" if valid is None else f", valid {valid:.4f}")
+        score = "" if valid is None else f", valid {valid:.4f}"
+        self.fitted, self.text = epoch, f"epoch {epoch} of at most {self.epochs}, loss {loss:.4f}{score}"
         if self.bar is not None:
-            self.bar.set_postfix_str(self.last)
+            self.bar.set_postfix_str(self.text)
+
+    def go_on(self, t: int) -> None:
+        """Count the increments up to `t` as done earlier."""
+        self.t = t
+        if self.bar is not None:
+            self.bar.update(t)
 
     def increment(self, t: int) -> None:
         """Count an increment as done."""
-        self.done += 1
+        now = time.monotonic()
+        self.t, self.done, self.since, self.fitted = t, self.done + 1, now, 0
         if self.bar is not None:
             self.bar.update()
-        elif not self.quiet:
-            spent = time.monotonic() - self.begin
-            left = spent / self.done * (self.total - self.done)
-            rest = f"; {self.last}" if self.last else ""
-            print(f"{self.title}: increment {t}, {spent:.0f} s, about {left:.0f} s left{rest}", file=sys.stderr)
+            return
+        left = (now - self.begin) / self.done * (self.last - t)
+        self._print(f"increment {t}, {now - self.begin:.0f} s, about {left:.0f} s left", now)
 
     def close(self) -> None:
         """Leave the line as it is."""
+        self._ended.set()
         if self.bar is not None:
             self.bar.close()
+
+    def _beat(self) -> None:
+        """Print a line whenever none has been printed for a while, however long an epoch takes."""
+        while not self._ended.wait(max(0.01, self.printed + EVERY - time.monotonic())):
+            if (now := time.monotonic()) - self.printed >= EVERY:
+                at = f"at increment {self.t + 1} of {self.last}, " if self.last else ""
+                self._print(f"{at}{now - self.begin:.0f} s{self._left(now)}", now)
+
+    def _left(self, now: float) -> str:
+        """Return how long it may still take: by the increments done, or by the epochs if none is."""
+        later, spent = self.last - self.t - 1, now - self.since
+        if self.done:
+            mean = (self.since - self.begin) / self.done
+            return f", about {max(mean - spent, 0.0) + mean * later:.0f} s left"
+        if not self.fitted:
+            return ""
+        fit = spent / self.fitted * self.epochs
+        return f", at most about {max(fit - spent, 0.0) + fit * max(later, 0):.0f} s left"
+
+    def _print(self, text: str, now: float) -> None:
+        if self.quiet:
+            return
+        self.printed, rest = now, f"; {self.text}" if self.text else ""
+        print(f"{self.title}: {text}{rest}", file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -63,12 +103,13 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line to stderr."""
         if not self.quiet:
-            print(text, file=sys.stderr)
+            print(text, file=sys.stderr, flush=True)
 
     @contextmanager
-    def job(self, row: str, seed: int, total: int, learner: Learner) -> Iterator[Bar]:
-        """Show a run's progress while it lasts, fed by the learner's epochs."""
-        bar = Bar(f"{row}, seed {seed}", total, self.quiet)
+    def job(self, row: str, seed: int, last: int, learner: Learner) -> Iterator[Bar]:
+        """Show a run's progress up to increment `last` while it lasts, fed by the learner's epochs."""
+        settings = learner.fits.update if last else learner.fits.base
+        bar = Bar(f"{row}, seed {seed}", last, settings.max_epochs, self.quiet)
         learner.on_epoch = bar.epoch
         try:
             yield bar

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from gnnrec.config import options as conf
-from gnnrec.runs import saved
-from gnnrec.runs.compare import Report, joined, report
 from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation.record import Name
-from gnnrec.runs.progress import Progress
+from gnnrec.runs import build, saved
+from gnnrec.runs.compare import Report, joined, report
 from gnnrec.runs.folder import Frames, differing, named, read_frames, references
+from gnnrec.runs.progress import Progress
 from gnnrec.runs.saved import Saved
 
 NOT_THE_MODEL = {
@@ -41,7 +41,11 @@ def rebuild(folders: Sequence[Path], command: str, progress: Progress, allow: Se
     scene, config = saved.scene_of(runs[0], allow), runs[0].config
     frames = [read_frames(run.folder) for run in runs]
     parts = [named(f, name) for f, name in zip(frames, _names(runs, frames), strict=True)]
-    parts.append(references({**config, "output": str(_root(folders[0]))}, scene, progress))
+    if (now := build.protocol_hash(config)) == runs[0].protocol:
+        parts.append(references({**config, "output": str(_root(folders[0]))}, scene, progress))
+    else:
+        was = runs[0].protocol or "of an older version"
+        progress.say(f"measured by protocol {was}, which is {now} by now: reference rows would not compare, left out")
     return report(joined(parts), config, scene, command, output=_root(folders[0]))
 
 
@@ -75,6 +79,11 @@ def _comparable(one: Saved, other: Saved) -> None:
         )
     if found := _difference(one, other, MEASURED):
         raise GnnrecError(f"{one.folder} and {other.folder} are measured differently{found}")
+    if one.protocol != other.protocol:
+        raise GnnrecError(
+            f"{one.folder} and {other.folder} are measured differently: by protocol {one.protocol or 'of an older version'} "
+            f"and {other.protocol or 'of an older version'}; report them apart, or run the older one again"
+        )
 
 
 def _difference(one: Saved, other: Saved, keys: tuple[str, ...]) -> str:

@@ -9,23 +9,25 @@ from pathlib import Path
 
 import yaml
 
-from gnnrec.runs import build
-from gnnrec.runs import state
-from gnnrec.runs.build import Config, Scene
 from gnnrec.core.errors import GnnrecError
 from gnnrec.learner import Learner
+from gnnrec.runs import build, state
+from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.folder import differing
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A run folder with its configuration, the hash of the data it ran on, and of a store the versions it saw."""
+    """A run folder with its configuration, the hashes of the data it ran on and of how it was measured ("" before there were
+    any), and of a store the versions it saw.
+    """
 
     folder: Path
     config: Config
     fingerprint: str
     done: bool
     versions: dict[str, str] = field(default_factory=dict)
+    protocol: str = ""
 
 
 def find(folder: Path) -> list[Saved]:
@@ -46,7 +48,14 @@ def _read(folder: Path) -> Saved:
         config = yaml.safe_load((folder / "config.yaml").read_text())
         status = json.loads((folder / "status.json").read_text())
         versions = dict(status.get("versions", {}))
-        return Saved(folder, config, str(status["fingerprint"]), status["status"] == "done", versions)
+        return Saved(
+            folder,
+            config,
+            str(status["fingerprint"]),
+            status["status"] == "done",
+            versions,
+            str(status.get("protocol", "")),
+        )
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
         raise GnnrecError(f"{folder} is damaged: {error}; run it again") from error
 

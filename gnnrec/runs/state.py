@@ -1,29 +1,36 @@
-"""State after every increment: safetensors, JSON and tables under checksums, written so that a kill leaves old or new.
+"""State after every increment, and what was measured on it, under checksums, written so that a kill leaves old or new.
 
-state/000007/{weights,strategy}.safetensors  state.json  results.parquet  …  SHA256SUMS
+state/000007/{weights,strategy}.safetensors  state.json    what the next update needs; only the newest few are kept
+state/records/000007/{results,…}.parquet                   what was measured on increment 7; written once, never removed
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from gnnrec.core import resources
-from gnnrec.core.files import sha256, sync_folder, write_durable
+from gnnrec.core.errors import GnnrecError
+from gnnrec.core.files import read_folder, remove_strays, write_folder
 
 log = logging.getLogger(__name__)
-FORMAT = 1
+FORMAT = 2
+RECORDS = "records"
+
+Kept = dict[str, Any]
+"""What a strategy must store: tensors and JSON values by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,48 +39,86 @@ class State:
 
     Attributes:
         index: t.
-        weights, strategy: tensors by name.
-        meta: JSON values: blend weights, costs.
-        tables: frames by name: results so far.
+        weights: the learner's tensors by name.
+        strategy: the strategy's tensors and JSON values by name.
+        meta: JSON values: blend weights, how far the graph had grown.
+        tables: frames by name: what was measured on increment `index` in a state that is saved, up to it in one that is read.
     """
 
     index: int
     weights: dict[str, Tensor]
-    strategy: dict[str, Tensor]
+    strategy: Kept
     meta: dict[str, Any]
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
 
 
-def save(folder: Path, state: State, keep: int = 2) -> None:
-    """Write `state` below `folder` and remove all but the newest `keep` states.
+def split(kept: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return what a strategy stores as tensors that share no memory, and as JSON values; `join` undoes it.
 
-    Everything goes to a temporary folder first, is synced, and takes its name in one rename.
+    Raises:
+        GnnrecError: a value is neither, or would not come back from JSON as what it is.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    target, temporary = folder / f"{state.index:06d}", folder / f".{state.index:06d}.{secrets.token_hex(4)}.tmp"
-    temporary.mkdir()
-    contents = _contents(state)
-    sums = "".join(f"{sha256(content)}  {name}\n" for name, content in contents.items())
-    for name, content in {**contents, "SHA256SUMS": sums.encode()}.items():
-        write_durable(temporary / name, content)
-    sync_folder(temporary)
-    if target.exists():
-        shutil.rmtree(target)
-    temporary.rename(target)
-    sync_folder(folder)
+    tensors = {name: _own(name, x) for name, x in kept.items() if isinstance(x, Tensor)}
+    return tensors, {name: _plain(name, x) for name, x in kept.items() if name not in tensors}
+
+
+def join(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> Kept:
+    """Return the strategy's state from its two parts."""
+    return {**tensors, **values}
+
+
+def nbytes(kept: Mapping[str, Any]) -> int:
+    """Return the bytes of a strategy's state: of its tensors, and of its other values as JSON."""
+    tensors, values = split(kept)
+    return sum(x.nbytes for x in tensors.values()) + (len(json.dumps(values)) if values else 0)
+
+
+def _own(name: str, x: Tensor) -> Tensor:
+    if x.layout != torch.strided:
+        raise GnnrecError(f"a strategy's state holds '{name}' as {x.layout}; store its indices and values instead")
+    # Views of one table and transposed ones are common in a state, and safetensors takes neither.
+    return x.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _plain(name: str, value: Any) -> Any:
+    try:
+        same = bool(json.loads(json.dumps(value)) == value)
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise GnnrecError(
+            f"a strategy's state holds '{name}', a {type(value).__name__} that JSON does not give back as it is; "
+            "a state holds tensors, finite numbers, strings, lists, and dicts with strings as keys"
+        )
+    return value
+
+
+def save(folder: Path, state: State, keep: int = 2) -> None:
+    """Write what was measured and then the state below `folder`, and remove all but the newest `keep` states."""
+    # The record comes first: a state whose records are incomplete could not be gone on from.
+    write_folder(_record(folder, state.index), {f"{name}.parquet": _parquet(f) for name, f in state.tables.items()})
+    write_folder(folder / f"{state.index:06d}", _contents(state))
     for old in _numbered(folder)[:-keep] if keep > 0 else []:
         shutil.rmtree(old)
 
 
 def load_newest(folder: Path) -> State | None:
-    """Return the newest state whose checksums hold, None where there is none; damaged ones are passed over, said."""
+    """Return the newest state that is whole, with all that was measured up to it; None where there is none.
+
+    One that is damaged, itself or in its records, is passed over with a warning.
+
+    Raises:
+        GnnrecError: another version of gnnrec saved it.
+    """
     if not folder.is_dir():
         return None
-    for stray in folder.glob(".*.tmp"):
-        shutil.rmtree(stray, ignore_errors=True)
+    for place in (folder, folder / RECORDS):
+        remove_strays(place)
     for path in reversed(_numbered(folder)):
         try:
             return _read(path)
+        except GnnrecError:
+            raise
         except (OSError, ValueError, KeyError) as error:
             if resources.of_files(error) or resources.of_memory(error):  # it may well be whole
                 raise
@@ -82,28 +127,39 @@ def load_newest(folder: Path) -> State | None:
 
 
 def _contents(state: State) -> dict[str, bytes]:
-    meta = {"format": FORMAT, "index": state.index, **state.meta}
+    tensors, values = split(state.strategy)
+    meta = {"format": FORMAT, "index": state.index, "strategy": values, **state.meta}
     return {
         "weights.safetensors": save_tensors(state.weights),
-        "strategy.safetensors": save_tensors(state.strategy),
+        "strategy.safetensors": save_tensors(tensors),
         "state.json": json.dumps(meta, indent=1, sort_keys=True).encode(),
-        **{f"{name}.parquet": _parquet(frame) for name, frame in state.tables.items()},
     }
 
 
 def _read(path: Path) -> State:
-    sums = (line.split("  ", 1) for line in (path / "SHA256SUMS").read_text().splitlines())
-    contents = {}
-    for digest, name in sums:
-        contents[name] = (path / name).read_bytes()
-        if sha256(contents[name]) != digest:
-            raise ValueError(f"checksum of {name} differs")
+    contents = read_folder(path)
     meta = json.loads(contents["state.json"])
-    if meta["format"] != FORMAT:
-        raise ValueError(f"format {meta['format']}, this version reads {FORMAT}")
-    tables = {n.removesuffix(".parquet"): pl.read_parquet(BytesIO(c)) for n, c in contents.items() if ".parquet" in n}
+    if (found := meta["format"]) != FORMAT:
+        raise GnnrecError(
+            f"{path} was saved by {'an older' if found < FORMAT else 'a newer'} version of gnnrec (format {found}, this one "
+            f"has {FORMAT}); go on with that version, or run it again without resume=true"
+        )
     weights, strategy = (load_tensors(contents[f"{n}.safetensors"]) for n in ("weights", "strategy"))
-    return State(meta["index"], weights, strategy, meta, tables)
+    kept = join(strategy, meta.pop("strategy"))
+    return State(meta["index"], weights, kept, meta, _measured(path.parent, meta["index"]))
+
+
+def _measured(folder: Path, until: int) -> dict[str, pl.DataFrame]:
+    """Return the records of increments 0 to `until` as one."""
+    records = [read_folder(_record(folder, t)) for t in range(until + 1)]
+    return {
+        name.removesuffix(".parquet"): pl.concat([pl.read_parquet(BytesIO(record[name])) for record in records])
+        for name in records[-1]
+    }
+
+
+def _record(folder: Path, index: int) -> Path:
+    return folder / RECORDS / f"{index:06d}"
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

@@ -14,19 +14,18 @@ import optuna
 import polars as pl
 import yaml
 
-from gnnrec.runs import build
-from gnnrec.runs import experiment
+from gnnrec.config.options import overrides
 from gnnrec.core import resources
+from gnnrec.core.errors import GnnrecError, nearest, one_line
+from gnnrec.core.files import write_atomic
+from gnnrec.core.seeds import derive
+from gnnrec.data.types import Stream
+from gnnrec.evaluation.record import Name
+from gnnrec.runs import build, experiment
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.compare import compare
-from gnnrec.config.options import overrides
-from gnnrec.data.types import Stream
-from gnnrec.core.errors import GnnrecError, nearest, one_line
-from gnnrec.evaluation.record import Name
-from gnnrec.core.files import write_atomic
-from gnnrec.runs.progress import Progress
 from gnnrec.runs.folder import Job, base_state, locked, safe
-from gnnrec.core.seeds import derive
+from gnnrec.runs.progress import Progress
 
 Compose = Callable[[list[str]], Config]
 LAST = 2

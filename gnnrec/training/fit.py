@@ -21,6 +21,7 @@ from gnnrec.evaluation.evaluate import Settings
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.base import Objective
 from gnnrec.training.ahead import Ahead, Held, sample
+from gnnrec.training.checkpoint import FitCheckpoint
 from gnnrec.training.cost import Cost
 from gnnrec.training.early_stopping import Select, selector
 from gnnrec.training.fitter import FitLog, OnEpoch, device_of, run_fit
@@ -91,6 +92,7 @@ class Fits:
         terms: Terms,
         cost: Cost,
         on_epoch: OnEpoch | None = None,
+        checkpoint: FitCheckpoint | None = None,
     ) -> FitLog:
         """Fit `model` in place on `events` and return what was done; no events, no step."""
         trained, touched = self._trained(model, events, settings)
@@ -110,7 +112,9 @@ class Fits:
 
         keeps = settings.budget == "ahead"
         batches = self._batches(model, events, settings)
-        log = run_fit(module, batches, settings, self.trainer, batches.seed, on_epoch, visit if keeps else None)
+        log = run_fit(
+            module, batches, settings, self.trainer, batches.seed, on_epoch, visit if keeps else None, checkpoint
+        )
         self.moments = module.moments if settings.optimiser_state == "carry" else {}
         if touched is not None:
             touched.write_to(model.encoder.user, model.encoder.item)

@@ -16,6 +16,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.training.checkpoint import Earlier, FitCheckpoint
 from gnnrec.training.module import RecommendationModule
 from gnnrec.training.sampling import EpochBatches
 from gnnrec.training.settings import FitSettings
@@ -46,7 +47,8 @@ class FitLog:
         start: the valid metric before the first step; None without valid.
         best: the valid metric of the weights kept; None without valid.
         kept: epochs trained when these weights were reached, 0 for the start.
-        seconds: wall-clock.
+        seconds: wall-clock, `earlier` included.
+        earlier: seconds that went into it before the process it went on in.
     """
 
     steps: int = 0
@@ -56,6 +58,7 @@ class FitLog:
     best: float | None = None
     kept: int = 0
     seconds: float = 0.0
+    earlier: float = 0.0
 
 
 class KeepBest(pl.Callback):
@@ -80,7 +83,7 @@ class KeepBest(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score the start."""
         module = cast(RecommendationModule, pl_module)
-        if module.select is not None:
+        if module.select is not None and self.start is None:  # one that goes on has scored it
             self.start = module.score()
             self._consider(self.start, module)
         if self.visit is not None:
@@ -102,6 +105,17 @@ class KeepBest(pl.Callback):
         if self.best is None or value > self.best:
             self.best, self.kept, self.weights = value, len(self.epochs), copy.deepcopy(module.state_dict())
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a fit that is cut off goes on with."""
+        numbers = {"start": self.start, "best": self.best, "kept": self.kept}
+        return {**numbers, "weights": self.weights, "epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Become the callback whose `state_dict` this is."""
+        self.start, self.best, self.kept = (state_dict[n] for n in ("start", "best", "kept"))
+        self.weights = state_dict["weights"]
+        self.epochs = [(loss, value) for loss, value in state_dict["epochs"]]
+
     def restore(self, module: RecommendationModule) -> None:
         """Put the best weights back."""
         if self.weights:
@@ -116,6 +130,7 @@ def run_fit(
     seed: int,
     on_epoch: OnEpoch | None = None,
     visit: Visit | None = None,
+    checkpoint: FitCheckpoint | None = None,
 ) -> FitLog:
     """Fit `module` in place and return what was done; no events, no steps.
 
@@ -129,24 +144,29 @@ def run_fit(
         seed: for layers that draw from torch's global generator, such as dropout.
         on_epoch: progress.
         visit: called before the first step and after every epoch with the epochs trained.
+        checkpoint: where a fit that is cut off is gone on from; None: nowhere.
     """
     if not len(batches):
         return FitLog()
     begin = time.perf_counter()
     keep = KeepBest(settings.patience, on_epoch, visit)
     _quiet()
-    runner = _trainer(module, settings, trainer, keep)
+    earlier = checkpoint.resume(module, batches, [keep]) if checkpoint else Earlier()
+    runner = _trainer(module, settings, trainer, [keep, *([checkpoint] if checkpoint else [])], earlier)
     with torch.random.fork_rng(), warnings.catch_warnings():
         torch.manual_seed(seed)
+        if checkpoint:
+            checkpoint.restore_generators()
         _fit(runner, module, batches)
     module.moments = module.adam_moments()
     keep.restore(module)
     module.cpu()
-    steps = runner.global_step
+    steps = earlier.steps + runner.global_step
     _let_go(runner, module)
     kept = keep.kept if keep.best is not None else len(keep.epochs)
-    seconds = time.perf_counter() - begin
-    return FitLog(steps, _triplets(steps, batches), keep.epochs, keep.start, keep.best, kept, seconds)
+    seconds = earlier.seconds + time.perf_counter() - begin
+    triplets = _triplets(steps, batches)
+    return FitLog(steps, triplets, keep.epochs, keep.start, keep.best, kept, seconds, earlier.seconds)
 
 
 def _fit(runner: pl.Trainer, module: RecommendationModule, batches: EpochBatches) -> None:
@@ -171,13 +191,18 @@ def _let_go(runner: pl.Trainer, module: RecommendationModule) -> None:
 
 
 def _trainer(
-    module: RecommendationModule, settings: FitSettings, options: dict[str, Any], keep: KeepBest
+    module: RecommendationModule,
+    settings: FitSettings,
+    options: dict[str, Any],
+    callbacks: list[pl.Callback],
+    earlier: Earlier,
 ) -> pl.Trainer:
     if settings.budget == "equal":
-        limit = {"max_epochs": -1, "max_steps": settings.steps}
+        limit = {"max_epochs": -1, "max_steps": settings.steps - earlier.steps}
     else:
-        limit = {"max_epochs": settings.max_epochs if module.select is not None else settings.epochs_without_valid}
-    return pl.Trainer(**{**_BARE, **options, **limit}, callbacks=[keep])
+        epochs = settings.max_epochs if module.select is not None else settings.epochs_without_valid
+        limit = {"max_epochs": epochs - earlier.epochs}
+    return pl.Trainer(**{**_BARE, **options, **limit}, callbacks=callbacks)
 
 
 def check_trainer(options: Mapping[str, Any]) -> None:

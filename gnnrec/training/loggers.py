@@ -17,9 +17,10 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.evaluation.record import Record
-from gnnrec.training.fitter import FitLog
 
 log = logging.getLogger(__name__)
+LOGS = ("csv", "tensorboard", "wandb")
+"""Folders that loggers write to, in the folder of a run."""
 NEXT = ("recall@20", "ndcg@20", "mse")
 Config = Mapping[str, Any]
 
@@ -36,11 +37,14 @@ class Tracker:
 
     @staticmethod
     @contextmanager
-    def open(config: Config, row: str, folder: Path) -> Iterator[Tracker]:
-        """Yield the tracker of a run and close it whatever happens, so that the next run gets one of its own."""
+    def open(config: Config, row: str, folder: Path, identity: str | None = None) -> Iterator[Tracker]:
+        """Yield the tracker of a run and close it whatever happens, so that the next run gets one of its own.
+
+        One that goes on has the `identity` it had, and takes its place at the logger.
+        """
         tracker = Tracker(None)
         try:
-            tracker.logger = _make(config, row, folder)
+            tracker.logger = _make(config, row, folder, identity)
         except GnnrecError:
             raise
         except Exception as error:  # a logger must never cost a run
@@ -50,7 +54,7 @@ class Tracker:
         finally:
             tracker.close()
 
-    def increment(self, t: int, record: Record, fit: FitLog) -> None:
+    def increment(self, t: int, record: Record) -> None:
         """Log what was measured on increment t and how its fit went."""
         results = pl.concat(record.results).filter(pl.col("trained_to") == t, pl.col("segment") == "all")
         values = {
@@ -58,8 +62,7 @@ class Tracker:
             for scorer, split, metric, value in results.select("scorer", "split", "metric", "value").rows()
             if (split == "next" and metric in NEXT) or (split == "cost" and metric in ("seconds", "steps"))
         }
-        if fit.epochs:
-            values |= {"fit/loss": fit.epochs[-1][0], "fit/epochs": float(len(fit.epochs))}
+        values |= {f"fit/{m}": value for m, value in results.filter(split="fit").select("metric", "value").rows()}
         self.log(values, t)
 
     def log(self, values: dict[str, float], t: int) -> None:
@@ -97,14 +100,14 @@ class Tracker:
         self.logger = None
 
 
-def _make(config: Config, row: str, folder: Path) -> Logger | None:
+def _make(config: Config, row: str, folder: Path, identity: str | None) -> Logger | None:
     options = dict(config["logger"])
     kind = str(options.pop("kind"))
     makers = {
         "none": lambda: None,
         "csv": lambda: CSVLogger(str(folder), name="", version="csv"),
         "tensorboard": lambda: TensorBoardLogger(str(folder), name="", version="tensorboard"),
-        "wandb": lambda: _wandb(config, row, folder, options),
+        "wandb": lambda: _wandb(config, row, folder, {"id": identity, **options}),
     }
     if kind not in makers:
         raise GnnrecError(f"logger.kind={kind} is not known{nearest(kind, makers)}")

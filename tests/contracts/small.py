@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from torch import Tensor
 
 from gnnrec.data.clean.ids import coded
 from gnnrec.data.dataset import Counts, Dataset
@@ -32,7 +33,7 @@ DAY = 86_400.0
 START = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
 MEASURE = Settings(topk=(5, 20), explicit=True)
 FIT = FitSettings(lr=0.02, batch_size=64, max_epochs=3, patience=2)
-VARYING = ("seconds", "peak_memory")
+VARYING = ("seconds", "peak_memory", "base_seconds", "base_peak_memory")
 """Cost metrics that differ between two equal runs."""
 
 Make = Callable[[], Strategy]
@@ -154,7 +155,7 @@ def fingerprint(learner: Learner, strategy: Strategy | None = None) -> dict[str,
         **learner.state_dict(),
         **({f"strategy.{n}": x for n, x in strategy.state_dict().items()} if strategy else {}),
     }
-    result = {name: x.numpy().tobytes() for name, x in parts.items()}
+    result = {n: x.numpy().tobytes() if isinstance(x, Tensor) else repr(x).encode() for n, x in parts.items()}
     for name, graph in (("graph", learner.graph), ("seen", learner.seen)):
         result[name] = (
             b"".join(column.tobytes() for column in graph.edges()) + f"{graph.num_users} {graph.num_items}".encode()

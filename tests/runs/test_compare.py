@@ -11,13 +11,15 @@ import wandb
 from test_cli import TINY
 
 from gnnrec.cli.main import main
+from gnnrec.evaluation.record import Record
+from gnnrec.training.loggers import Tracker
 
 
-def run(kind: str, output: Path, *more: str) -> Path:
+def run(kind: str, output: Path, *more: str, row: str = "frozen") -> Path:
     """Run a strategy that trains nothing and return its folder."""
     arguments = [a for a in TINY if not a.startswith("logger")]
     assert main(["run", *arguments, "strategy=frozen", f"logger={kind}", f"output={output}", *more]) == 0
-    (status,) = output.glob("frozen-*/status.json")
+    (status,) = output.glob(f"{row}-*/status.json")
     assert '"done"' in status.read_text()
     return status.parent
 
@@ -27,6 +29,44 @@ def test_csv_has_a_row_per_increment(tmp_path):
         rows = list(csv.DictReader(file))
     assert [float(row["increment"]) for row in rows] == [1, 2, 3]
     assert 0 <= float(rows[0]["next/model/recall@20"]) <= 1
+
+
+def cut_off(monkeypatch: pytest.MonkeyPatch, kind: str, output: Path) -> str:
+    """Let a run end after its second increment as by a kill, and return its id at the logger."""
+    increment = Tracker.increment
+
+    def watched(self: Tracker, t: int, record: Record) -> None:
+        increment(self, t, record)
+        if t == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracker, "increment", watched)
+        arguments = [a for a in TINY if not a.startswith("logger")]
+        assert main(["run", *arguments, "strategy=fine_tune", f"logger={kind}", f"output={output}"]) == 130
+    (path,) = output.glob("fine_tune-*/.log-id")
+    return path.read_text()
+
+
+def test_a_run_that_goes_on_logs_again_what_it_had_logged(tmp_path, monkeypatch):
+    cut_off(monkeypatch, "csv", tmp_path / "torn")
+    more = ["strategy=fine_tune", "resume=true"]
+    logged = [run("csv", tmp_path / name, *more, row="fine_tune") / "csv" / "metrics.csv" for name in ("torn", "whole")]
+    torn, whole = (list(csv.DictReader(path.open())) for path in logged)
+    assert [float(row["increment"]) for row in torn] == [1, 2, 3]
+    assert "fit/loss" in whole[0]
+    for one, other in zip(torn, whole, strict=True):
+        assert {k: v for k, v in one.items() if "seconds" not in k} == {
+            k: v for k, v in other.items() if "seconds" not in k
+        }
+
+
+def test_a_run_that_goes_on_is_the_same_run_at_the_logger(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    identity = cut_off(monkeypatch, "wandb", tmp_path)
+    folder = run("wandb", tmp_path, "strategy=fine_tune", "resume=true", row="fine_tune")
+    (found,) = folder.glob("wandb/offline-run-*/*.wandb")
+    assert identity in found.name
 
 
 def test_tensorboard_has_an_event_file(tmp_path):

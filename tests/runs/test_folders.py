@@ -11,10 +11,9 @@ import pytest
 import yaml
 from test_cli import TINY, refused, runs
 
-from gnnrec.runs import build
-from gnnrec.runs import compare
 from gnnrec.cli.main import compose, main
 from gnnrec.core.errors import GnnrecError
+from gnnrec.runs import build, compare
 
 SHORT = [*TINY, "strategy=stale"]
 

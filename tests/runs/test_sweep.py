@@ -9,8 +9,8 @@ import pytest
 import yaml
 from test_cli import TINY, refused
 
-from gnnrec.runs import sweep
 from gnnrec.cli.main import compose, main
+from gnnrec.runs import sweep
 
 STREAM = ["stream.increments=5", "data.events=1000"]
 CALL = ["sweep", *(a for a in TINY if not a.startswith(("stream", "data.events"))), *STREAM, "strategy=replay"]

@@ -1,0 +1,1 @@
+"""Experiments, comparisons and sweeps, and the folders they live in."""

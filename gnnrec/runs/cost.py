@@ -1,0 +1,85 @@
+"""What an update costs: the seconds until the model could serve, the work done, the bytes kept, the rows served anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gnnrec.core import allocator
+from gnnrec.encoders.tables import Embeddings
+from gnnrec.evaluation.evaluate import Row
+from gnnrec.learner import Learner
+from gnnrec.training.cost import Cost
+from gnnrec.training.fitter import FitLog
+
+REWRITTEN = 1e-3
+"""A row of the read-out has to be served anew if it moved by more than this share of its norm."""
+
+
+def timed(learner: Learner, work: Callable[[], None]) -> dict[str, float]:
+    """Return what `work` took: seconds, epochs, steps, triplets, edges touched, and peak memory where the system tells.
+
+    What only a blend needs is no part of the seconds; it is in `learner.cost.blend`, for `charged`.
+    """
+    learner.cost, learner.log, learner.valid_rows, tells = Cost(), FitLog(), {}, allocator.reset_peak()
+    begin = time.perf_counter()
+    work()
+    # What a kill cut off was paid for too; valid metrics that no choice rests on are no part of an update.
+    cost = learner.cost
+    seconds = time.perf_counter() - begin + learner.log.earlier - cost.reporting - cost.blend
+    peak = allocator.peak() if tells else None
+    spent = {
+        "seconds": seconds,
+        "epochs": float(cost.epochs),
+        "steps": float(cost.steps),
+        "triplets": float(cost.triplets),
+        "edges_touched": float(cost.edges),
+    }
+    return spent if peak is None else {**spent, "peak_memory": peak}
+
+
+def charged(spent: dict[str, float], learner: Learner, scorer: str) -> list[Row]:
+    """Return what a row of the table pays: every row for the update, the blend's for its choice and co-occurrence too."""
+    if scorer == "blend":
+        own = {"seconds": learner.cost.blend, "bytes_kept": float(learner.blend_bytes)}
+        spent = {metric: value + own.get(metric, 0.0) for metric, value in spent.items()}
+    return rows(spent)
+
+
+class ReadOut:
+    """A copy of the read-out, to see how many of its rows an update rewrites.
+
+    Args:
+        z: the embeddings that serve before the update.
+    """
+
+    def __init__(self, z: Embeddings) -> None:
+        self.tables = [x.detach().cpu().clone() for x in (z.user, z.item)]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the copy, which are no part of what the update needs."""
+        return sum(x.nbytes for x in self.tables)
+
+    def rewritten(self, z: Embeddings) -> Row:
+        """Return the row of results that says how many rows of `z` are new or have moved, of how many."""
+        tables = [x.detach().cpu() for x in (z.user, z.item)]
+        moved = sum(_moved(*pair) for pair in zip(self.tables, tables, strict=True))
+        return "all", "rows_rewritten", float(moved), sum(len(x) for x in tables)
+
+
+def _moved(before: Tensor, after: Tensor) -> int:
+    old = min(len(before), len(after))
+    if before.shape[1] != after.shape[1]:
+        return len(after)
+    shift = torch.linalg.vector_norm(after[:old] - before[:old], dim=1)
+    stays = shift <= REWRITTEN * torch.linalg.vector_norm(before[:old], dim=1)
+    return len(after) - int(stays.sum())
+
+
+def rows(values: dict[str, float]) -> list[Row]:
+    """Return the values as rows of results."""
+    return [("all", metric, value, 1) for metric, value in values.items()]

@@ -1,0 +1,150 @@
+"""The loop: what is charged to whom, what is noted of an update, and increments that arrive one at a time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import polars as pl
+import pytest
+import torch
+from contracts.small import VARYING, Game, fingerprint, simulated
+from polars.testing import assert_frame_equal
+
+from gnnrec.evaluation.record import Name
+from gnnrec.runs import cost
+from gnnrec.runs.experiment import BASE, run
+from gnnrec.strategies.base import Strategy
+from gnnrec.strategies.frozen import Frozen
+from gnnrec.strategies.stale import Stale
+
+
+class Noting(Strategy):
+    """Trains on the base once more as it begins, and keeps a tensor and values."""
+
+    steps = 0
+
+    def begin(self, learner, base):
+        before = learner.cost.steps
+        learner.fit(base.train, epochs=1)
+        self.steps = learner.cost.steps - before
+
+    def state_dict(self):
+        return {"kept": torch.zeros(25), "names": ["a"], "steps": self.steps}
+
+    def load_state_dict(self, state):
+        self.steps = state["steps"]
+
+
+@cache
+def game() -> Game:
+    return Game(simulated(increments=3))
+
+
+def costs(frame, metric, t, scorer="model"):
+    return frame.filter(split="cost", metric=metric, trained_to=t, scorer=scorer)["value"].to_list()
+
+
+def test_what_a_strategy_does_to_begin_is_charged_to_it_and_the_base_apart():
+    strategy = Noting()
+    found = game().play(strategy).record.frames()["results"]
+    base = game().base.tables["results"]
+    assert strategy.steps > 0
+    assert costs(found, "steps", 0) == [strategy.steps]
+    assert costs(found, "bytes_kept", 0) == [100 + len(json.dumps({"names": ["a"], "steps": strategy.steps}))]
+    assert costs(found, f"{BASE}steps", 0) == costs(base, "steps", 0)
+    assert costs(found, f"{BASE}seconds", 0) == costs(base, "seconds", 0)
+    idle = game().play(Stale()).record.frames()["results"]
+    assert costs(idle, "steps", 0) == costs(idle, "edges_touched", 0) == [0]
+
+
+def test_a_state_of_tensors_and_values_is_taken_up_again(tmp_path):
+    whole = Noting()
+    expected = game().play(whole).results()
+    game().play(Noting(), tmp_path, until=1)
+    again = Noting()
+    found = game().play(again, tmp_path).results()
+    assert again.steps == whole.steps
+    assert_frame_equal(found, expected, check_exact=True)
+
+
+def test_rows_that_moved_and_new_ones_are_counted():
+    before = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    after = torch.tensor([[1.0009, 0.0], [2.0, 0.0021], [0.0, 0.0], [1e-9, 0.0], [0.0, 0.0]])
+    z = cost.Embeddings(before, before, before, before)
+    assert cost.ReadOut(z).rewritten(z._replace(item=after, user=before)) == ("all", "rows_rewritten", 3.0, 9)
+    wider = torch.cat([after, after], dim=1)
+    assert cost.ReadOut(z).rewritten(z._replace(item=wider, user=before))[2] == 5.0
+
+
+def test_a_copy_of_the_read_out_stays_when_the_tables_move():
+    live = torch.ones(3, 2)
+    z = cost.Embeddings(live, live, live, live)
+    before = cost.ReadOut(z)
+    live += 1
+    assert before.rewritten(z)[2] == 6.0
+
+
+def test_what_is_served_anew_is_noted_of_every_update():
+    stale, tuned = (game().play(s).record.frames()["results"] for s in (Stale(), Strategy()))
+    for t in (1, 2, 3):
+        assert costs(stale, "rows_rewritten", t) == [0.0]
+        new = game().stream.increments[t].observed
+        assert 0 < costs(tuned, "rows_rewritten", t)[0] <= new.num_users + new.num_items
+    assert costs(tuned, "rows_rewritten", 1, "blend") == []
+
+
+def test_the_blend_and_the_fit_of_every_increment_are_noted():
+    learner = game().learner()
+    found = game().play(Strategy()).record.frames()["results"]
+    blend = found.filter(split="blend", segment="all")
+    assert set(blend["scorer"]) == {"blend"}
+    assert sorted(set(blend["trained_to"])) == [0, 1, 2, 3]
+    assert set(blend["metric"]) == set(learner.weights.as_dict())
+    assert found.filter(split="fit", metric="epochs")["value"].min() >= 1
+    frozen = game().play(Frozen()).record.frames()["results"]
+    assert frozen.filter(pl.col("trained_to") > 0, split="fit").is_empty()
+
+
+def test_increments_that_arrive_one_at_a_time_give_the_same_run(tmp_path):
+    """An increment is asked for only when the one before it has been saved."""
+    learner, saved = game().learner(), []
+
+    def arriving():
+        for t, increment in enumerate(game().stream.increments):
+            saved.append((t, sorted(p.name for p in (tmp_path / "records").glob("0*")) if t else []))
+            yield increment
+
+    record = run(
+        learner, Strategy(), game().setting, Name("test", "s", 0), game().base, tmp_path, increments=arriving()
+    )
+    expected = game().play(Strategy())
+    varying = ~pl.col("metric").is_in(VARYING)
+    assert_frame_equal(record.frames()["results"].filter(varying), expected.results(), check_exact=True)
+    assert [len(there) for t, there in saved if t] == [1, 2, 3]
+
+
+def test_increments_beyond_the_stream_are_absorbed_and_saved(tmp_path):
+    """A stream that ends sooner scores less; what it does not hold is absorbed as if it did."""
+    expected, learner = game().play(Strategy()), game().learner()
+    stream = replace(game().stream, increments=game().stream.increments[:2])
+    setting = replace(game().setting, stream=stream, worlds=game().setting.worlds[:2])
+    every = iter(game().stream.increments)
+    record = run(learner, Strategy(), setting, Name("test", "s", 0), game().base, tmp_path, increments=every)
+    assert fingerprint(learner) == fingerprint(expected.learner)
+    found = record.frames()["results"]
+    assert sorted(set(found.filter(split="cost")["trained_to"])) == [0, 1, 2, 3]
+    assert found.filter(split="next")["trained_to"].max() == 1
+
+
+@pytest.mark.parametrize("until", [1, 2])
+def test_what_was_measured_before_a_kill_is_told_before_going_on(tmp_path, until):
+    told = []
+    game().play(Strategy(), tmp_path, until=until)
+    run(
+        *(game().learner(), Strategy(), game().setting, Name("test", "s", 0), game().base, tmp_path),
+        on_increment=lambda t, record: told.append(("new", t)),
+        on_resume=lambda t, record: told.append(("before", t, record.frames()["results"]["trained_to"].max())),
+    )
+    assert told == [("before", until, until), *(("new", t) for t in range(until + 1, 4))]
