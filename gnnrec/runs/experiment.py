@@ -98,7 +98,8 @@ def run(
 
 
 def _scorers(learner: Learner, setting: Setting) -> dict[str, Scorer]:
-    every: dict[str, Scorer] = {"model": learner.serving(), "blend": learner.blend_scorer()}
+    model = learner.serving()
+    every: dict[str, Scorer] = {"model": model, "blend": learner.blend_scorer(model)}
     return {name: every[name] for name in setting.scorers}
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from gnnrec.core.errors import GnnrecError
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Ints
+from gnnrec.scorers.block import Part
 from gnnrec.scorers.model import Scorer, to_width
 
 
@@ -75,11 +76,11 @@ class BlendScorer:
 
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items]."""
-        return combine(self.parts(user, num_items), self.weights)
+        return self.mixed(Part.alone(user, num_items))
 
-    def parts(self, user: Ints, num_items: int) -> Parts:
-        """Return the three normalised ingredients for these users."""
-        return Parts.of(self.model, self.statistics, user, num_items, (self.weights,))
+    def mixed(self, part: Part) -> Tensor:
+        """Return the scores of a part of a block, [m, i]."""
+        return combine(Parts.of(self.model, self.statistics, part, (self.weights,)), self.weights)
 
     def predict(self, user: Ints, item: Ints) -> Floats | None:
         """Return the model's expected values, [n]."""
@@ -96,18 +97,20 @@ class Parts:
     shape: tuple[int, int]
 
     @staticmethod
-    def of(model: Scorer, statistics: Counters, user: Ints, num_items: int, settings: Sequence[Weights]) -> Parts:
-        """Compute the ingredients that any of `settings` uses."""
+    def of(model: Scorer, statistics: Counters, part: Part, settings: Sequence[Weights]) -> Parts:
+        """Compute the ingredients that any of `settings` uses, where the model's scores are."""
         ranked = itemknn = None
         if any(w.alpha for w in settings) and model.scores is not None:
-            ranked = standardised(model.scores(user, num_items))
+            ranked = standardised(part.ranked(model))
+        device = ranked.device if ranked is not None else torch.device("cpu")
         if any(w.kappa for w in settings):
-            cosine = torch.from_numpy(statistics.itemknn.scores(user))
-            itemknn = _over_deviation(to_width(cosine, num_items))
+            itemknn = _over_deviation(part.cosines(statistics.itemknn).to(device))
         halves = {w.half_life for w in settings if w.beta}
         decayed = {h: torch.from_numpy(statistics.popularity.decayed[h]) for h in sorted(halves)}
-        popularity = {h: standardised(to_width(d.log1p().float()[None], num_items)) for h, d in decayed.items()}
-        return Parts(ranked, popularity, itemknn, (len(user), num_items))
+        popularity = {
+            h: standardised(to_width(d.log1p().float()[None], part.num_items)).to(device) for h, d in decayed.items()
+        }
+        return Parts(ranked, popularity, itemknn, (len(part.user), part.num_items))
 
     def map(self, change: Callable[[Tensor], Tensor], shape: tuple[int, int]) -> Parts:
         """Return the parts with `change` applied to model, co-occurrence and popularities, in this order."""
@@ -118,13 +121,15 @@ class Parts:
 
 def combine(parts: Parts, weights: Weights) -> Tensor:
     """Return α·model + β·popularity + κ·ItemKNN, [n, i], fresh memory."""
-    total = torch.zeros(parts.shape)
-    if weights.alpha and parts.model is not None:
-        total = total.to(parts.model).add_(parts.model, alpha=weights.alpha)
-    if weights.beta:
-        total.add_(parts.popularity[weights.half_life].to(total), alpha=weights.beta)
-    if weights.kappa and parts.itemknn is not None:
-        total.add_(parts.itemknn.to(total), alpha=weights.kappa)
+    terms = [] if parts.model is None or not weights.alpha else [(weights.alpha, parts.model)]
+    terms += [] if parts.itemknn is None or not weights.kappa else [(weights.kappa, parts.itemknn)]
+    terms += [(weights.beta, parts.popularity[weights.half_life])] if weights.beta else []
+    if not terms:
+        return torch.zeros(parts.shape)
+    (first, term), *others = terms
+    total = term.expand(parts.shape) * first
+    for weight, term in others:
+        total.add_(term, alpha=weight)
     return total
 
 
