@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gnnrec.data.types import Interactions, Ints, Stream
 from gnnrec.graph.bipartite import BipartiteGraph
 
-CACHED = 48 << 20
+CACHED = 24 << 20
 """Bytes of scores of one block. Larger ones leave the cache and what the allocator keeps: a product takes 2.7 times as long."""
 CANDIDATES = ("known", "universe")
 MASKS = ("absorbed", "none")

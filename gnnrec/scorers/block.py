@@ -17,14 +17,6 @@ from gnnrec.data.types import Ints
 from gnnrec.scorers.model import Scorer, to_width
 
 
-class Source(Protocol):
-    """Scores whose columns are the same for every number of candidates, cut or padded."""
-
-    def scores(self, user: Ints, num_items: int) -> Tensor:
-        """Return [n, num_items]."""
-        ...
-
-
 @runtime_checkable
 class Mixture(Protocol):
     """A scorer made of others' scores, such as one that standardises them over the candidates."""
@@ -48,11 +40,12 @@ class Block:
         self.user, self.width = user, width
         self._found: dict[int, Tensor] = {}
 
-    def scores(self, source: Source) -> Tensor:
-        """Return a source's scores over all candidates, [n, width], not to be written to."""
-        if id(source) not in self._found:
-            self._found[id(source)] = source.scores(self.user, self.width)
-        return self._found[id(source)]
+    def scores(self, scorer: Scorer) -> Tensor:
+        """Return the scores of a scorer that ranks over all candidates, [n, width], not to be written to."""
+        if id(scorer) not in self._found:
+            assert scorer.scores is not None
+            self._found[id(scorer)] = scorer.scores(self.user, self.width)
+        return self._found[id(scorer)]
 
     def cosines(self, itemknn: ItemKNN) -> Tensor:
         """Return ItemKNN's scores over all candidates, [n, width], on the CPU, not to be written to."""
@@ -80,22 +73,26 @@ class Part:
         """Return these users as a block of their own."""
         return Part(Block(user, num_items), user, num_items)
 
-    def scores(self, source: Source) -> Tensor:
-        """Return a source's scores, [m, i], in memory of their own."""
-        return self._own(self.block.scores(source))
+    def scores(self, scorer: Scorer) -> Tensor:
+        """Return the ranking scores of a scorer that ranks, [m, i], not to be written to."""
+        return scorer.mixed(self) if isinstance(scorer, Mixture) else self._cut(self.block.scores(scorer))
 
     def cosines(self, itemknn: ItemKNN) -> Tensor:
-        """Return ItemKNN's scores, [m, i], in memory of their own."""
-        return self._own(self.block.cosines(itemknn))
-
-    def _own(self, found: Tensor) -> Tensor:
-        if len(self.user) == len(self.block.user):
-            return found[:, : self.num_items].clone(memory_format=torch.contiguous_format)
-        row = torch.from_numpy(np.searchsorted(self.block.user, self.user)).to(found.device)
-        return found[:, : self.num_items].index_select(0, row)
+        """Return ItemKNN's scores, [m, i], on the CPU, not to be written to."""
+        return self._cut(self.block.cosines(itemknn))
 
     def ranked(self, scorer: Scorer) -> Tensor:
-        """Return the ranking scores of a scorer that ranks, [m, i], in memory of their own."""
-        if isinstance(scorer, Mixture):
-            return scorer.mixed(self)
-        return self.scores(scorer)  # type: ignore[arg-type]  # `scores` is None only where a scorer ranks nothing
+        """Return the same in memory that may be written to."""
+        shared = len(self.user) == len(self.block.user) and not isinstance(scorer, Mixture)
+        return own(self.scores(scorer)) if shared else self.scores(scorer)
+
+    def _cut(self, found: Tensor) -> Tensor:
+        found = found[:, : self.num_items]
+        if len(self.user) == len(self.block.user):
+            return found
+        return found[torch.from_numpy(np.searchsorted(self.block.user, self.user)).to(found.device)]
+
+
+def own(scores: Tensor) -> Tensor:
+    """Return a copy that may be written to, rows side by side."""
+    return scores.clone(memory_format=torch.contiguous_format)

@@ -12,7 +12,7 @@ from torch import Tensor
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Interactions, Ints, Stream
 from gnnrec.objectives.bias import Biases, BiasTerms, ridge
-from gnnrec.scorers.block import Part
+from gnnrec.scorers.block import Part, own
 from gnnrec.scorers.model import to_width
 
 
@@ -51,7 +51,7 @@ class ItemKNNScorer:
 
     def mixed(self, part: Part) -> Tensor:
         """Return the scores of a part of a block, [m, i]."""
-        result, unknown = part.cosines(self.statistics.itemknn), part.user >= self.statistics.num_users
+        result, unknown = own(part.cosines(self.statistics.itemknn)), part.user >= self.statistics.num_users
         result[torch.from_numpy(unknown)] = self.fallback.scores(part.user[unknown], part.num_items)
         return result
 
