@@ -15,14 +15,7 @@ from gnnrec.data.types import Interactions, Ints, Stream
 from gnnrec.graph.bipartite import BipartiteGraph
 
 CACHED = 24 << 20
-"""Bytes of scores of one block. Larger ones leave the cache and what the allocator keeps: a product takes 2.7 times as long."""
-CANDIDATES = ("known", "universe")
-MASKS = ("absorbed", "none")
-MATRICES = ("full", "diagonal", "off")
-
-Bools = NDArray[np.bool_]
-Pairs = tuple[Ints, Ints]
-"""(row, item), each [p]."""
+"""Bytes of scores of one block. From 32 MiB on glibc maps every temporary anew, and the kernel clears its pages each time."""
 
 
 @dataclass(frozen=True, slots=True)
