@@ -16,6 +16,13 @@ from gnnrec.graph.bipartite import BipartiteGraph
 
 CACHED = 24 << 20
 """Bytes of scores of one block. From 32 MiB on glibc maps every temporary anew, and the kernel clears its pages each time."""
+CANDIDATES = ("known", "universe")
+MASKS = ("absorbed", "none")
+MATRICES = ("full", "diagonal", "off")
+
+Bools = NDArray[np.bool_]
+Pairs = tuple[Ints, Ints]
+"""(row, item), each [p]."""
 
 
 @dataclass(frozen=True, slots=True)

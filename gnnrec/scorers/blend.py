@@ -161,7 +161,7 @@ def _over_deviation(scores: Tensor) -> Tensor:
     return scores.mul_(_scale(scores, 1.0)[1])
 
 
-def _popularity(statistics: Statistics, half_life: float, part: Part) -> Tensor:
+def _popularity(statistics: Counters, half_life: float, part: Part) -> Tensor:
     """Return z of the logarithm of decayed popularity, [1, i]."""
     counts = torch.from_numpy(statistics.popularity.decayed[half_life]).log1p().float()
     return standardised(own(to_width(counts[None], part.num_items)))

@@ -12,7 +12,7 @@ import torch
 from contracts.small import Game, interactions, simulated, world_of
 
 from gnnrec.core.errors import GnnrecError
-from gnnrec.counters.counters import Statistics
+from gnnrec.counters.counters import Counters
 from gnnrec.data.simulate.world import SimulatedWorld
 from gnnrec.data.stream.cuts import ByCount
 from gnnrec.data.types import Interactions
@@ -239,7 +239,7 @@ def test_what_a_ceiling_says_is_reached_by_who_knows_the_truth(held_out, candida
 
 def test_rows_scored_together_are_those_scored_alone(held_out):
     seen, events = held_out
-    statistics, other = Statistics((10.0,)), interactions([(u, (7 * u) % UNIVERSE) for u in range(3, USERS)])
+    statistics, other = Counters((10.0,)), interactions([(u, (7 * u) % UNIVERSE) for u in range(3, USERS)])
     statistics.absorb(seen, USERS, ITEMS)
     model = Fixed()
     blend = BlendScorer(model, statistics, Weights(1.0, 0.5, 0.5, 10.0))
