@@ -18,7 +18,7 @@ from gnnrec.encoders.base import Encoder, NewNodes
 from gnnrec.encoders.initial import Initial, TwoHopMean
 from gnnrec.encoders.tables import Embeddings, checksum, load_resized, random_rows
 from gnnrec.evaluation.blend_choice import choose_weights
-from gnnrec.evaluation.evaluate import Row, Settings, evaluate
+from gnnrec.evaluation.evaluate import Row, Settings, Slice, evaluate_all
 from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.views import Accumulated, View
@@ -304,11 +304,12 @@ class Learner:
     def _score_valid(self, valid: Interactions) -> None:
         """Keep the selected model's metrics on valid, and the blend's where there is one; tuning compares settings by them."""
         with self.cost.charged("reporting"):
-            scorers: dict[str, Scorer] = {"model": self.serving()}
+            model = self.serving()
+            scorers: dict[str, Scorer] = {"model": model}
             if self._blends:
-                scorers["blend"] = self.blend_scorer()
-            for name, scorer in scorers.items():
-                self.valid_rows[name] = evaluate(scorer, valid, self._world(), self.measure, segments=False).rows
+                scorers["blend"] = self.blend_scorer(model)
+            found = evaluate_all(scorers, [Slice(valid, self._world(), segments=False)], self.measure)[0]
+            self.valid_rows |= {name: f.rows for name, f in found.items()}
 
     @property
     def _blends(self) -> bool:
@@ -361,9 +362,9 @@ class Learner:
         """Return what serves: the strategy's scorer where it has one of its own, else the model."""
         return self.server(self) if self.server is not None else self.scorer()
 
-    def blend_scorer(self) -> BlendScorer:
-        """Return what serves under the blend head as a row of the table."""
-        return BlendScorer(self.serving(), self.statistics, self.weights)
+    def blend_scorer(self, model: Scorer | None = None) -> BlendScorer:
+        """Return what serves under the blend head as a row of the table; rows of the same `model` are scored in one go."""
+        return BlendScorer(model or self.serving(), self.statistics, self.weights)
 
     # State --------------------------------------------------------------------------------------------------------
 

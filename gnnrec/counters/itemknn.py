@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gnnrec.counters.additive import Additive
+from gnnrec.counters.cosine import cosine_scores, inverse_roots
 from gnnrec.data.types import Interactions, Ints
 
 
@@ -25,6 +26,7 @@ class ItemKNN:
         self._pending: list[tuple[int, Interactions]] = []
         self._shape = (0, 0)
         self._marked: tuple[sparse.csr_matrix, sparse.csr_matrix] | None = None
+        self._roots: tuple[sparse.csr_matrix, NDArray[np.float32]] | None = None
 
     def absorb(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Add the events' distinct new pairs, and room for new nodes."""
@@ -82,16 +84,11 @@ class ItemKNN:
 
     def scores(self, user: Ints) -> NDArray[np.float32]:
         """Return [n, i]; users without a number here, or without events, score 0 everywhere."""
-        users, items = self.matrix.shape
-        rows = self.matrix[np.minimum(user, max(users - 1, 0))] if users else sparse.csr_matrix((len(user), items))
-        rows = sparse.diags((user < users).astype(np.float32)) @ rows
-        root = 1 / np.sqrt(np.maximum(self.gram.diagonal(), 1)).astype(np.float32)
-        scaled = sparse.csr_matrix(rows @ sparse.diags(root) @ self.gram)
-        dense = np.asarray(scaled.toarray()) * root[None, :]
-        seen = rows.nonzero()
-        dense[seen] -= 1.0
-        result: NDArray[np.float32] = dense.astype(np.float32, copy=False)
-        return result
+        pairs, gram = self.matrix, self.gram
+        # The diagonal costs as much as reading all of G; a block of users less.
+        if self._roots is None or self._roots[0] is not gram:
+            self._roots = gram, inverse_roots(gram)
+        return cosine_scores(pairs, gram, self._roots[1], user)
 
     @property
     def nbytes(self) -> int:

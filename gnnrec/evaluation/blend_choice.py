@@ -7,11 +7,12 @@ import numpy as np
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Interactions
 from gnnrec.evaluation import metrics
-from gnnrec.evaluation.evaluate import Settings, Truth
 from gnnrec.evaluation.ranking import hits, tie_order
+from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.shortlist import shortlist
 from gnnrec.evaluation.world import World
 from gnnrec.scorers.blend import Grid, Parts, Weights
+from gnnrec.scorers.block import Part
 from gnnrec.scorers.model import Scorer
 
 CUTOFF = 20
@@ -28,18 +29,16 @@ def choose_weights(
     options = grid.settings()
     if len(options) == 1:
         return options[0]
-    truth = Truth.of(valid, settings.positive_from)
+    truth = settings.truth(valid, world.seen)
     if not len(truth.user) or not options:
         return None
     order, total = tie_order(settings.seed, world.num_items), dict.fromkeys(map(_direction, options), 0.0)
     starts = settings.starts(len(truth.user), world.num_items)
     for start in starts:
         user = truth.user[start : start + starts.step]
-        parts = Parts.of(model, statistics, user, world.num_items, options)
-        seen = world.seen.neighbours(user, of_users=True)
-        short = shortlist(parts, seen, order)
-        inside = (truth.row >= start) & (truth.row < start + len(user))
-        row, item = truth.row[inside] - start, truth.item[inside]
+        parts = Parts.of(model, statistics, Part.alone(user, world.num_items), options)
+        short = shortlist(parts, settings.masked(world.seen, user), order)
+        row, item = truth.between(start, start + len(user))
         relevant = np.bincount(row, minlength=len(user))
         for weights in total:
             top = short.top(weights, CUTOFF)

@@ -5,53 +5,26 @@ Letters: n events, u users with a relevant event, i candidates, K the largest cu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnrec.data.types import Floats, Interactions, Ints
 from gnnrec.evaluation import metrics
-from gnnrec.evaluation.ranking import hits, tie_order, top_items
+from gnnrec.evaluation.lists import Asked, best
+from gnnrec.evaluation.ranking import hits
+from gnnrec.evaluation.settings import Bools, Settings, Truth
 from gnnrec.evaluation.world import World
+from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.scorers.model import Scorer
 
-CACHED = 48 << 20
-"""Bytes of scores of one block. Larger ones leave the cache and what the allocator keeps: a product takes 2.7 times as long."""
+__all__ = ["Evaluation", "Row", "Settings", "Slice", "Truth", "evaluate", "evaluate_all", "rank"]
 
-Bools = NDArray[np.bool_]
 Row = tuple[str, str, float, int]
 """(segment, metric, value, n)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to measure.
-
-    Attributes:
-        topk: cut-offs.
-        candidates: "known" ranks items known at t, "universe" every item of the data set.
-        positive_from: smallest relevant value; None: every event is relevant.
-        block: most users scored at once; fewer where their scores would pass `CACHED`.
-        seed: of the order that breaks ties.
-        explicit: whether values are ratings, so that MSE means something.
-        universe: number of items of the data set, the candidates under "universe".
-    """
-
-    topk: tuple[int, ...] = (10, 20, 50)
-    candidates: str = "known"
-    positive_from: float | None = None
-    block: int = 1024
-    seed: int = 0
-    explicit: bool = False
-    universe: int = 0
-
-    def starts(self, users: int, items: int) -> range:
-        """Return where blocks of users begin; the step is their size."""
-        return range(0, users, max(1, min(self.block, CACHED // (4 * max(items, 1)))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,76 +50,88 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """Relevant pairs grouped by user: `user` [u] distinct numbers, `row` [p] into it, `item` [p], distinct pairs."""
+class Slice:
+    """Held-out events and what they are scored against.
 
-    user: Ints
-    row: Ints
-    item: Ints
+    Attributes:
+        events: by global numbers; numbers beyond the world's are unknown.
+        world: candidates, what is relevant, and segments.
+        seen: pairs that are no candidates, but for the relevant ones; the world's where None.
+        segments: also by segment; otherwise all users and known users only.
+    """
 
-    @staticmethod
-    def of(events: Interactions, positive_from: float | None) -> Truth:
-        """Return the distinct relevant pairs of `events`."""
-        keep = np.ones(len(events), bool) if positive_from is None else events.value >= positive_from
-        pairs = np.unique(np.stack([events.user[keep], events.item[keep]], axis=1), axis=0)
-        user, row = np.unique(pairs[:, 0], return_inverse=True)
-        return Truth(user, row, pairs[:, 1])
-
-    def counts(self, keep: Bools | None = None) -> Ints:
-        """Return the number of relevant items per user, of those kept, [u]."""
-        row = self.row if keep is None else self.row[keep]
-        return np.bincount(row, minlength=len(self.user))
+    events: Interactions
+    world: World
+    seen: BipartiteGraph | None = None
+    segments: bool = True
 
 
 def evaluate(
     scorer: Scorer, events: Interactions, world: World, settings: Settings, segments: bool = True
 ) -> Evaluation:
-    """Return the metrics of `scorer` on `events` given what the world had absorbed.
+    """Return the metrics of `scorer` on `events` given what the world had absorbed; see `Slice`."""
+    return evaluate_all({"": scorer}, [Slice(events, world, segments=segments)], settings)[0][""]
+
+
+def evaluate_all(
+    scorers: Mapping[str, Scorer], slices: Sequence[Slice], settings: Settings
+) -> list[dict[str, Evaluation]]:
+    """Return the metrics of every scorer on every slice; what they have in common is computed once.
 
     Args:
-        scorer: the row of the table.
-        events: held-out events, by global numbers; numbers beyond the world's are unknown.
-        world: candidates, masks and segments.
+        scorers: rows of the table by name.
+        slices: what they are scored on.
         settings: how to measure.
-        segments: also by segment; otherwise all users and known users only.
     """
-    true, predicted = _predictions(scorer, events, world, settings)
+    truths = [settings.truth(s.events, s.world.seen) for s in slices]
+    asked = [_asked(s, truth, settings) for s, truth in zip(slices, truths, strict=True)]
+    ranking = {name: scorer for name, scorer in scorers.items() if scorer.scores is not None}
+    lists = best(ranking, asked, settings)
+    return [
+        {name: _evaluation(scorer, s, truth, top.get(name), settings) for name, scorer in scorers.items()}
+        for s, truth, top in zip(slices, truths, lists, strict=True)
+    ]
+
+
+def _asked(slice_: Slice, truth: Truth, settings: Settings) -> Asked:
+    world = slice_.world
+    # What the world has seen is not relevant: only a wider mask can hold a relevant pair.
+    seen, kept = (world.seen, None) if slice_.seen is None else (slice_.seen, truth)
+    return Asked(truth.user, _candidates(world, settings), seen, kept)
+
+
+def _candidates(world: World, settings: Settings) -> int:
+    return settings.universe if settings.candidates == "universe" else world.num_items
+
+
+def _evaluation(scorer: Scorer, slice_: Slice, truth: Truth, top: Tensor | None, settings: Settings) -> Evaluation:
+    world = slice_.world
+    true, predicted = _predictions(scorer, slice_.events, world, settings)
     rating: list[Row] = [("all", m, f(predicted, true), len(true)) for m, f in metrics.RATING.items() if len(predicted)]
-    truth = Truth.of(events, settings.positive_from)
-    known = truth.user < world.num_users
-    if scorer.scores is None:
-        return Evaluation(rating, truth.user, known, truth.counts(), {}, true, predicted)
-    top = rank(scorer, truth.user, world, settings)
-    rows = list(_ranking_rows(truth, top, _user_segments(truth, world, known, segments), settings))
-    if segments:
+    known, relevant = truth.user < world.num_users, truth.counts()
+    if top is None:
+        return Evaluation(rating, truth.user, known, relevant, {}, true, predicted)
+    per_user = _per_user(hits(top, truth.row, truth.item, len(truth.user)), relevant, settings.topk)
+    rows = list(_means(per_user, _user_segments(truth, world, known, slice_.segments)))
+    if slice_.segments:
         rows += _item_rows(truth, top, world, settings)
         rows += _ceilings(truth, world, settings)
-    per_user = _per_user(hits(top, truth.row, truth.item, len(truth.user)), truth.counts(), settings.topk)
-    return Evaluation(rows + rating, truth.user, known, truth.counts(), per_user, true, predicted)
+    return Evaluation(rows + rating, truth.user, known, relevant, per_user, true, predicted)
 
 
 def rank(scorer: Scorer, user: Ints, world: World, settings: Settings) -> Tensor:
-    """Return the best K candidates of each user, [u, K]."""
-    items = settings.universe if settings.candidates == "universe" else world.num_items
-    order, k = tie_order(settings.seed, items), max(settings.topk)
-    blocks = [torch.empty(0, k, dtype=torch.int64)]
-    assert scorer.scores is not None
-    starts = settings.starts(len(user), items)
-    for start in starts:
-        block = user[start : start + starts.step]
-        seen = world.seen.neighbours(block, of_users=True)
-        blocks.append(top_items(scorer.scores(block, items), k, order, seen))
-    return torch.cat(blocks)
+    """Return the best K candidates of each user, ascending numbers, [u, K] on the CPU."""
+    asked = Asked(user, _candidates(world, settings), world.seen)
+    return best({"": scorer}, [asked], settings)[0][""]
 
 
 def _per_user(hit: Bools, relevant: Ints, topk: Sequence[int]) -> dict[str, Floats]:
     return {f"{name}@{k}": f(hit, relevant, k) for name, f in metrics.RANKING.items() for k in topk}
 
 
-def _ranking_rows(truth: Truth, top: Tensor, segments: dict[str, Bools], settings: Settings) -> Iterator[Row]:
-    values = _per_user(hits(top, truth.row, truth.item, len(truth.user)), truth.counts(), settings.topk)
+def _means(per_user: dict[str, Floats], segments: dict[str, Bools]) -> Iterator[Row]:
     for segment, member in segments.items():
-        for metric, value in values.items():
+        for metric, value in per_user.items():
             if member.any():
                 yield segment, metric, float(value[member].mean()), int(member.sum())
 
@@ -169,13 +154,14 @@ def _item_rows(truth: Truth, top: Tensor, world: World, settings: Settings) -> I
     segments |= {name: third == n for n, name in enumerate(("head_item", "middle_item", "tail_item"))}
     for segment, keep in segments.items():
         user, row = np.unique(truth.row[keep], return_inverse=True)
-        part = Truth(user, row, truth.item[keep])
-        everyone = {segment: np.ones(len(user), bool)}
-        yield from _ranking_rows(part, top[torch.from_numpy(user)], everyone, settings)
+        hit = hits(top[torch.from_numpy(user)], row, truth.item[keep], len(user))
+        values = _per_user(hit, np.bincount(row, minlength=len(user)), settings.topk)
+        yield from _means(values, {segment: np.ones(len(user), bool)})
 
 
 def _ceilings(truth: Truth, world: World, settings: Settings) -> Iterator[Row]:
-    known = truth.item < world.num_items
+    """Yield the share of relevant events on candidates, and the best recall that these allow."""
+    known = truth.item < _candidates(world, settings)
     if len(known):
         yield "all", "ceiling", float(known.mean()), len(known)
     for segment, member in (("all", slice(None)), ("known_user", truth.user < world.num_users)):

@@ -25,7 +25,7 @@ def top_items(scores: Tensor, k: int, order: Tensor, seen: tuple[Ints, Ints] | N
     """Return the k best items per user, [n, k] on the CPU, −1 where there are fewer than k candidates.
 
     Args:
-        scores: [n, i], finite; overwritten at seen items.
+        scores: [n, i], finite, on any device; overwritten at seen items.
         k: K.
         order: [i] random order of items; of equal scores the item that comes first in it wins, so that no id is favoured.
         seen: (row, item) pairs to exclude.
@@ -35,7 +35,7 @@ def top_items(scores: Tensor, k: int, order: Tensor, seen: tuple[Ints, Ints] | N
     """
     check_finite(scores)
     if seen is not None:
-        scores[torch.from_numpy(seen[0]), torch.from_numpy(seen[1])] = -torch.inf
+        scores[on_device(seen, scores.device)] = -torch.inf
     width = min(k + SPARE, scores.shape[1])
     value, item = scores.topk(width, dim=1)
     tied = torch.nonzero((value[:, 1 : k + 1] == value[:, :k][:, : width - 1]).any(1)).squeeze(1)
@@ -48,6 +48,11 @@ def top_items(scores: Tensor, k: int, order: Tensor, seen: tuple[Ints, Ints] | N
     result = torch.full((len(scores), k), -1, dtype=torch.int64)
     result[:, : min(k, width)] = item[:, :k].cpu()
     return result
+
+
+def on_device(pairs: tuple[Ints, Ints], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return (row, item) pairs as an index of scores on `device`."""
+    return torch.from_numpy(pairs[0]).to(device), torch.from_numpy(pairs[1]).to(device)
 
 
 def places(order: Tensor) -> Tensor:

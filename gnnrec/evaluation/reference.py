@@ -8,14 +8,22 @@ import polars as pl
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Interactions, Observed, Stream
 from gnnrec.evaluation.blend_choice import choose_weights
-from gnnrec.evaluation.evaluate import Settings
-from gnnrec.evaluation.record import Name, Record, score_next, score_round
+from gnnrec.evaluation.record import Name, Record, Scored, score, tests, upcoming
 from gnnrec.evaluation.results import REFERENCE
+from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.objectives.bias import BiasTerms
 from gnnrec.scorers.blend import BlendScorer, Grid, Weights
 from gnnrec.scorers.model import Scorer
-from gnnrec.scorers.references import BiasPredictor, ItemKNNScorer, MeanPredictor, OracleScorer, PopularityScorer
+from gnnrec.scorers.references import (
+    BiasPredictor,
+    ItemKNNScorer,
+    MeanPredictor,
+    OracleScorer,
+    PopularityScorer,
+    RecentBiasPredictor,
+)
 
 
 def reference_rows(
@@ -23,62 +31,78 @@ def reference_rows(
 ) -> dict[str, pl.DataFrame]:
     """Return the frames of all reference rows: next for each, R for decayed popularity (the reference of FWT)."""
     records: dict[str, Record] = {}
-    statistics, absorbed = Counters(grid.half_life), Interactions.empty()
-    weights = Weights(alpha=0.0, beta=1.0, half_life=grid.half_life[0])
+    kept = Absorbed(grid)
     for increment, world in zip(stream.increments, worlds, strict=True):
-        new = increment.observed
-        weights = _absorb(statistics, new, world, measure, grid.without_model()) or weights
-        absorbed = Interactions.concat([absorbed, new.arrived, new.folded])
-        scorers = _scorers(statistics, absorbed, world, measure, weights, grid.half_life[0])
+        before = worlds[world.index - 1].seen if world.index else BipartiteGraph.empty()
+        kept.absorb(increment.observed, before, measure)
+        scorers = kept.scorers(measure.explicit)
         if stream.oracle is not None and len(increment.upcoming):
             scorers["oracle"] = OracleScorer(stream, float(np.median(increment.upcoming.time)))
-        for name, scorer in scorers.items():
-            record = records.setdefault(name, Record(Name(experiment, name, None)))
-            if name == "decayed_popularity":
-                score_round(record, {REFERENCE: scorer}, world.index, stream, worlds, measure)
-            else:
-                score_next(record, REFERENCE, scorer, world.index, stream, world, measure)
+        for name in scorers:
+            records.setdefault(name, Record(Name(experiment, name, None)))
+        rows = {name: Scored(records[name], REFERENCE, scorer) for name, scorer in scorers.items()}
+        t, decayed = world.index, rows["decayed_popularity"]
+        score(list(rows.values()), t, stream, upcoming(stream, t, world), measure)
+        score([decayed], t, stream, tests(stream, t, worlds, measure), measure)
     frames = [record.frames() for record in records.values()]
     return {table: pl.concat([f[table] for f in frames]) for table in ("results", "per_user", "predictions")}
 
 
-def _absorb(statistics: Counters, new: Observed, world: World, measure: Settings, grid: Grid) -> Weights | None:
-    """Absorb an increment as a learner does, and return the blend weights chosen on its valid events in between."""
-    users = max(statistics.num_users, int(new.arrived.user.max(initial=-1)) + 1)
-    items = max(statistics.num_items, int(new.arrived.item.max(initial=-1)) + 1)
-    statistics.absorb(new.arrived, users, items)
-    trained = _pairs(statistics)
-    counts = statistics.popularity.total
-    before = World(new.index, users, items, trained, counts, np.zeros(users, bool))
-    fallback = PopularityScorer(counts)
-    chosen = choose_weights(fallback, statistics, new.valid, before, measure, grid)
-    statistics.absorb(new.folded, new.num_users, new.num_items)
-    return chosen
+class Absorbed:
+    """What the reference rows keep of the stream so far.
 
+    Args:
+        grid: what their blend chooses from, without a model; its first half-life is that of decayed popularity.
+    """
 
-def _pairs(statistics: Counters) -> BipartiteGraph:
-    """Return the absorbed pairs as a graph, for masks."""
-    user, item = statistics.itemknn.matrix.nonzero()
-    events = Interactions(user.astype(np.int64), item.astype(np.int64), np.empty(0), np.empty(0))
-    return BipartiteGraph.empty().extend(events, statistics.num_users, statistics.num_items)
+    def __init__(self, grid: Grid) -> None:
+        self.grid, self.half_life = grid.without_model(), grid.half_life[0]
+        self.statistics, self.biases = Counters(grid.half_life), BiasTerms()
+        self.weights = Weights(alpha=0.0, beta=1.0, half_life=self.half_life)
+        self._events: list[Interactions] = []
 
+    def absorb(self, new: Observed, before: BipartiteGraph, measure: Settings) -> None:
+        """Absorb an increment as a learner does, choosing the blend's weights on its valid events in between.
 
-def _scorers(
-    statistics: Counters,
-    absorbed: Interactions,
-    world: World,
-    measure: Settings,
-    weights: Weights,
-    half_life: float,
-) -> dict[str, Scorer]:
-    counts = statistics.popularity
-    scorers: dict[str, Scorer] = {
-        "popularity": PopularityScorer(counts.total),
-        "decayed_popularity": PopularityScorer(counts.decayed[half_life]),
-        "itemknn": ItemKNNScorer(statistics),
-    }
-    scorers["popularity_itemknn"] = BlendScorer(scorers["popularity"], statistics, weights)
-    if measure.explicit:
-        scorers["global_mean"] = MeanPredictor(absorbed)
-        scorers["bias"] = BiasPredictor(absorbed, world.num_users, world.num_items)
-    return scorers
+        Args:
+            new: the increment.
+            before: what earlier ones absorbed.
+            measure: how valid is scored.
+        """
+        counts = self.statistics
+        users = max(counts.num_users, int(new.arrived.user.max(initial=-1)) + 1)
+        items = max(counts.num_items, int(new.arrived.item.max(initial=-1)) + 1)
+        counts.absorb(new.arrived, users, items)
+        total, seen = counts.popularity.total, before.extend(new.arrived, users, items)
+        world = World(new.index, users, items, seen, total, np.zeros(users, bool))
+        chosen = choose_weights(PopularityScorer(total), counts, new.valid, world, measure, self.grid)
+        self.weights = chosen or self.weights
+        counts.absorb(new.folded, new.num_users, new.num_items)
+        if measure.explicit:
+            self._absorb_values(new, users, items)
+
+    def _absorb_values(self, new: Observed, users: int, items: int) -> None:
+        self._events = [Interactions.concat([*self._events, new.arrived, new.folded])]
+        self.biases.grow(new.arrived, users, items)
+        if len(new.arrived):
+            self.biases.absorb(new.arrived)
+        self.biases.grow(new.folded, new.num_users, new.num_items)
+        if len(new.folded):
+            self.biases.absorb(new.folded, float(self.biases.mean))
+
+    def scorers(self, explicit: bool) -> dict[str, Scorer]:
+        """Return the rows by name; those that predict values only where values are ratings."""
+        counts = self.statistics
+        total = PopularityScorer(counts.popularity.total)
+        scorers: dict[str, Scorer] = {
+            "popularity": total,
+            "decayed_popularity": PopularityScorer(counts.popularity.decayed[self.half_life]),
+            "itemknn": ItemKNNScorer(counts),
+            "popularity_itemknn": BlendScorer(total, counts, self.weights),
+        }
+        if explicit:
+            events = Interactions.concat(self._events)
+            scorers["global_mean"] = MeanPredictor(events)
+            scorers["bias"] = BiasPredictor(events, counts.num_users, counts.num_items)
+            scorers["recent_bias"] = RecentBiasPredictor(self.biases)
+        return scorers

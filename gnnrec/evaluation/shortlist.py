@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnrec.data.types import Ints
-from gnnrec.evaluation.ranking import SPARE, in_order, places, top_items
+from gnnrec.evaluation.ranking import SPARE, in_order, on_device, places, top_items
+from gnnrec.evaluation.settings import Pairs
 from gnnrec.scorers.blend import Parts, Weights, combine
 
 DEPTH = 128
@@ -24,8 +24,6 @@ MARGIN = 1e-5
 """By how much, relative, the bound must be beaten: sums of the same numbers may round differently."""
 MASKED = -1e9
 """Standardised score of a masked item: below every other, and finite."""
-
-Pairs = tuple[Ints, Ints]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +94,9 @@ def shortlist(parts: Parts, seen: Pairs, order: Tensor, depth: int = DEPTH) -> E
     Takes the parts over and masks the seen pairs in them.
     """
     users, items = parts.shape
-    at = torch.from_numpy(seen[0]), torch.from_numpy(seen[1])
     per_user = [p for p in (parts.model, parts.itemknn) if p is not None]
     for part in per_user:
-        part[at] = MASKED
+        part[on_device(seen, part.device)] = MASKED
     everything = Everything(parts, seen, order)
     lists = (len(per_user) + len(parts.popularity)) * depth
     if not users or items <= 2 * lists:
@@ -115,11 +112,11 @@ def shortlist(parts: Parts, seen: Pairs, order: Tensor, depth: int = DEPTH) -> E
     bound = parts.map(edge, (users, 1))
     item = torch.cat(chosen, dim=1).sort(1).values
     masked = torch.zeros(users, items, dtype=torch.bool, device=item.device)
-    masked[at] = True
+    masked[on_device(seen, item.device)] = True
     allowed = ~masked.gather(1, item)
     allowed[:, 1:] &= item[:, 1:] != item[:, :-1]
     listed = parts.map(lambda p: _gathered(p, item), (users, lists))
-    return Shortlist(everything, item, allowed, listed, bound, places(order))
+    return Shortlist(everything, item, allowed, listed, bound, places(order).to(item.device))
 
 
 def _gathered(part: Tensor, item: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from gnnrec.config.instantiate import TARGET, instantiate
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.types import Stream
-from gnnrec.evaluation.evaluate import Settings
+from gnnrec.evaluation.settings import CANDIDATES, MASKS, MATRICES, Settings
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
 from gnnrec.runs.experiment import Setting
@@ -76,15 +76,13 @@ def _measure(config: Config, stream: Stream) -> Settings:
     topk = evaluation["topk"]
     if 20 not in topk or min(topk) < 1:
         raise GnnrecError(f"evaluation.topk must hold 20, the cut-off of tables and selection, got {list(topk)}")
-    if (found := evaluation["candidates"]) not in ("known", "universe"):
-        raise GnnrecError(f"evaluation.candidates={found} is not known{nearest(str(found), ('known', 'universe'))}")
-    made: Settings = instantiate(
-        {TARGET: "gnnrec.evaluation.evaluate.Settings", **evaluation},
-        at="evaluation",
-        positive_from=stream.positive_from,
-        explicit=stream.feedback == "explicit",
-        universe=len(stream.items),
-    )
+    # A file of YAML that says `off` without quotes means False by it.
+    evaluation["matrix"] = "off" if evaluation["matrix"] is False else evaluation["matrix"]
+    for key, allowed in (("candidates", CANDIDATES), ("mask", MASKS), ("matrix", MATRICES)):
+        if (found := evaluation[key]) not in allowed:
+            raise GnnrecError(f"evaluation.{key}={found} is not known{nearest(str(found), allowed)}")
+    told = {field: getattr(Settings.of(stream), field) for field in ("positive_from", "explicit", "universe")}
+    made: Settings = instantiate({TARGET: "gnnrec.evaluation.settings.Settings", **evaluation}, at="evaluation", **told)
     if made.block < 1:
         raise GnnrecError(f"evaluation.block={made.block} must be 1 or more users")
     return made

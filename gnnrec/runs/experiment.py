@@ -165,7 +165,8 @@ def _score(record: Record, setting: Setting, learner: Learner, t: int) -> None:
     """Score the model on what comes next and on the test slices around t, where the stream has them."""
     if t >= len(setting.worlds):
         return
-    every: dict[str, Scorer] = {"model": learner.serving(), "blend": learner.blend_scorer()}
+    model = learner.serving()
+    every: dict[str, Scorer] = {"model": model, "blend": learner.blend_scorer(model)}
     scorers = {name: every[name] for name in setting.scorers}
     score_round(record, scorers, t, setting.stream, setting.worlds, setting.measure)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from gnnrec.core.errors import GnnrecError
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Ints
+from gnnrec.scorers.block import Part, own
 from gnnrec.scorers.model import Scorer, to_width
 
 
@@ -75,11 +76,23 @@ class BlendScorer:
 
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items]."""
-        return combine(self.parts(user, num_items), self.weights)
+        return self.mixed(Part.alone(user, num_items))
 
-    def parts(self, user: Ints, num_items: int) -> Parts:
-        """Return the three normalised ingredients for these users."""
-        return Parts.of(self.model, self.statistics, user, num_items, (self.weights,))
+    def mixed(self, part: Part) -> Tensor:
+        """Return the scores of a part of a block, [m, i]."""
+        # As `combine` of `Parts`, in one pass per ingredient: what is shared by the rows of a table is never copied first.
+        weights, total = self.weights, torch.zeros(len(part.user), 1)
+        if weights.alpha and self.model.scores is not None:
+            ranked = part.scores(self.model)
+            mean, over = _scale(ranked, 0.0)
+            total = torch.addcmul(-weights.alpha * mean * over, ranked, weights.alpha * over)
+        if weights.beta:
+            total = total + weights.beta * _popularity(self.statistics, weights.half_life, part).to(total.device)
+        if weights.kappa:
+            cosine = part.cosines(self.statistics.itemknn).to(total.device)
+            over = _scale(cosine, 1.0)[1]
+            total = torch.addcmul(total, cosine, weights.kappa * over)
+        return total if total.shape[1] == part.num_items else own(total.expand(-1, part.num_items))
 
     def predict(self, user: Ints, item: Ints) -> Floats | None:
         """Return the model's expected values, [n]."""
@@ -96,18 +109,17 @@ class Parts:
     shape: tuple[int, int]
 
     @staticmethod
-    def of(model: Scorer, statistics: Counters, user: Ints, num_items: int, settings: Sequence[Weights]) -> Parts:
-        """Compute the ingredients that any of `settings` uses."""
+    def of(model: Scorer, statistics: Counters, part: Part, settings: Sequence[Weights]) -> Parts:
+        """Compute the ingredients that any of `settings` uses, where the model's scores are."""
         ranked = itemknn = None
         if any(w.alpha for w in settings) and model.scores is not None:
-            ranked = standardised(model.scores(user, num_items))
+            ranked = standardised(part.ranked(model))
+        device = ranked.device if ranked is not None else torch.device("cpu")
         if any(w.kappa for w in settings):
-            cosine = torch.from_numpy(statistics.itemknn.scores(user))
-            itemknn = _over_deviation(to_width(cosine, num_items))
+            itemknn = _over_deviation(own(part.cosines(statistics.itemknn)).to(device))
         halves = {w.half_life for w in settings if w.beta}
-        decayed = {h: torch.from_numpy(statistics.popularity.decayed[h]) for h in sorted(halves)}
-        popularity = {h: standardised(to_width(d.log1p().float()[None], num_items)) for h, d in decayed.items()}
-        return Parts(ranked, popularity, itemknn, (len(user), num_items))
+        popularity = {h: _popularity(statistics, h, part).to(device) for h in sorted(halves)}
+        return Parts(ranked, popularity, itemknn, (len(part.user), part.num_items))
 
     def map(self, change: Callable[[Tensor], Tensor], shape: tuple[int, int]) -> Parts:
         """Return the parts with `change` applied to model, co-occurrence and popularities, in this order."""
@@ -118,13 +130,15 @@ class Parts:
 
 def combine(parts: Parts, weights: Weights) -> Tensor:
     """Return α·model + β·popularity + κ·ItemKNN, [n, i], fresh memory."""
-    total = torch.zeros(parts.shape)
-    if weights.alpha and parts.model is not None:
-        total = total.to(parts.model).add_(parts.model, alpha=weights.alpha)
-    if weights.beta:
-        total.add_(parts.popularity[weights.half_life].to(total), alpha=weights.beta)
-    if weights.kappa and parts.itemknn is not None:
-        total.add_(parts.itemknn.to(total), alpha=weights.kappa)
+    terms = [] if parts.model is None or not weights.alpha else [(weights.alpha, parts.model)]
+    terms += [] if parts.itemknn is None or not weights.kappa else [(weights.kappa, parts.itemknn)]
+    terms += [(weights.beta, parts.popularity[weights.half_life])] if weights.beta else []
+    if not terms:
+        return torch.zeros(parts.shape)
+    (first, term), *others = terms
+    total = term.expand(parts.shape) * first
+    for weight, term in others:
+        total.add_(term, alpha=weight)
     return total
 
 
@@ -132,20 +146,36 @@ CONSTANT = 1e-6
 """A row whose deviation is below this share of its mean is one value and rounding."""
 
 
+CANCELS = 0.3
+"""A deviation below this share of the mean is computed from differences: E[x²] − E[x]² loses digits."""
+
+
 def standardised(scores: Tensor) -> Tensor:
     """Return z per row: minus the mean, over the deviation; 0 where all are equal. Takes the memory of `scores` over."""
-    mean = scores.mean(1, keepdim=True)
-    centred = scores.sub_(mean)
-    return centred.mul_(_inverse_deviation(centred, mean, 0.0))
+    mean, over = _scale(scores, 0.0)
+    return scores.sub_(mean).mul_(over)
 
 
 def _over_deviation(scores: Tensor) -> Tensor:
     """Return each row over its deviation; as it is where all are equal. Takes the memory of `scores` over."""
-    mean = scores.mean(1, keepdim=True)
-    return scores.mul_(_inverse_deviation(scores - mean, mean, 1.0))
+    return scores.mul_(_scale(scores, 1.0)[1])
 
 
-def _inverse_deviation(centred: Tensor, mean: Tensor, constant: float) -> Tensor:
-    """Return 1 / deviation per row, [n, 1], `constant` where all are equal; `torch.std` takes eight times as long."""
-    deviation = torch.linalg.vector_norm(centred, dim=1, keepdim=True) / max(centred.shape[1], 1) ** 0.5
-    return torch.where(deviation > CONSTANT * mean.abs(), 1 / deviation, constant)
+def _popularity(statistics: Counters, half_life: float, part: Part) -> Tensor:
+    """Return z of the logarithm of decayed popularity, [1, i]."""
+    counts = torch.from_numpy(statistics.popularity.decayed[half_life]).log1p().float()
+    return standardised(own(to_width(counts[None], part.num_items)))
+
+
+def _scale(scores: Tensor, constant: float) -> tuple[Tensor, Tensor]:
+    """Return mean and 1 / deviation per row, [n, 1] each, the latter `constant` where all are equal.
+
+    Two passes that write nothing; `torch.std` takes six times as long.
+    """
+    mean, count = scores.mean(1, keepdim=True), max(scores.shape[1], 1)
+    square = torch.linalg.vector_norm(scores, dim=1, keepdim=True).square() / count
+    deviation = (square - mean.square()).clamp(min=0).sqrt()
+    row = torch.nonzero((deviation <= CANCELS * mean.abs()).squeeze(1)).squeeze(1)
+    if len(row):
+        deviation[row] = torch.linalg.vector_norm(scores[row] - mean[row], dim=1, keepdim=True) / count**0.5
+    return mean, torch.where(deviation > CONSTANT * mean.abs(), 1 / deviation, constant)

@@ -1,13 +1,16 @@
 """Scorers: what evaluation asks of a row of the table, whether a trained model or a reference.
 
-A scorer ranks: `scores(user, num_items)` gives a float32 tensor [n, num_items]. It may also predict values: `predict`
-gives [n] floats, or None where the row predicts none. Letters: n users or pairs, i items, d width.
+A scorer ranks: `scores(user, num_items)` gives a float32 tensor [n, num_items], on the device of what it is computed from;
+the scores of an item are the same for every `num_items`, so that slices with different candidates can be scored together (one
+whose scores depend on the candidates, as a blend's do, says how under `mixed`: gnnrec.scorers.block). It may also predict
+values: `predict` gives [n] floats, or None where the row predicts none. Letters: n users or pairs, i items, d width.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -47,18 +50,18 @@ class ModelScorer:
     """
 
     def __init__(self, z: Embeddings, objective: Objective, statistics: Counters, has_edge: NDArray[np.bool_]) -> None:
-        self.z, self.objective, self.statistics, self.has_edge = z, objective, statistics, has_edge
-        self._popularity = torch.from_numpy(statistics.popularity.total).float()
+        self.z, self.statistics, self.has_edge = z, statistics, has_edge
+        self.objective = _beside(objective, z.user.device)
+        self._popularity = torch.from_numpy(statistics.popularity.total).float().to(z.user.device)
 
     @torch.no_grad()
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items]."""
         known = self._known(user)
-        found = self.objective.scores(self.z, torch.from_numpy(user[known])).float()
+        found = self.objective.scores(self.z, self._placed(user[known])).float()
         if not known.all():
-            at, ranked = torch.from_numpy(known), found
-            found = self._popularity.to(ranked.device).expand(len(user), -1).clone()
-            found[at] = ranked
+            ranked, found = found, self._popularity.expand(len(user), -1).clone()
+            found[self._placed(known)] = ranked
         return to_width(found, num_items)
 
     @torch.no_grad()
@@ -69,15 +72,24 @@ class ModelScorer:
             return None
         known = (user < len(self.z.user)) & (item < len(self.z.item))
         value = prior.to(self.z.user.device)
-        pair = torch.from_numpy(user[known]), torch.from_numpy(item[known])
+        pair = self._placed(user[known]), self._placed(item[known])
         if (expected := self.objective.predict(self.z, *pair)) is not None:
-            value[torch.from_numpy(known)] = expected.to(value)
+            value[self._placed(known)] = expected.to(value)
         result: Floats = value.double().cpu().numpy()
         return result
+
+    def _placed(self, numbers: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(numbers).to(self.z.user.device)
 
     def _known(self, user: Ints) -> NDArray[np.bool_]:
         inside = user < len(self.has_edge)
         return inside & self.has_edge[np.where(inside, user, 0)] if len(self.has_edge) else inside
+
+
+def _beside(objective: Objective, device: torch.device) -> Objective:
+    """Return the objective on `device`: itself where it is there, or has nothing to place."""
+    held = [*objective.parameters(), *objective.buffers()]
+    return objective if all(x.device == device for x in held) else copy.deepcopy(objective).to(device)
 
 
 def to_width(scores: Tensor, num_items: int) -> Tensor:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Interactions, Ints, Stream
-from gnnrec.objectives.bias import Biases, ridge
+from gnnrec.objectives.bias import Biases, BiasTerms, ridge
+from gnnrec.scorers.block import Part, own
 from gnnrec.scorers.model import to_width
 
 
@@ -46,9 +47,12 @@ class ItemKNNScorer:
 
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items]."""
-        result = to_width(torch.from_numpy(self.statistics.itemknn.scores(user)), num_items).clone()
-        unknown = user >= self.statistics.num_users
-        result[torch.from_numpy(unknown)] = self.fallback.scores(user[unknown], num_items)
+        return self.mixed(Part.alone(user, num_items))
+
+    def mixed(self, part: Part) -> Tensor:
+        """Return the scores of a part of a block, [m, i]."""
+        result, unknown = own(part.cosines(self.statistics.itemknn)), part.user >= self.statistics.num_users
+        result[torch.from_numpy(unknown)] = self.fallback.scores(part.user[unknown], part.num_items)
         return result
 
     def predict(self, user: Ints, item: Ints) -> None:
@@ -73,6 +77,24 @@ class BiasPredictor:
     def predict(self, user: Ints, item: Ints) -> Floats:
         """Return [n]; every user and item must be known."""
         return np.asarray(self.biases.mean + self.biases.user[user] + self.biases.item[item])
+
+
+class RecentBiasPredictor:
+    """μ + b_u + b_i with the memory that a model's biases have; ranks nothing.
+
+    Args:
+        biases: that absorbed what the row absorbed, in the order in which a model does.
+    """
+
+    scores = None
+
+    def __init__(self, biases: BiasTerms) -> None:
+        self.biases = biases
+
+    def predict(self, user: Ints, item: Ints) -> Floats:
+        """Return [n]; every user and item must be known."""
+        result: Floats = self.biases.partial(user, item).double().numpy()
+        return result
 
 
 class MeanPredictor:

@@ -38,7 +38,7 @@ def recommend(folder: Path, user: str, k: int, scorer: str, allow: Sequence[str]
     number, known = _number(stream, user, learner.seen.num_users)
     assert ranked.scores is not None
     scores = ranked.scores(np.array([number]), learner.seen.num_items)
-    seen = learner.seen.neighbours(np.array([number]), of_users=True)
+    seen = scene.setting.measure.masked(learner.seen, np.array([number]))
     top = top_items(scores, min(k, learner.seen.num_items), tie_order(learner.seed, learner.seen.num_items), seen)[0]
     lines = [] if known else [f"user '{one_line(user)}' is not known to this run; the list is by popularity"]
     for rank, item in enumerate((int(i) for i in top if i >= 0), 1):

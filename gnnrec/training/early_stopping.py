@@ -11,8 +11,8 @@ from gnnrec.data.types import Interactions
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation import metrics
 from gnnrec.evaluation.blend_choice import CUTOFF
-from gnnrec.evaluation.evaluate import Settings, Truth
 from gnnrec.evaluation.ranking import hits, tie_order, top_items
+from gnnrec.evaluation.settings import Settings
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.base import Objective
 
@@ -32,15 +32,15 @@ def selector(objective: Objective, valid: Interactions, seen: BipartiteGraph, se
 
 def _ndcg(objective: Objective, valid: Interactions, seen: BipartiteGraph, settings: Settings) -> Select | None:
     known = valid.user < seen.num_users
-    truth = Truth.of(valid.take(known), settings.positive_from)
+    truth = settings.truth(valid.take(known), seen)
     if not len(truth.user):
         return None
     relevant, order = truth.counts(), tie_order(settings.seed, seen.num_items)
     starts = settings.starts(len(truth.user), seen.num_items)
-    masks = [seen.neighbours(truth.user[s : s + starts.step], of_users=True) for s in starts]
+    masks = [settings.masked(seen, truth.user[s : s + starts.step]) for s in starts]
 
     def score(z: Embeddings) -> float:
-        users = (torch.from_numpy(truth.user[s : s + starts.step]) for s in starts)
+        users = (torch.from_numpy(truth.user[s : s + starts.step]).to(z.user.device) for s in starts)
         tops = [top_items(objective.scores(z, u), CUTOFF, order, mask) for u, mask in zip(users, masks, strict=True)]
         hit = hits(torch.cat(tops), truth.row, truth.item, len(truth.user))
         return float(metrics.ndcg(hit, relevant, CUTOFF).mean())

@@ -12,17 +12,18 @@ import torch
 from contracts.small import Game, interactions, simulated, world_of
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.counters.counters import Counters
 from gnnrec.data.simulate.world import SimulatedWorld
 from gnnrec.data.stream.cuts import ByCount
 from gnnrec.data.types import Interactions
 from gnnrec.evaluation import results as table
-from gnnrec.evaluation.evaluate import Settings, evaluate, rank
+from gnnrec.evaluation.evaluate import Settings, Slice, evaluate, evaluate_all, rank
 from gnnrec.evaluation.ranking import tie_order, top_items
 from gnnrec.evaluation.record import Name, Record, score_round
 from gnnrec.evaluation.reference import reference_rows
 from gnnrec.evaluation.world import worlds
-from gnnrec.scorers.blend import Grid
-from gnnrec.scorers.references import PopularityScorer
+from gnnrec.scorers.blend import BlendScorer, Grid, Weights
+from gnnrec.scorers.references import ItemKNNScorer, PopularityScorer
 from gnnrec.strategies.stale import Stale
 
 USERS, ITEMS, UNIVERSE = 25, 30, 36
@@ -79,15 +80,15 @@ def held_out():
 def twin(scorer, events, world, settings):
     """Return every row `evaluate` should give, by loops over users and definitions."""
     items = settings.universe if settings.candidates == "universe" else world.num_items
-    seen = set(zip(*(c.tolist() for c in world.seen.edges()), strict=True))
+    masked = set(zip(*(c.tolist() for c in world.seen.edges()), strict=True)) if settings.mask == "absorbed" else set()
     relevant: dict[int, set[int]] = {}
     for u, i, v in zip(events.user.tolist(), events.item.tolist(), events.value.tolist(), strict=True):
-        if settings.positive_from is None or v >= settings.positive_from:
+        if (settings.positive_from is None or v >= settings.positive_from) and (u, i) not in masked:
             relevant.setdefault(u, set()).add(i)
     lists = {}
     for u in relevant:
         score = scorer.scores(np.array([u]), items)[0].tolist()
-        lists[u] = sorted((i for i in range(items) if (u, i) not in seen), key=lambda i: -score[i])
+        lists[u] = sorted((i for i in range(items) if (u, i) not in masked), key=lambda i: -score[i])
     order = sorted(range(world.num_items), key=lambda i: (-world.popularity[i], i))
     third = {i: n * 3 // world.num_items for n, i in enumerate(order)}
     known = lambda u: u < world.num_users  # noqa: E731
@@ -108,11 +109,11 @@ def twin(scorer, events, world, settings):
     for segment, keep in parts.items():
         cut = {u: {i for i in t if keep(i)} for u, t in relevant.items()}
         rows |= means(segment, {u: t for u, t in cut.items() if t}, lists, settings.topk)
-    total = [i < world.num_items for t in relevant.values() for i in t]
+    total = [i < items for t in relevant.values() for i in t]
     rows["all", "ceiling"] = sum(total) / len(total), len(total)
     for segment, member in (("all", lambda u: True), ("known_user", known)):
         for k in settings.topk:
-            values = [min(k, sum(i < world.num_items for i in t)) / len(t) for u, t in relevant.items() if member(u)]
+            values = [min(k, sum(i < items for i in t)) / len(t) for u, t in relevant.items() if member(u)]
             rows[segment, f"ceiling@{k}"] = np.mean(values), len(values)
     return rows | errors(scorer, events, world)
 
@@ -151,10 +152,11 @@ def errors(scorer, events, world):
 
 @pytest.mark.parametrize("candidates", ["known", "universe"])
 @pytest.mark.parametrize("positive_from", [None, 4.0])
-def test_equals_the_twin(held_out, candidates, positive_from):
+@pytest.mark.parametrize("mask", ["absorbed", "none"])
+def test_equals_the_twin(held_out, candidates, positive_from, mask):
     seen, events = held_out
     world = world_of(seen, USERS, ITEMS, recent=range(0, USERS, 3))
-    settings = replace(MEASURE, candidates=candidates, positive_from=positive_from)
+    settings = replace(MEASURE, candidates=candidates, positive_from=positive_from, mask=mask)
     expected = twin(Fixed(), events, world, settings)
     found = {(s, m): (v, n) for s, m, v, n in evaluate(Fixed(), events, world, settings).rows}
     assert set(found) == set(expected)
@@ -207,8 +209,50 @@ def test_absorbed_items_are_never_recommended(held_out):
 
 def test_users_with_all_items_seen_get_0_and_not_an_error():
     world = world_of(interactions([(0, i) for i in range(ITEMS)]), 1, ITEMS)
-    rows = evaluate(Fixed(), interactions([(0, 3)]), world, MEASURE).rows
-    assert next(v for s, m, v, _ in rows if (s, m) == ("all", "recall@20")) == 0
+    rows = evaluate(Fixed(), interactions([(0, 3), (0, ITEMS)]), world, MEASURE).rows
+    assert next((v, n) for s, m, v, n in rows if (s, m) == ("all", "recall@20")) == (0, 1)
+    assert not evaluate(Fixed(), interactions([(0, 3)]), world, MEASURE, segments=False).rows[
+        :-3
+    ]  # nothing is relevant
+
+
+class Knowing(Fixed):
+    """Scores relevant items above all others."""
+
+    def __init__(self, events):
+        super().__init__()
+        self.table[torch.from_numpy(events.user), torch.from_numpy(events.item)] += 100
+
+
+@pytest.mark.parametrize("candidates", ["known", "universe"])
+@pytest.mark.parametrize("mask", ["absorbed", "none"])
+def test_what_a_ceiling_says_is_reached_by_who_knows_the_truth(held_out, candidates, mask):
+    seen, events = held_out
+    settings = replace(MEASURE, candidates=candidates, mask=mask)
+    rows = evaluate(Knowing(events), events, world_of(seen, USERS, ITEMS), settings).rows
+    found = {(s, m): v for s, m, v, _ in rows}
+    for segment in ("all", "known_user"):
+        for k in TOPK:
+            assert found[segment, f"recall@{k}"] == pytest.approx(found[segment, f"ceiling@{k}"], abs=1e-12)
+    assert (found["all", "ceiling"] == 1) == (candidates == "universe")
+
+
+def test_rows_scored_together_are_those_scored_alone(held_out):
+    seen, events = held_out
+    statistics, other = Counters((10.0,)), interactions([(u, (7 * u) % UNIVERSE) for u in range(3, USERS)])
+    statistics.absorb(seen, USERS, ITEMS)
+    model = Fixed()
+    blend = BlendScorer(model, statistics, Weights(1.0, 0.5, 0.5, 10.0))
+    scorers = {"model": model, "blend": blend, "itemknn": ItemKNNScorer(statistics), "constant": Constant()}
+    small = world_of(seen.take(seen.item < 20), USERS, 20)
+    slices = [Slice(events, world_of(seen, USERS, ITEMS)), Slice(other, small, segments=False)]
+    settings = replace(MEASURE, block=6)
+    together = evaluate_all(scorers, slices, settings)
+    for s, found in zip(slices, together, strict=True):
+        for name, scorer in scorers.items():
+            alone = evaluate(scorer, s.events, s.world, settings, s.segments)
+            assert found[name].rows == alone.rows, name
+            assert found[name].per_user.keys() == alone.per_user.keys()
 
 
 def test_no_events_give_no_rows():

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from contracts.small import interactions, random_events, simulated
+from contracts.small import FIT, MEASURE, interactions, random_events, simulated
 
 from gnnrec.counters.counters import Counters
+from gnnrec.encoders.mf import MF
 from gnnrec.encoders.tables import Embeddings
+from gnnrec.evaluation.reference import Absorbed
+from gnnrec.learner import Learner
 from gnnrec.objectives.bpr import BPR
 from gnnrec.objectives.rating import Rating
+from gnnrec.scorers.blend import Grid
 from gnnrec.scorers.model import ModelScorer, to_width
 from gnnrec.scorers.references import (
     BiasPredictor,
@@ -123,3 +127,42 @@ def test_oracle_answers_by_stream_numbers():
     assert np.allclose(found.numpy(), expected, atol=1e-5)
     values = stream.oracle.value(stream.users[users], stream.items[[0, 3]], float(upcoming.time[0]))
     assert np.array_equal(scorer.predict(users, np.array([0, 3])), values)
+
+
+def by_loops(pairs, user, items):
+    """Return Σ_{j in N(u), j ≠ i} cos(i, j) from the definition."""
+    x = np.zeros((max(user) + 1, items))
+    x[pairs] = 1
+    norm = np.sqrt(np.maximum((x**2).sum(0), 1))
+    cosine = x.T @ x / np.outer(norm, norm)
+    return np.array([[sum(cosine[i, j] for j in np.flatnonzero(x[u]) if j != i) for i in range(items)] for u in user])
+
+
+@pytest.mark.parametrize("mkl", [True, False])
+def test_itemknn_scores_are_sums_of_cosines_with_mkl_and_without(mkl, monkeypatch):
+    if not mkl:
+        monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
+    events, counters = random_events(60, USERS, ITEMS), Counters()
+    counters.absorb(events.take(slice(0, 40)), USERS, ITEMS)
+    counters.itemknn.scores(np.array([0]))
+    counters.absorb(events.take(slice(40, 60)), USERS, ITEMS)
+    user = np.array([2, 0, USERS + 1, 2])
+    found = counters.itemknn.scores(user)
+    assert found.dtype == np.float32
+    assert np.allclose(found, by_loops((events.user, events.item), user, ITEMS), atol=1e-5)
+    assert not Counters().itemknn.scores(np.array([0])).size
+
+
+def test_recent_biases_are_those_of_a_model_that_trains_on_every_increment():
+    stream, kept = simulated(), Absorbed(Grid(half_life=(100.0,)))
+    learner = Learner(MF(4), Rating(), FIT, measure=MEASURE)
+    for increment in stream.increments:
+        new = increment.observed
+        kept.absorb(new, learner.seen, MEASURE)
+        learner.extend(new)
+        learner.fit(new.train, epochs=1)
+        learner.absorb(new)
+        pair = np.arange(new.num_users), np.arange(new.num_users) % new.num_items
+        found = kept.scorers(explicit=True)["recent_bias"].predict(*pair)
+        assert np.array_equal(found, learner.objective.prior(*pair).double().numpy())
+    assert not np.allclose(found, kept.scorers(explicit=True)["bias"].predict(*pair))
