@@ -53,6 +53,11 @@ _SETTINGS: dict[str, str | None] = {
 }
 
 
+def unfit(path: Path) -> str | None:
+    """Return a character for which deltalake would read this path otherwise, or miss what lies there; None: it has none."""
+    return min((c for c in str(path.resolve()) if c in UNFIT or "\ud800" <= c <= "\udfff"), default=None)
+
+
 class BusyError(GnnrecError):
     """Another process is writing."""
 
@@ -69,9 +74,9 @@ class Store:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
-        if unfit := {c for c in str(self.path.resolve()) if c in UNFIT or "\ud800" <= c <= "\udfff"}:
+        if (found := unfit(self.path)) is not None:
             raise GnnrecError(
-                f"a store cannot lie at {one_line(str(self.path.resolve()))}: {min(unfit)!r} in the path; choose another folder"
+                f"a store cannot lie at {one_line(str(self.path.resolve()))}: {found!r} in the path; choose another folder"
             )
 
     @property
