@@ -209,9 +209,13 @@ def run_diff(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
 def run_verify(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     """Hash every version's rows again; 1 where something is wrong."""
     wrong = 0
-    for number, problem in verify(_store(parser, rest)):
+    store = _store(parser, rest)
+    for number, problem in verify(store):
         wrong += problem is not None
         print(f"version {number}: {problem or 'ok'}")
+    if store.foreign_change is not None:
+        wrong += 1
+        print(store.foreign_change)
     return int(wrong > 0)
 
 

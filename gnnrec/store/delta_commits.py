@@ -6,14 +6,11 @@ names, and a log may begin with a checkpoint. What is not read here is refused b
 
 from __future__ import annotations
 
-import json
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 import numpy as np
 import polars as pl
@@ -22,12 +19,11 @@ from deltalake.exceptions import DeltaError
 
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.data.types import Ints
-from gnnrec.store.table import unfit
+from gnnrec.store import delta_log
 
 READS = frozenset({"deletionVectors", "timestampNtz", "vacuumProtocolCheck"})
 """Reader features that are read exactly; column mapping too where a table only could use it (mode "none")."""
 NEWEST_READER = 3
-_ENTRY = re.compile(r"^(\d{20})(\.json|\.checkpoint\..*parquet)$")
 _ROW = "\x00row"
 
 
@@ -60,7 +56,7 @@ def commits(path: Path) -> Iterator[Group]:
     Raises:
         GnnrecError: it cannot be read, needs what is not read here, a commit took rows away, or a file lies elsewhere.
     """
-    if (found := unfit(path)) is not None:
+    if (found := delta_log.unfit(path)) is not None:
         raise GnnrecError(f"{path} cannot be read as a Delta table: {found!r} in its path; move or copy it elsewhere")
     try:
         yield from _commits(path)
@@ -70,44 +66,19 @@ def commits(path: Path) -> Iterator[Group]:
 
 def _commits(path: Path) -> Iterator[Group]:
     _check_protocol(path, DeltaTable(path))
-    numbers = _numbers(path)
     before: dict[Path, Ints] | None = None
-    for number in numbers:
+    for number in delta_log.numbers(path):
         table = DeltaTable(path, version=number)
         _check_protocol(path, table)
-        now = _held(path, table)
+        now = delta_log.held(path, table)
         added = sorted(now.keys() - (before or {}).keys())
-        # What is rearranged (compacted, purged of what vectors had deleted) are the rows there were.
-        if before is None or _changes_rows(path, number):
+        # The first table there is counts whole, however its commit came about: what made it is gone from the log.
+        if before is None or delta_log.changes_rows(path, number):
             _check_appended(path, number, before or {}, now)
             if added:
                 deleted = {f: now[f] for f in added if len(now[f])}
                 yield Group(tuple(added), f"{table.metadata().id}:{number}", deleted)
         before = now
-
-
-def _numbers(path: Path) -> list[int]:
-    """Return the commits whose tables can be had: all, or those from the oldest checkpoint on."""
-    found = [m for p in (path / "_delta_log").iterdir() if (m := _ENTRY.match(p.name))]
-    entries = {int(m[1]) for m in found if m[2] == ".json"}
-    checkpoints = {int(m[1]) for m in found if m[2] != ".json"}
-    first = 0 if 0 in entries else min(checkpoints, default=0)
-    return sorted({first, *(e for e in entries if e > first)})
-
-
-def _held(path: Path, table: DeltaTable) -> dict[Path, Ints]:
-    """Return the data files of a table and the rows of each that are deleted, ascending."""
-    found = pl.DataFrame(table.get_add_actions(flatten=True))
-    nothing = np.empty(0, np.int64)
-    held = {_local(path, unquote(name)): nothing for name in found["path"]}
-    if "deletionVectors" not in (table.protocol().reader_features or ()):
-        return held
-    for name, kept in pl.DataFrame(table.deletion_vectors().read_all()).iter_rows():
-        file = _local(path, unquote(urlparse(name).path))
-        if file not in held:
-            raise GnnrecError(f"{path} deletes rows of {file.name}, which it does not hold; its log is damaged")
-        held[file] = np.flatnonzero(~np.asarray(kept, bool))
-    return held
 
 
 def _check_protocol(path: Path, table: DeltaTable) -> None:
@@ -135,13 +106,6 @@ def _check_protocol(path: Path, table: DeltaTable) -> None:
 _EXPORT = "write it anew as a plain table, or export it and ingest the file"
 
 
-def _changes_rows(path: Path, number: int) -> bool:
-    """Return whether a commit says that it changed rows."""
-    text = (path / "_delta_log" / f"{number:020}.json").read_text("utf-8")
-    actions = [action for line in text.splitlines() if line.strip() for action in json.loads(line).items()]
-    return any(what in ("add", "remove") and about.get("dataChange", True) for what, about in actions)
-
-
 def _check_appended(path: Path, number: int, before: Mapping[Path, Ints], now: Mapping[Path, Ints]) -> None:
     """Refuse a commit that did more than append: files that went, or rows of one that were deleted or came back."""
     changed = [f for f, gone in before.items() if f not in now or not np.array_equal(gone, now[f])]
@@ -150,14 +114,6 @@ def _check_appended(path: Path, number: int, before: Mapping[Path, Ints], now: M
             f"commit {number} of {path} took rows away or changed them (see {changed[0].name}); only appended rows can become "
             "versions: export the table as it is now, and ingest that into a new store"
         )
-
-
-def _local(table: Path, name: str) -> Path:
-    """Return the path of a data file; a log that names one outside its table is not believed."""
-    path = Path(unquote(urlparse(name).path)) if "://" in name else table.resolve() / name
-    if not path.resolve().is_relative_to(table.resolve()):
-        raise GnnrecError(f"the log of {table} names a file outside the table ({one_line(name)[:120]}); it is not read")
-    return path
 
 
 def _copied(file: Path, folder: Path, deleted: Ints) -> Path:
