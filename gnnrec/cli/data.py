@@ -12,7 +12,7 @@ from typing import Any
 
 from gnnrec.cli import printing
 from gnnrec.core.errors import GnnrecError, one_line
-from gnnrec.quality.verdict import RULES, rules_of
+from gnnrec.quality.rules import RULES, rules_of
 from gnnrec.store import erase, export
 from gnnrec.store.delta_commits import Group, commits
 from gnnrec.store.ingest import Policy, ingest
