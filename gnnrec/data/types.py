@@ -7,17 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from gnnrec.data.simulate.world import Oracle
-
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Keys = NDArray[np.uint64]
+Texts = NDArray[np.object_]
+
+
+class Truth(Protocol):
+    """What a perfect model would answer, asked by external ids; known of a simulated world alone."""
+
+    def value(self, user_ids: Texts, item_ids: Texts, time: Floats | float) -> Floats:
+        """Return the expected rating of each (user, item) at `time` (one for all, or [n]), [n]."""
+
+    def scores(self, user_ids: Texts, time: float, item_ids: Texts) -> Floats:
+        """Return log P(item | user, time), [u, i]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,6 @@ class Stream:
     titles: dict[str, str]
     fingerprint: str
     notes: tuple[str, ...] = ()
-    oracle: Oracle | None = None
+    oracle: Truth | None = None
     versions: Mapping[int, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()

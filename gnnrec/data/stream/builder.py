@@ -11,10 +11,10 @@ import numpy as np
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import node_key
-from gnnrec.data.dataset import Dataset, Texts
+from gnnrec.data.dataset import Dataset
 from gnnrec.data.stream.numbering import Numbering, number
 from gnnrec.data.stream.splits import Cut
-from gnnrec.data.types import Floats, Increment, Interactions, Ints, Keys, Observed, Stream
+from gnnrec.data.types import Floats, Increment, Interactions, Ints, Keys, Observed, Stream, Texts
 
 
 @dataclass(frozen=True, slots=True)

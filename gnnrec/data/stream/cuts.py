@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.data.clean.timestamps import parse_instant
-from gnnrec.data.dataset import Dataset, Texts
+from gnnrec.data.dataset import Dataset
 from gnnrec.data.stream.builder import Log, assemble, roles_within
 from gnnrec.data.stream.calendar import borders, origin, parse_width
 from gnnrec.data.stream.splits import Cut, after_ties
 from gnnrec.data.stream.splitter import Base, Splitter, base_rows, block_number, no_column, not_empty
-from gnnrec.data.types import Ints, Stream
+from gnnrec.data.types import Ints, Stream, Texts
 
 _UNTIMED = "increments follow the order of the file: there is no time to sort or to break ties by"
 _PARTS = ("train", "valid", "test")
