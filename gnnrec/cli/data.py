@@ -12,10 +12,11 @@ from typing import Any
 
 from gnnrec.cli import printing
 from gnnrec.core.errors import GnnrecError, one_line
-from gnnrec.quality.verdict import RULES, rules_of
+from gnnrec.quality.rules import RULES, rules_of
 from gnnrec.store import erase, export
+from gnnrec.store.delta_commits import Group, commits
 from gnnrec.store.ingest import Policy, ingest
-from gnnrec.store.source import Group, commits, groups, is_table
+from gnnrec.store.source import groups, is_table
 from gnnrec.store.table import BusyError, Store
 from gnnrec.store.verify import verify
 
@@ -119,8 +120,10 @@ def _one(store: Store, group: Group, cleaning: Mapping[str, Any], policy: Policy
     if held is not None:
         print(f"{one_line(str(group.origin))}: already in version {held.number}", flush=True)
         return
-    log = instantiate({**cleaning, "path": [str(f) for f in group.files]}, (), at="data")
-    print(printing.ingested(store, ingest(store, log, cleaning, policy, rules, origin=group.origin)), flush=True)
+    with group.readable() as files:
+        log = instantiate({**cleaning, "path": [str(f) for f in files]}, (), at="data")
+        done = ingest(store, log, cleaning, policy, rules, origin=group.origin)
+    print(printing.ingested(store, done), flush=True)
 
 
 def _follow(given: argparse.Namespace, take: Callable[[Group], None]) -> None:
@@ -206,9 +209,13 @@ def run_diff(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
 def run_verify(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     """Hash every version's rows again; 1 where something is wrong."""
     wrong = 0
-    for number, problem in verify(_store(parser, rest)):
+    store = _store(parser, rest)
+    for number, problem in verify(store):
         wrong += problem is not None
         print(f"version {number}: {problem or 'ok'}")
+    if store.foreign_change is not None:
+        wrong += 1
+        print(store.foreign_change)
     return int(wrong > 0)
 
 

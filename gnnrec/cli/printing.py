@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from gnnrec.core.errors import one_line
+from gnnrec.quality.verdict import Alert
 from gnnrec.store.ingest import Ingested
 from gnnrec.store.table import Store
 from gnnrec.store.version import Version
@@ -54,8 +55,14 @@ def ingested(store: Store, done: Ingested) -> str:
     lines += [f"  note: {note}" for note in done.notes]
     if done.verdict is not None:
         lines.append(f"  quality {done.verdict.level}: {store.report(version, 'html')}")
-        lines += [f"    {a.level} {a.rule} ({a.value:.4g}; {a.threshold}): {a.advice}" for a in done.verdict.alerts]
+        lines += [_alert(a) for a in done.verdict.alerts]
     return "\n".join(lines)
+
+
+def _alert(alert: Alert) -> str:
+    if alert.since is not None:
+        return f"    {alert.rule} ({alert.value:.4g}): still so since version {alert.since}"
+    return f"    {alert.level} {alert.rule} ({alert.value:.4g}; {alert.threshold}): {alert.advice}"
 
 
 def log(store: Store) -> str:

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from gnnrec.data.clean.rows import Example
 from gnnrec.data.read.formats import Source
-from gnnrec.data.types import Floats, Ints
-
-if TYPE_CHECKING:
-    from gnnrec.data.simulate.world import Oracle
-
-Texts = NDArray[np.object_]
+from gnnrec.data.types import Floats, Ints, Texts, Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +85,7 @@ class Dataset:
     versions: Mapping[int, str] = field(default_factory=dict)
     reports: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    oracle: Oracle | None = None
+    oracle: Truth | None = None
 
     def __len__(self) -> int:
         return len(self.value)

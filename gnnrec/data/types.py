@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from gnnrec.data.simulate.world import Oracle
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Keys = NDArray[np.uint64]
 Kind = TypeVar("Kind", bound=np.generic)
+Texts = NDArray[np.object_]
 
 
 def owned(column: NDArray[Kind]) -> NDArray[Kind]:
@@ -27,6 +25,16 @@ def owned(column: NDArray[Kind]) -> NDArray[Kind]:
     mine = column.copy()
     mine.setflags(write=False)
     return mine
+
+
+class Truth(Protocol):
+    """What a perfect model would answer, asked by external ids; known of a simulated world alone."""
+
+    def value(self, user_ids: Texts, item_ids: Texts, time: Floats | float) -> Floats:
+        """Return the expected rating of each (user, item) at `time` (one for all, or [n]), [n]."""
+
+    def scores(self, user_ids: Texts, time: float, item_ids: Texts) -> Floats:
+        """Return log P(item | user, time), [u, i]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +170,7 @@ class Stream:
     titles: dict[str, str]
     fingerprint: str
     notes: tuple[str, ...] = ()
-    oracle: Oracle | None = None
+    oracle: Truth | None = None
     versions: Mapping[int, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     features: Features | None = None

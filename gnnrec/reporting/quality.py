@@ -52,7 +52,9 @@ def write(
 
 def _answer(content: Mapping[str, Any]) -> str:
     rows, alerts = content["rows"], content["alerts"]
-    why = "; ".join(f"{a['rule']} ({a['value']:.4g})" for a in alerts) or "no rule was met"
+    why = (
+        "; ".join(f"{a['rule']} ({a['value']:.4g})" for a in alerts if a.get("since") is None) or "no rule was met anew"
+    )
     return f"{content['verdict']}: {why}. Of {rows['read']:,} rows read, {rows['kept']:,} were kept."
 
 
@@ -62,11 +64,16 @@ def _alerts(alerts: Sequence[Mapping[str, Any]]) -> str:
     heads = ["level", "rule", "what to look at", "value", "threshold", "events"]
     lines = [
         page.row(
-            [a["level"], a["rule"], a["advice"], tables.number(a["value"], 4), a["threshold"], f"{a['n']:,}"], left=3
+            [_level(a), a["rule"], a["advice"], tables.number(a["value"], 4), a["threshold"], f"{a['n']:,}"], left=3
         )
         for a in alerts
     ]
     return page.grid(heads, lines, left=3)
+
+
+def _level(alert: Mapping[str, Any]) -> str:
+    since = alert.get("since")
+    return str(alert["level"]) if since is None else f"still so since version {since}"
 
 
 def _rows(rows: Mapping[str, Any], examples: Sequence[tuple[str, str]]) -> str:

@@ -21,11 +21,13 @@ from gnnrec.data.clean.rows import Example
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.datasets import File, Lost
 from gnnrec.data.side import ITEM
-from gnnrec.quality.verdict import Verdict, rules_of
+from gnnrec.quality.row_counts import RowCounts
+from gnnrec.quality.rules import rules_of
+from gnnrec.quality.verdict import Verdict
 from gnnrec.store.quality_report import review
 from gnnrec.store.sorted_rows import Bands, Facts
 from gnnrec.store.table import Store
-from gnnrec.store.version import RowCounts, Version
+from gnnrec.store.version import Version
 
 TITLE = "title"
 _PAIR = ["user", "item"]

@@ -80,7 +80,7 @@ class StoreLog:
             items,
             rows["value"].to_numpy().astype(np.float64),
             time,
-            _counts(versions, rows.height),
+            _counts(versions, rows.height, self._erased(store)),
             self.feedback or ("explicit" if explicit else "implicit"),
             cleaned.get("positive_from") if self.positive_from is None else self.positive_from,
             self.scale or _bounds(cleaned),
@@ -92,6 +92,11 @@ class StoreLog:
             versions={v.number: store.contents[v.number] for v in versions},
             notes=(f"versions {versions[0].number} to {versions[-1].number} of {store.path.name}",),
         )
+
+    def _erased(self, store: Store) -> int:
+        """Return how many rows of the versions to read were erased since they were ingested."""
+        each = [e["erasure"]["rows"] for e in store.erasures.values()]
+        return sum(n for rows in each for v, n in rows.items() if self.version is None or int(v) <= self.version)
 
     def _versions(self, store: Store) -> tuple[Version, ...]:
         """Return the versions to read."""
@@ -117,15 +122,22 @@ def _titles(side: pl.DataFrame | None) -> dict[str, str]:
     return dict(side.select("item", "title").drop_nulls().iter_rows())
 
 
-def _counts(versions: Sequence[Version], kept: int) -> Counts:
-    """Return where the rows of all ingests went; rows erased since count as set aside."""
+def _counts(versions: Sequence[Version], kept: int, erased: int) -> Counts:
+    """Return where the rows of all ingests went; rows erased since count as set aside.
+
+    Raises:
+        GnnrecError: the store has other rows than were ingested and erased.
+    """
     each = [v.counts for v in versions]
+    if (due := sum(c.kept for c in each) - erased) != kept:
+        raise GnnrecError(
+            f"the store holds {kept:,} events where its versions have {due:,}: `gnnrec data verify STORE` says which differ"
+        )
     aside: Counter[str] = Counter()
     matched: Counter[str] = Counter()
     for counts in each:
         aside.update(counts.set_aside)
         matched.update(counts.matched)
-    erased = sum(c.kept for c in each) - kept
     if erased:
         aside["erased"] = erased
     duplicate = sum(c.duplicate + sum(c.known.values()) for c in each)

@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from io import BytesIO
 from operator import add
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from gnnrec.core.files import sha256, write_atomic
 from gnnrec.data.clean.rows import Example
 from gnnrec.quality import verdict as quality
+from gnnrec.quality.measures import measured
 from gnnrec.quality.statistics import Statistics
-from gnnrec.quality.verdict import Verdict
+from gnnrec.quality.verdict import Past, Verdict
 from gnnrec.store.sorted_rows import Facts
 from gnnrec.store.table import Store
 from gnnrec.store.version import Version
@@ -42,30 +43,25 @@ _NO_USERS = pl.DataFrame(schema={"key": pl.String(), "count": pl.Int64()})
 _KINDS = {"items": pl.String(), "values": pl.Float64(), "hours": pl.Int64()}
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What a new version is compared with.
+def past_of(store: Store, rules: Mapping[str, Any]) -> Past:
+    """Return what the versions of a store say that a new one is judged by.
 
-    Attributes:
-        numbers: of the accepted versions, oldest first.
-        measures: of each.
-        first: statistics of the first version; None: there is none.
-        recent: of the newest ones.
+    The first events are those of its oldest versions that together have as many as the rules ask for: one version alone may be
+    a day of a hundred, from which every later one differs.
     """
+    versions = store.versions if store.exists else ()
+    reports = [store.quality(v) or {"measures": {}, "alerts": []} for v in versions]
+    alerts = tuple({a["rule"]: a.get("since") for a in r["alerts"]} for r in reports)
+    recent = tuple(statistics(store, v) for v in versions[-int(rules["recent"]) :])
+    first = _first(store, versions, int(rules["first"]))
+    return Past(tuple(v.number for v in versions), tuple(r["measures"] for r in reports), alerts, first, recent)
 
-    numbers: tuple[int, ...]
-    measures: tuple[Mapping[str, float | None], ...]
-    first: Statistics | None
-    recent: tuple[Statistics, ...]
 
-    @staticmethod
-    def of(store: Store, recent: int) -> Before:
-        """Return what the store's versions are compared by."""
-        versions = store.versions if store.exists else ()
-        measures = tuple((store.quality(v) or {"measures": {}})["measures"] for v in versions)
-        first = statistics(store, versions[0]) if versions else None
-        newest = tuple(statistics(store, v) for v in versions[-recent:])
-        return Before(tuple(v.number for v in versions), measures, first, newest)
+def _first(store: Store, versions: Sequence[Version], events: int) -> Statistics | None:
+    """Return the statistics of the oldest versions that together have so many events; None: all have fewer."""
+    total = np.cumsum([v.counts.kept for v in versions])
+    last = int(np.searchsorted(total, events))
+    return reduce(add, (statistics(store, v) for v in versions[: last + 1])) if last < len(versions) else None
 
 
 def review(
@@ -83,13 +79,13 @@ def review(
         version: its record.
         facts: about its events.
         examples: rows set aside.
-        rules: `quality.rules_of`.
+        rules: as `quality.rules.rules_of` returns them.
         page: whether to draw the HTML page too.
     """
-    new, before = facts.statistics, Before.of(store, int(rules["recent"]))
+    new, past = facts.statistics, past_of(store, rules)
     fresh = version.new_users, version.new_items
-    measures = quality.measured(new, facts.components, version.counts, *fresh, before.measures, _since(store, version))
-    verdict = quality.judge(new, measures, before.first, before.recent, before.measures, rules)
+    measures = measured(new, facts.components, version.counts, *fresh, past.measures, _since(store, version))
+    verdict = quality.judge(new, measures, past, rules)
     content = quality.as_json(verdict, measures, version.counts)
     content |= {"version": version.number, "content": version.content, "store": store.path.name}
     content |= _contract(version, new)
@@ -103,7 +99,7 @@ def review(
             content,
             examples,
             new,
-            before,
+            past,
         )
     return verdict
 
@@ -185,11 +181,11 @@ def _page(
     content: Mapping[str, Any],
     examples: Mapping[str, Sequence[Example]],
     new: Statistics,
-    before: Before,
+    past: Past,
 ) -> None:
     from gnnrec.reporting import quality as page  # matplotlib takes a while to load
 
-    lines = [*zip(before.numbers, before.measures, strict=True), (content["version"], content["measures"])]
+    lines = [*zip(past.numbers, past.measures, strict=True), (content["version"], content["measures"])]
     table = [{"version": n, "rows": m.get("rows"), **{k: m.get(v) for k, v in _SHARES.items()}} for n, m in lines]
     shown = [(reason, f"{e.file}:{e.row} {e.nameless}") for reason, some in examples.items() for e in some]
     page.write(
@@ -198,6 +194,6 @@ def _page(
         content=content,
         examples=shown,
         new=new,
-        old=reduce(add, before.recent) if before.recent else None,
+        old=reduce(add, past.recent) if past.recent else None,
         history=pl.DataFrame(table, infer_schema_length=None),
     )

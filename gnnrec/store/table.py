@@ -32,13 +32,12 @@ from filelock import Timeout
 from gnnrec.core import locks
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.core.files import sync_file, sync_folder
+from gnnrec.store import delta_log, foreign
 from gnnrec.store.staging import COLUMNS, SCHEMA, Draft
 from gnnrec.store.version import Version
 
 KEY, ERASURE, ASIDE = "gnnrec", "gnnrec_erasure", ".jsonl"
 """Under which a commit holds the record of an ingest, or of an erasure."""
-UNFIT = frozenset("%#?[]\\^|\x7f") | {chr(k) for k in range(32)}
-"""Characters of a path that deltalake decodes twice, or takes for the end or a part of an address."""
 _CHUNK = 1 << 16
 """Rows handed to the writer at once."""
 _PACKED = ColumnProperties(encoding="DELTA_BINARY_PACKED", dictionary_enabled=False)
@@ -64,14 +63,14 @@ class Store:
         path: its folder.
 
     Raises:
-        GnnrecError: the path holds a character of `UNFIT`, or a byte that is no UTF-8.
+        GnnrecError: the path holds a character of `delta_log.UNFIT`, or a byte that is no UTF-8.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
-        if unfit := {c for c in str(self.path.resolve()) if c in UNFIT or "\ud800" <= c <= "\udfff"}:
+        if (found := delta_log.unfit(self.path)) is not None:
             raise GnnrecError(
-                f"a store cannot lie at {one_line(str(self.path.resolve()))}: {min(unfit)!r} in the path; choose another folder"
+                f"a store cannot lie at {one_line(str(self.path.resolve()))}: {found!r} in the path; choose another folder"
             )
 
     @property
@@ -149,23 +148,45 @@ class Store:
 
     def refresh(self) -> None:
         """See what others have committed."""
-        for name in ("_table", "_commits", "versions", "contents", "erasures"):
+        for name in ("_table", "_commits", "versions", "records", "contents", "erasures", "foreign_change"):
             self.__dict__.pop(name, None)
 
     @cached_property
-    def _commits(self) -> list[dict[str, Any]]:
-        """What the log says of every commit, oldest first."""
-        return sorted(self._table.history(), key=lambda c: int(c["version"]))
+    def _commits(self) -> dict[int, dict[str, Any]]:
+        """What the log says of every commit, by number, oldest first."""
+        # Not deltalake's history: it counts commits that say something, and so gives wrong numbers where one says nothing.
+        head = self._table.version()
+        return {n: delta_log.about(self.path, n) for n in delta_log.numbers(self.path) if n <= head}
+
+    @cached_property
+    def records(self) -> tuple[Version, ...]:
+        """The records of all ingests, oldest first, whatever others did to the rows since."""
+        return tuple(Version.from_json(c[KEY]) for c in self._commits.values() if KEY in c)
+
+    @cached_property
+    def foreign_change(self) -> str | None:
+        """What is wrong where another program changed the rows; None: nobody did."""
+        own = {n for n, c in self._commits.items() if KEY in c or ERASURE in c}
+        return foreign.changes(self.path, own, self.head) if own else None
 
     @cached_property
     def versions(self) -> tuple[Version, ...]:
-        """The records of all ingests, oldest first."""
-        return tuple(Version.from_json(c[KEY]) for c in self._commits if KEY in c)
+        """The records of all ingests, oldest first.
+
+        Raises:
+            GnnrecError: another program changed the rows.
+        """
+        self._check_own()
+        return self.records
+
+    def _check_own(self) -> None:
+        if self.foreign_change is not None:
+            raise GnnrecError(self.foreign_change)
 
     @cached_property
     def contents(self) -> dict[int, str]:
         """What the rows of each version hash to now: as ingested, or as the last erasure left them."""
-        found = {v.number: v.content for v in self.versions}
+        found = {v.number: v.content for v in self.records}
         for erasure in self.erasures.values():
             found |= {int(number): content for number, content in erasure["after"].items()}
         return found
@@ -173,7 +194,7 @@ class Store:
     @cached_property
     def erasures(self) -> dict[int, dict[str, Any]]:
         """The records of all erasures by commit, oldest first."""
-        return {int(c["version"]): json.loads(c[ERASURE]) for c in self._commits if ERASURE in c}
+        return {n: json.loads(c[ERASURE]) for n, c in self._commits.items() if ERASURE in c}
 
     def aside_of(self, version: Version) -> tuple[Path, str] | None:
         """Return the file of the rows a version set aside, and what it hashes to; None: there were none."""
@@ -207,7 +228,16 @@ class Store:
         return next((v for v in self.versions if v.origin == origin), None)
 
     def rows(self, upto: int | None = None) -> pl.LazyFrame:
-        """Return the events of all versions, or of those up to `upto`."""
+        """Return the events of all versions, or of those up to `upto`.
+
+        Raises:
+            GnnrecError: another program changed the rows.
+        """
+        self._check_own()
+        return self.scan(upto)
+
+    def scan(self, upto: int | None = None) -> pl.LazyFrame:
+        """Return the rows there are, whoever made them; `rows` is for all but who looks whether they are right."""
         files = self.files()
         rows = pl.scan_parquet(files, glob=False, hive_partitioning=False) if files else pl.LazyFrame(schema=COLUMNS)
         return rows if upto is None else rows.filter(pl.col("version") <= upto)
@@ -232,6 +262,8 @@ class Store:
                 locks.check_renames(folder)
                 locks.check_links(folder)
                 self.refresh()
+                if self.exists:
+                    self._check_own()
                 yield
         except Timeout:
             raise BusyError(f"{self.path} is being written by another process; wait for it to finish") from None
@@ -319,7 +351,7 @@ class Store:
         Raises:
             GnnrecError: the disk does not say that it has. It is asked once: the second answer of a failing disk is no answer.
         """
-        entry = self.path / "_delta_log" / f"{number:020}.json"
+        entry = delta_log.entry(self.path, number)
         try:
             actions = map(json.loads, entry.read_text().splitlines())
             added = [self.path / unquote(a["add"]["path"]) for a in actions if "add" in a]

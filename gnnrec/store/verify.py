@@ -18,8 +18,8 @@ _ROWS = 1 << 20
 
 
 def verify(store: Store) -> Iterator[tuple[int, str | None]]:
-    """Yield each version's number and what is wrong with it, None where all is well."""
-    for version in store.versions:
+    """Yield each version's number and what is wrong with it, None where all is well; `Store.foreign_change` says the rest."""
+    for version in store.records:
         yield version.number, _wrong(store, version)
 
 
@@ -39,7 +39,7 @@ def _wrong(store: Store, version: Version) -> str | None:
 
 def _hashed(store: Store, version: Version) -> tuple[int, str]:
     """Return how many rows a version has and what they hash to, some of them in memory at a time, however files divide them."""
-    mine = store.rows().filter(pl.col("version") == version.number)
+    mine = store.scan().filter(pl.col("version") == version.number)
     place = pl.col("place")
     height, last = mine.select(pl.len(), place.max()).collect(engine="streaming").row(0)
     found, rest = ContentHash(height), pl.DataFrame()

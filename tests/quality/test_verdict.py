@@ -11,7 +11,8 @@ import pytest
 from contracts.stores import DAY, START, add, write
 
 from gnnrec.core.errors import GnnrecError
-from gnnrec.quality.verdict import MEASURES, RULES, rules_of
+from gnnrec.quality.measures import MEASURES
+from gnnrec.quality.rules import RULES, rules_of
 from gnnrec.store.ingest import Policy
 from gnnrec.store.table import Store
 

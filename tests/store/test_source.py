@@ -11,8 +11,9 @@ from deltalake import DeltaTable, write_deltalake
 
 from gnnrec.cli.main import main
 from gnnrec.core.errors import GnnrecError
+from gnnrec.store.delta_commits import commits
 from gnnrec.store.log import StoreLog
-from gnnrec.store.source import commits, groups
+from gnnrec.store.source import groups
 from gnnrec.store.table import Store
 
 

@@ -17,7 +17,7 @@ from contracts.stores import DAY, START, add, events, grown, rows, write
 from gnnrec.cli.main import main
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.datasets import File
-from gnnrec.quality.verdict import RULES, rules_of
+from gnnrec.quality.rules import RULES, rules_of
 from gnnrec.store import erase, table
 from gnnrec.store.table import Store
 from gnnrec.store.verify import verify

@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gnnrec.data.dataset import Texts
-from gnnrec.data.types import Ints
+from gnnrec.data.types import Ints, Texts
 
 Codes = NDArray[np.uint32]
 _PIECE = 1 << 20

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from gnnrec.data.dataset import Texts
-from gnnrec.data.types import Floats, Ints
+from gnnrec.data.types import Floats, Ints, Texts
 
 MEAN, STRENGTH, SHARPNESS, APPEAL, BIAS = 2.9, 0.8, 4.0, 2.0, 0.35
 STEP = 0.5

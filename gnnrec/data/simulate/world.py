@@ -15,11 +15,9 @@ import polars as pl
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.core.seeds import generator
 from gnnrec.data.clean.ids import coded
-from gnnrec.data.dataset import Counts, Dataset, Texts
+from gnnrec.data.dataset import Counts, Dataset
 from gnnrec.data.simulate.oracle import APPEAL, BIAS, Oracle, World
-from gnnrec.data.types import Floats, Ints
-
-__all__ = ["Oracle", "SimulatedWorld"]
+from gnnrec.data.types import Floats, Ints, Texts
 
 _START = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
 _DAY = 86_400.0

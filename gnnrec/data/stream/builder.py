@@ -11,11 +11,11 @@ import numpy as np
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import node_key
-from gnnrec.data.dataset import Dataset, Texts
+from gnnrec.data.dataset import Dataset
 from gnnrec.data.side import vectors
 from gnnrec.data.stream.numbering import Numbering, number
 from gnnrec.data.stream.splits import Cut
-from gnnrec.data.types import Features, Floats, Increment, Interactions, Ints, Keys, Observed, Stream, owned
+from gnnrec.data.types import Features, Floats, Increment, Interactions, Ints, Keys, Observed, Stream, Texts, owned
 
 
 @dataclass(frozen=True, slots=True)

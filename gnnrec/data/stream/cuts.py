@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.data.clean.timestamps import parse_instant
-from gnnrec.data.dataset import Dataset, Texts
+from gnnrec.data.dataset import Dataset
 from gnnrec.data.stream.builder import Log, assemble, roles_within
 from gnnrec.data.stream.calendar import borders, origin, parse_width
+from gnnrec.data.stream.notes import Advice
 from gnnrec.data.stream.splits import Cut, after_ties
-from gnnrec.data.stream.splitter import Base, Splitter, base_rows, block_number, no_column, not_empty
-from gnnrec.data.types import Ints, Stream
+from gnnrec.data.stream.splitter import Base, Splitter, base_rows, block_number, no_column
+from gnnrec.data.types import Ints, Stream, Texts
 
 _UNTIMED = "increments follow the order of the file: there is no time to sort or to break ties by"
+_BASE = "stream.base sets it: a share below 1, a number of events, or a date"
 _PARTS = ("train", "valid", "test")
 
 
@@ -49,18 +51,29 @@ class ByCount(Splitter):
         if size is not None and size < 1:
             raise GnnrecError(f"stream.size={size} must be 1 or more")
         self.increments, self.size = increments, size
+        self.advice = Advice(_BASE, "choose fewer (stream.increments) or larger ones (stream.size)")
 
-    def build(self, dataset: Dataset) -> Stream:
-        """Cut `dataset` into base and increments."""
-        n = not_empty(dataset)
-        start = after_ties(dataset.time, base_rows(self.base, dataset), n)
+    def _cut(self, dataset: Dataset) -> Stream:
+        n = len(dataset)
+        rows = base_rows(self.base, dataset)
+        start = after_ties(dataset.time, rows, n)
         if self.size is not None:
             wanted = [*range(start, n, self.size), n]
         else:
             count = int(self.increments or 1)
+            _check_fit(count, n - rows)
             wanted = [start + round((n - start) * k / count) for k in range(count + 1)]
         edges = [0, *(after_ties(dataset.time, e, n) for e in wanted)]
         return self._stream(dataset, edges, [] if dataset.time is not None else [_UNTIMED])
+
+
+def _check_fit(increments: int, events: int) -> None:
+    """Refuse more increments than there are events for; ties may still leave some empty, which is noted."""
+    if events and increments > events:
+        raise GnnrecError(
+            f"stream.increments={increments:,} for the {events:,} events after the base would leave most empty; choose at most "
+            f"{events:,}, better {max(events // 100, 1):,} or fewer (100 events each)"
+        )
 
 
 class ByTime(Splitter):
@@ -91,10 +104,9 @@ class ByTime(Splitter):
         if self.width.seconds <= 0 and self.width.months <= 0:
             raise GnnrecError(f"stream.width={width} must be longer than nothing")
         self.offset = parse_width(offset or "0s", "stream.offset")
+        self.advice = Advice(_BASE, "choose a longer stream.width")
 
-    def build(self, dataset: Dataset) -> Stream:
-        """Cut `dataset` into base and increments."""
-        not_empty(dataset)
+    def _cut(self, dataset: Dataset) -> Stream:
         time = dataset.time
         if time is None:
             raise GnnrecError("stream=by_time needs a time column; set data.columns.time, or use stream=by_column")
@@ -141,6 +153,11 @@ class ByColumn(Splitter):
         if split == "column" and not split_column:
             raise GnnrecError("stream.split=column needs stream.split_column: the column of train, valid, test")
         self.column, self.split_column, self.late_column = column, split_column, late_column
+        shown, now = one_line(column), "the first" if base is None else base
+        self.advice = Advice(
+            f"stream.base=VALUE says up to which '{shown}' it reaches (now: {now})",
+            f"let '{shown}' have fewer values, with more events each",
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -148,9 +165,7 @@ class ByColumn(Splitter):
         more = [self.split_column] if self.split == "column" else []
         return tuple(str(c) for c in (self.column, *more, self.late_column) if c)
 
-    def build(self, dataset: Dataset) -> Stream:
-        """Cut `dataset` into base and increments."""
-        not_empty(dataset)
+    def _cut(self, dataset: Dataset) -> Stream:
         block, labels = self._blocks(dataset)
         notes: list[str] = []
         part = self._parts(dataset) if self.split == "column" else np.zeros(len(block), np.int64)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,6 +13,7 @@ from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.data.clean.timestamps import parse_instant
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.stream.builder import Log, assemble, roles_next_half, roles_within
+from gnnrec.data.stream.notes import Advice, remarks
 from gnnrec.data.stream.splits import check_shares, split_halves, split_within
 from gnnrec.data.types import Floats, Ints, Stream
 
@@ -20,8 +23,10 @@ _GRAPHS = ("strict", "fold_in")
 Base = float | int | str | None
 
 
-class Splitter:
+class Splitter(ABC):
     """What the three ways share: the split inside an increment, and the assembly."""
+
+    advice: Advice
 
     def __init__(self, base: Base, split: str, valid_share: float, test_share: float, graph: str) -> None:
         for key, value, allowed in (("stream.split", split, _SPLITS), ("evaluation.graph", graph, _GRAPHS)):
@@ -35,6 +40,16 @@ class Splitter:
     def columns(self) -> tuple[str, ...]:
         """Raw columns this needs from the file."""
         return ()
+
+    def build(self, dataset: Dataset) -> Stream:
+        """Cut `dataset` into base and increments, and say of what there is too little."""
+        not_empty(dataset)
+        stream = self._cut(dataset)
+        return replace(stream, notes=(*stream.notes, *remarks(stream, dataset, self.advice)))
+
+    @abstractmethod
+    def _cut(self, dataset: Dataset) -> Stream:
+        """Return base and increments of a log that has events."""
 
     def _stream(
         self,
@@ -68,10 +83,9 @@ def no_column(split: str) -> str:
     return split
 
 
-def not_empty(dataset: Dataset) -> int:
+def not_empty(dataset: Dataset) -> None:
     if not len(dataset):
         raise GnnrecError(f"data={dataset.name} has no events; a stream needs at least one")
-    return len(dataset)
 
 
 def block_number(edges: list[int]) -> Floats:
@@ -90,13 +104,27 @@ def base_rows(base: Base, dataset: Dataset) -> int:
         if rows < 1:
             raise GnnrecError(f"stream.base={base} leaves no event in the base; the log {_span(dataset)}")
         return rows
+    if isinstance(base, float) and base == 1:
+        raise GnnrecError(
+            f"stream.base=1.0 is a share that leaves no event after the base; write a share below 1, or a number of events "
+            f"without a point (there are {n:,})"
+        )
     if isinstance(base, float) and 0 < base < 1:
-        return max(round(n * base), 1)
+        return _followed(base, max(round(n * base), 1), n)
     if base is None or isinstance(base, bool) or base != int(base) or not 1 <= base <= n:
         raise GnnrecError(
             f"stream.base={base} is neither a share in (0, 1), a number of events from 1 to {n:,}, nor a date"
         )
-    return int(base)
+    return _followed(base, int(base), n)
+
+
+def _followed(base: float | int, rows: int, n: int) -> int:
+    """Refuse a base that is the whole of a log: nothing would follow. One event alone has nothing to be cut from."""
+    if rows >= n > 1:
+        raise GnnrecError(
+            f"stream.base={base} takes {rows:,} of {n:,} events and leaves none to follow; choose a smaller base"
+        )
+    return rows
 
 
 def _span(dataset: Dataset) -> str:
