@@ -161,7 +161,8 @@ class Learner:
         self.seen = self.seen.without(removed)
         self.graph = self.seen if same else self.graph.without(removed)
         self.statistics.retract(removed)
-        self.objective.retract(removed.without(Interactions.concat(self._pending)))  # what waits has never been in
+        if self._grown[0]:  # else a state is about to be loaded, whose biases are without them
+            self.objective.retract(removed.without(Interactions.concat(self._pending)))  # what waits has never been in
         self._pending = [events.without(removed) for events in self._pending]
 
     def _wait(self, new: Observed, events: Interactions) -> None:
@@ -195,7 +196,8 @@ class Learner:
     def _hand_over(self, rows: tuple[Tensor, Tensor], users: int, items: int) -> None:
         """Let the encoder grow by the nodes numbered from these on."""
         keys = self.user_key[users : self.seen.num_users], self.item_key[items : self.seen.num_items]
-        self.encoder.grow(NewNodes(*rows, *keys, self.features, self.graph))
+        features = None if self.features is None else self.features.first(self.seen.num_users, self.seen.num_items)
+        self.encoder.grow(NewNodes(*rows, *keys, features, self.graph))
         self._grown = self.seen.num_users, self.seen.num_items
 
     def _random_rows(self, users: int, items: int) -> tuple[Tensor, Tensor]:

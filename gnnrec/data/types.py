@@ -88,6 +88,11 @@ class Features:
     user: Singles | None = None
     item: Singles | None = None
 
+    def first(self, users: int, items: int) -> Features:
+        """Return the rows of the nodes numbered below these."""
+        user, item = self.user, self.item
+        return Features(None if user is None else user[:users], None if item is None else item[:items])
+
     @staticmethod
     def concat(known: Features | None, new: Features | None) -> Features | None:
         """Return what is known with what is new behind it."""

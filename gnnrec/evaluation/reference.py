@@ -70,6 +70,9 @@ class Absorbed:
             measure: how valid is scored.
         """
         counts = self.statistics
+        if len(new.removed):
+            before = before.without(new.removed)
+            self._take_back(new.removed, measure)
         users = max(counts.num_users, int(new.arrived.user.max(initial=-1)) + 1)
         items = max(counts.num_items, int(new.arrived.item.max(initial=-1)) + 1)
         counts.absorb(new.arrived, users, items)
@@ -80,6 +83,13 @@ class Absorbed:
         counts.absorb(new.folded, new.num_users, new.num_items)
         if measure.explicit:
             self._absorb_values(new, users, items)
+
+    def _take_back(self, removed: Interactions, measure: Settings) -> None:
+        """Let out what an increment deletes."""
+        self.statistics.retract(removed)
+        if measure.explicit:
+            self.biases.retract(removed)
+            self._events = [Interactions.concat(self._events).without(removed)]
 
     def _absorb_values(self, new: Observed, users: int, items: int) -> None:
         self._events = [Interactions.concat([*self._events, new.arrived, new.folded])]

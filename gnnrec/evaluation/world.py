@@ -42,6 +42,9 @@ def worlds(stream: Stream) -> list[World]:
     seen, popularity = BipartiteGraph.empty(), np.zeros(0)
     for increment in stream.increments:
         new = increment.observed
+        # What is taken back is no pair any more, neither for masks nor for counts; its nodes keep their numbers.
+        seen = seen.without(new.removed) if len(new.removed) else seen
+        popularity = popularity - np.bincount(new.removed.item, minlength=len(popularity))
         for events in (new.arrived, new.folded):
             seen = seen.extend(events, new.num_users, new.num_items)
         popularity = np.pad(popularity, (0, new.num_items - len(popularity))) + sum(

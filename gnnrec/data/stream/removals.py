@@ -1,0 +1,62 @@
+"""Deletions: with an increment, some of what was absorbed earlier is taken back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gnnrec.core.errors import GnnrecError
+from gnnrec.data.types import Increment, Interactions, Observed, Stream
+
+Removal = tuple[str, str | None]
+"""External ids of a user and of an item; no item: everything of the user."""
+
+
+def with_removals(stream: Stream, removals: Mapping[int, Sequence[Removal]]) -> Stream:
+    """Return the stream whose increments take back what `removals` names, by increment.
+
+    Removed is what has been absorbed before: a pair that comes again later is absorbed again.
+
+    Raises:
+        GnnrecError: an increment that is none, or an id that the stream does not know.
+    """
+    last = len(stream.increments) - 1
+    if odd := [t for t in removals if not 0 < t <= last]:
+        raise GnnrecError(f"removals of increment {odd[0]}: a stream of {last} increments removes in 1 to {last}")
+    held, increments = Interactions.empty(), list[Increment]()
+    for t, increment in enumerate(stream.increments):
+        removed = _removed(stream, held, removals.get(t, ()))
+        new = replace(increment.observed, removed=removed.owned())
+        increments.append(replace(increment, observed=new))
+        held = Interactions.concat([held.without(removed), *absorbed(new)])
+    return replace(stream, increments=tuple(increments), fingerprint=_fingerprint(stream, removals))
+
+
+def absorbed(new: Observed) -> list[Interactions]:
+    """Return what an increment absorbs, in order."""
+    return [new.arrived, new.folded]
+
+
+def _removed(stream: Stream, held: Interactions, wanted: Sequence[Removal]) -> Interactions:
+    """Return the events among `held` that `wanted` names."""
+    gone: NDArray[np.bool_] = np.zeros(len(held), bool)
+    for user, item in wanted:
+        of_user = held.user == _number(stream.users, user, "user")
+        gone |= of_user if item is None else of_user & (held.item == _number(stream.items, item, "item"))
+    return held.take(gone)
+
+
+def _number(ids: NDArray[np.object_], identifier: str, kind: str) -> int:
+    found = np.flatnonzero(ids == identifier)
+    if not len(found):
+        raise GnnrecError(f"removals name the {kind} '{identifier}', whom the stream does not know")
+    return int(found[0])
+
+
+def _fingerprint(stream: Stream, removals: Mapping[int, Sequence[Removal]]) -> str:
+    text = repr([(t, [tuple(r) for r in removals[t]]) for t in sorted(removals)])
+    return hashlib.sha256((stream.fingerprint + text).encode()).hexdigest()

@@ -1,0 +1,127 @@
+"""A deletion travels the whole way: graph, masks, counters, biases, what strategies store, resume."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from contracts.small import FIT, MEASURE, Game, differing, simulated
+from polars.testing import assert_frame_equal
+
+from gnnrec.core.errors import GnnrecError
+from gnnrec.data.stream.removals import with_removals
+from gnnrec.encoders.lightgcn import LightGCN
+from gnnrec.evaluation.reference import reference_rows
+from gnnrec.evaluation.world import worlds
+from gnnrec.learner import Learner
+from gnnrec.objectives.joint import Joint
+from gnnrec.scorers.blend import Grid
+from gnnrec.strategies.fine_tune import FineTune
+from gnnrec.strategies.frozen import Frozen
+from gnnrec.strategies.full_retrain import FullRetrain
+from gnnrec.strategies.replay import Replay, Reservoir
+
+PLAIN = simulated()
+BASE = PLAIN.increments[0].observed
+GONE = int(np.bincount(BASE.train.user).argmax())
+USER = PLAIN.users[GONE]
+PAIR = next((u, i) for u, i in zip(BASE.train.user, BASE.train.item, strict=True) if u != GONE)
+REMOVALS = {2: [(USER, None), (PLAIN.users[PAIR[0]], PLAIN.items[PAIR[1]])]}
+STREAM = with_removals(PLAIN, REMOVALS)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def game(rows="all"):
+    fit = replace(FIT, budget="equal", steps=8, rows=rows)
+    return Game(STREAM, lambda: Learner(LightGCN(8, 2), Joint(width=8), fit, FIT, measure=MEASURE))
+
+
+GAMES = {rows: game(rows) for rows in ("all", "touched")}
+MAKERS = {
+    "fine_tune": FineTune,
+    "frozen": Frozen,
+    "replay": lambda: Replay(50),
+    "reservoir": lambda: Replay(50, Reservoir(80)),
+    "full_retrain": FullRetrain,
+}
+
+
+def test_an_increment_names_every_event_that_was_absorbed_and_no_other():
+    removed = STREAM.increments[2].observed.removed
+    earlier = [e for i in PLAIN.increments[:2] for e in (i.observed.arrived, i.observed.folded)]
+    count = sum(int((e.user == GONE).sum() + ((e.user == PAIR[0]) & (e.item == PAIR[1])).sum()) for e in earlier)
+    assert len(removed) == count > 1
+    assert not len(STREAM.increments[1].observed.removed)
+    assert STREAM.fingerprint != PLAIN.fingerprint
+
+
+@pytest.mark.parametrize("rows", GAMES)
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_nothing_keeps_a_removed_pair(make, rows):
+    played = GAMES[rows].play(make(), until=2)
+    learner, removed = played.learner, STREAM.increments[2].observed.removed
+    assert not learner.seen.has(removed.user, removed.item).any()
+    assert learner.graph is learner.seen
+    assert learner.statistics.popularity.total.sum() == len(learner_events(2))
+    stored = getattr(played.strategy, "stored", getattr(played.strategy, "history", None))
+    if stored is not None:
+        pairs = set(zip(stored.user.tolist(), stored.item.tolist(), strict=True))
+        assert not pairs & set(zip(removed.user.tolist(), removed.item.tolist(), strict=True))
+
+
+def learner_events(t):
+    """Return the events that are absorbed and not taken back after increment t."""
+    held = []
+    for increment in STREAM.increments[: t + 1]:
+        new = increment.observed
+        gone = set(zip(new.removed.user, new.removed.item, strict=True))
+        held = [pair for pair in held if pair not in gone]
+        held += [p for e in (new.arrived, new.folded) for p in zip(e.user, e.item, strict=True)]
+    return held
+
+
+def test_the_world_and_the_learner_agree():
+    played, setting = GAMES["all"].play(FineTune()), GAMES["all"].setting
+    for t in (2, 3):
+        world = setting.worlds[t]
+        assert world.seen.num_edges == len(set(learner_events(t)))
+        assert world.popularity.sum() == len(learner_events(t))
+    assert set(zip(*played.learner.seen.edges(), strict=True)) == set(learner_events(3))
+
+
+def test_the_reference_rows_count_what_is_left():
+    frames = reference_rows("e", STREAM, worlds(STREAM), MEASURE, Grid(half_life=(100.0,)))
+    plain = reference_rows("e", PLAIN, worlds(PLAIN), MEASURE, Grid(half_life=(100.0,)))
+    mse = [f["results"].filter(strategy="bias", metric="mse", split="next")["value"].to_list() for f in (frames, plain)]
+    assert mse[0][:2] == mse[1][:2]
+    assert mse[0][2] != mse[1][2]
+
+
+@pytest.mark.parametrize("rows", GAMES)
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_resumed_run_ends_with_the_same_bytes(make, rows, tmp_path):
+    whole = GAMES[rows].play(make(), tmp_path / "whole")
+    GAMES[rows].play(make(), tmp_path / "torn", until=2)
+    resumed = GAMES[rows].play(make(), tmp_path / "torn")
+    assert not differing(whole.prints[3], resumed.prints[3])
+    assert_frame_equal(whole.results(), resumed.results(), check_exact=True)
+
+
+def test_the_biases_of_a_user_without_events_are_those_of_nobody():
+    for make in (FineTune, Frozen):
+        learner = GAMES["all"].play(make(), until=2).learner
+        back = np.concatenate(
+            [e.user for e in (STREAM.increments[2].observed.train, STREAM.increments[2].observed.valid)]
+        )
+        if GONE not in back:
+            assert float(learner.objective.bias.user.weight[GONE]) == 0.0
+        assert learner.objective.bias.user_count.weight.min() >= 0
+
+
+def test_removals_that_cannot_be_are_refused():
+    with pytest.raises(GnnrecError, match="removes in 1 to 3"):
+        with_removals(PLAIN, {4: [(USER, None)]})
+    with pytest.raises(GnnrecError, match="the user 'nobody'"):
+        with_removals(PLAIN, {1: [("nobody", None)]})
