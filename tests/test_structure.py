@@ -87,7 +87,7 @@ ARROWS = {(a, b) for a, targets in IMPORTS.items() for b in targets if b in MODU
 
 def room(module: str) -> str:
     """Return the room of a module; the package itself, which holds the version, is at the bottom."""
-    return (module.split(".") + ["core"])[1]
+    return [*module.split("."), "core"][1]
 
 
 def upwards(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
