@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 from matplotlib.figure import Figure
-from torch import nn
 
 from gnnrec.config import options as conf
 from gnnrec.config.compose import compose
@@ -162,13 +161,18 @@ def compare(
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not numbers or len(set(numbers)) < len(numbers):
         raise GnnrecError(f"seeds={seeds} must be a number from 1, or different numbers")
-    config = {**_configured(stream, encoder, objective, options or {}), "name": name or dataset.name, "seeds": numbers}
+    encoders = {seed: _encoder(encoder, seed) for seed in numbers}
+    config = _configured(stream, encoders[numbers[0]], objective, options or {})
+    config |= {"name": name or dataset.name, "seeds": numbers}
     scene, progress, memory = build.scene_on(config, dataset, stream), Progress(quiet), Memory()
-    jobs = [Job(row, _job(config, encoder, s, seed)) for row, s in named.items() for seed in numbers]
+    jobs = [Job(row, _job(config, encoders[seed], s, seed)) for row, s in named.items() for seed in numbers]
     parts, failed = runs.run_all(jobs, scene, progress, memory.run)
     setting, grid = scene.setting, instantiate(config["scorer"]["grid"], at="scorer.grid")
     parts.append(reference_rows(config["name"], stream, setting.worlds, setting.measure, grid))
-    shown = {**_job(config, encoder, None, numbers[0]), "strategies": {n: described(s) for n, s in named.items()}}
+    shown = {
+        **_job(config, encoders[numbers[0]], None, numbers[0]),
+        "strategies": {n: described(s) for n, s in named.items()},
+    }
     return Result(runs.joined(parts), scene, _told(shown), memory.learners, tuple(failed))
 
 
@@ -191,34 +195,31 @@ def _checked(stream: LogStream, strategies: Sequence[Strategy] | Mapping[str, St
     return stream.dataset
 
 
+def _encoder(given_as: Encoder | Callable[[int], Encoder] | None, seed: int) -> Encoder | None:
+    """Return the encoder of a seed's runs. A module is no function of the seed, though it can be called too."""
+    return given_as if given_as is None or isinstance(given_as, Encoder) else given_as(seed)
+
+
 def _configured(
-    stream: LogStream, encoder: object, objective: Objective | None, options: Mapping[str, Any]
+    stream: LogStream, encoder: Encoder | None, objective: Objective | None, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the configuration of a comparison, but for what differs between its runs."""
     for key in options:
         if key.partition(".")[0] not in GROUPS or key == "evaluation.graph":
             allowed = nearest(key.partition(".")[0], GROUPS)
             raise GnnrecError(f"options: '{one_line(key)}' is given otherwise, or not at all, in a notebook{allowed}")
-    config = compose(["logger=none", *conf.overrides(options)])
-    config |= stream.how
+    config = {**compose(["logger=none", *conf.overrides(options)]), **stream.how}
     if objective is not None:
         config["objective"] = given(objective)
-    elif isinstance(encoder, Encoder):
+    elif encoder is not None:
+        # As wide as what the encoder reads out, which need not be what its tables hold.
         config["objective"] = {**config["objective"], "width": getattr(encoder, "out", encoder.width)}
     return config
 
 
-def _job(
-    config: Mapping[str, Any], encoder: Encoder | Callable[[int], Encoder] | None, strategy: Strategy | None, seed: int
-) -> dict[str, Any]:
+def _job(config: Mapping[str, Any], encoder: Encoder | None, strategy: Strategy | None, seed: int) -> dict[str, Any]:
     """Return the configuration of one run."""
-    own: dict[str, Any] = {"seed": seed, "strategy": given(strategy, seed)}
-    if encoder is not None:
-        # A module can be called too, with a graph.
-        made = encoder if isinstance(encoder, nn.Module) else encoder(seed)
-        own["encoder"] = given(made)
-        if not isinstance(encoder, nn.Module) and "width" in config["objective"]:
-            own["objective"] = {**config["objective"], "width": getattr(made, "out", made.width)}
+    own = {"seed": seed, "strategy": given(strategy, seed), **({} if encoder is None else {"encoder": given(encoder)})}
     return {**config, **own}
 
 

@@ -1,0 +1,69 @@
+"""A plug-in's YAML under the contract of its kind: what `gnnrec check` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gnnrec.config.compose import compose
+from gnnrec.config.instantiate import TARGET, instantiate
+from gnnrec.core.errors import GnnrecError, nearest
+from gnnrec.testing.datasets import DatasetContract
+from gnnrec.testing.encoders import EncoderContract
+from gnnrec.testing.objectives import ObjectiveContract
+from gnnrec.testing.strategies import StrategyContract
+
+Make = Callable[..., Any]
+
+SUITES: dict[str, type] = {
+    "strategy": StrategyContract,
+    "encoder": EncoderContract,
+    "objective": ObjectiveContract,
+    "data": DatasetContract,
+}
+"""By the group of the configuration, which is the folder the YAML lies in."""
+
+
+def suite(path: Path) -> type:
+    """Return the tests of the plug-in that a YAML describes.
+
+    Raises:
+        GnnrecError: there is no such file, no contract for its folder, or it cannot be built.
+    """
+    make, contract = maker(path), SUITES[path.parent.name]
+    if path.parent.name != "data":
+        make(*([8] if contract is ObjectiveContract else []))  # what cannot be built is said once, not by every test
+    return type(f"Test{path.stem}", (contract,), {"make": staticmethod(make)})
+
+
+def maker(path: Path) -> Make:
+    """Return what builds the plug-in; an objective for the width of embeddings it is given."""
+    group = path.parent.name
+    if not path.is_file():
+        raise GnnrecError(f"{path} does not exist; name a file such as my_conf/strategy/mine.yaml")
+    if group not in SUITES:
+        raise GnnrecError(f"{path} lies in a folder '{group}'{nearest(group, SUITES)}")
+
+    @cache
+    def node(width: int | None) -> dict[str, Any]:
+        wide = [] if width is None else [f"encoder.width={width}"]
+        found = compose([f"{group}={path.stem}", *wide], path.resolve().parents[1])[group]
+        if not isinstance(found, Mapping) or TARGET not in found:
+            raise GnnrecError(f"{path} has no {TARGET}: it must say which class it configures")
+        return dict(found)
+
+    def make(width: int | None = None) -> Any:
+        part = node(width)
+        # Who checks a file means to import what it names.
+        return instantiate(part, [f"{t.partition('.')[0]}." for t in _targets(part)], at=group)
+
+    return make
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        yield from (str(v) for k, v in node.items() if k == TARGET)
+    for inner in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
+        yield from _targets(inner)
