@@ -166,14 +166,20 @@ def compare(
     config |= {"name": name or dataset.name, "seeds": numbers}
     scene, progress, memory = build.scene_on(config, dataset, stream), Progress(quiet), Memory()
     jobs = [Job(row, _job(config, encoders[seed], s, seed)) for row, s in named.items() for seed in numbers]
-    parts, failed = runs.run_all(jobs, scene, progress, memory.run)
+    try:
+        parts, failed = runs.run_all(jobs, scene, progress, memory.run)
+    except GnnrecError:
+        if not memory.errors:
+            raise
+        # Nothing is left to show but what ended the first run, with its traceback.
+        raise next(iter(memory.errors.values())) from None
     setting, grid = scene.setting, instantiate(config["scorer"]["grid"], at="scorer.grid")
     parts.append(reference_rows(config["name"], stream, setting.worlds, setting.measure, grid))
     shown = {
         **_job(config, encoders[numbers[0]], None, numbers[0]),
         "strategies": {n: described(s) for n, s in named.items()},
     }
-    return Result(runs.joined(parts), scene, _told(shown), memory.learners, tuple(failed))
+    return Result(runs.joined(parts), scene, _told(shown), memory, tuple(failed))
 
 
 def run(stream: LogStream, strategy: Strategy, **more: Any) -> Result:
@@ -264,8 +270,12 @@ class Result:
         frames: results, per_user and predictions.
         scene: data, stream and measures.
         config: what was compared, described.
-        learners: of the first seed, by row, as the stream left them.
+        memory: what the runs ended with.
         failed: a sentence for each run that failed.
+
+    Attributes:
+        learners: of the first seed, by row, as the stream left them.
+        errors: what ended the runs that failed, by row and seed.
     """
 
     def __init__(
@@ -273,11 +283,13 @@ class Result:
         frames: Frames,
         scene: Scene,
         config: Mapping[str, Any],
-        learners: Mapping[str, Learner],
+        memory: Memory,
         failed: tuple[str, ...] = (),
     ) -> None:
         self.results, self.per_user, self.predictions = (frames[t] for t in ("results", "per_user", "predictions"))
-        self.scene, self.config, self.learners, self.failed = scene, config, learners, failed
+        self.scene, self.config, self.failed = scene, config, failed
+        self.learners: Mapping[str, Learner] = memory.learners
+        self.errors: Mapping[tuple[str, int], Exception] = memory.errors
 
     def __repr__(self) -> str:
         return str(self.table())

@@ -172,13 +172,16 @@ def test_lists_come_from_the_best_row_or_the_one_asked_for(result):
 
 class Failing(gr.Strategy):
     def prepare(self, learner, new):
-        raise gr.GnnrecError("nothing left to prepare")
+        raise ZeroDivisionError("nothing left to prepare")
 
 
 def test_a_run_that_fails_is_left_out_and_said(stream):
     found = gr.compare(stream, [gr.Frozen(), Failing()], options=FAST, quiet=True)
     assert "failing" not in set(found.summary["strategy"])
-    assert "failing, seed 0 failed: nothing left to prepare" in found.table()
+    assert "failing, seed 0 failed: ZeroDivisionError: nothing left to prepare" in found.table()
+    assert isinstance(found.errors["failing", 0], ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError):
+        gr.run(stream, Failing(), options=FAST, quiet=True)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def run(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
 
 def _checked(path: Path, pytest: Any) -> int:
     """Run the tests of one plug-in, print how each ended, and return 0 if all passed."""
-    lines = Lines()
+    lines = OutcomePrinter()
     quiet = [
         *("-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler"),
         "--import-mode=importlib",
@@ -52,7 +52,7 @@ def _checked(path: Path, pytest: Any) -> int:
     return 0 if code == 0 and lines.counts["passed"] else 1
 
 
-class Lines:
+class OutcomePrinter:
     """Prints a line per test as it ends, in place of pytest's own output."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from gnnrec.data.dataset import Dataset
 from gnnrec.data.stream.cuts import ByCount
 
 
-class Source(Protocol):
+class Loader(Protocol):
     """What `data` configures: it loads a clean log."""
 
     def load(self, keep: Sequence[str] = ()) -> Dataset:
@@ -31,7 +31,7 @@ class DatasetContract:
         make: returns what loads it.
     """
 
-    make: Callable[[], Source]
+    make: Callable[[], Loader]
 
     def test_no_row_is_lost_or_counted_twice(self) -> None:
         log = self.make().load()

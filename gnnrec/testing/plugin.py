@@ -15,8 +15,6 @@ from gnnrec.testing.encoders import EncoderContract
 from gnnrec.testing.objectives import ObjectiveContract
 from gnnrec.testing.strategies import StrategyContract
 
-Make = Callable[..., Any]
-
 SUITES: dict[str, type] = {
     "strategy": StrategyContract,
     "encoder": EncoderContract,
@@ -38,7 +36,7 @@ def suite(path: Path) -> type:
     return type(f"Test{path.stem}", (contract,), {"make": staticmethod(make)})
 
 
-def maker(path: Path) -> Make:
+def maker(path: Path) -> Callable[..., Any]:
     """Return what builds the plug-in; an objective for the width of embeddings it is given."""
     group = path.parent.name
     if not path.is_file():

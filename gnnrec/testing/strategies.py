@@ -22,9 +22,9 @@ from gnnrec.encoders.tables import Table
 from gnnrec.evaluation.record import Name, Record, score_round
 from gnnrec.scorers.model import Scorer
 from gnnrec.testing.worlds import (
+    Event,
     Game,
     Make,
-    Row,
     daily,
     differing,
     fingerprint,
@@ -34,7 +34,7 @@ from gnnrec.testing.worlds import (
     some_rows,
 )
 
-ODD: dict[str, list[Row]] = {
+ODD: dict[str, list[Event]] = {
     "empty": [],
     "one_row": [("u1", "i3", 4.0)],
     "one_row_of_strangers": [("new", "newer", 4.0)],
@@ -57,7 +57,7 @@ def odd_game(kind: str) -> Game:
     return Game(daily(some_rows(150), ODD[kind], some_rows(60, 3, num_users=40, num_items=25)))
 
 
-def columns(stream: Stream) -> dict[str, bytes]:
+def input_bytes(stream: Stream) -> dict[str, bytes]:
     """Return the bytes of every array a strategy could reach."""
     found: dict[str, bytes] = {}
     for t, increment in enumerate(stream.increments):
@@ -92,7 +92,7 @@ class StrategyContract:
     def test_inputs_stay_untouched(self) -> None:
         game().play(self.make())
         # Against the stream drawn anew: the one that is played may have been written to before this test.
-        assert not differing(columns(simulated()), columns(game().stream))
+        assert not differing(input_bytes(simulated()), input_bytes(game().stream))
 
     @pytest.mark.parametrize("kind", ODD)
     def test_odd_increments_run_and_score_finitely(self, kind: str) -> None:

@@ -38,7 +38,7 @@ VARYING = ("seconds", "peak_memory")
 """Cost metrics that differ between two equal runs."""
 
 Make = Callable[[], Strategy]
-Row = tuple[object, object, float]
+Event = tuple[object, object, float]
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def dataset(users: Sequence[object], items: Sequence[object], values: Floats, ti
     return Dataset("log", *ids, np.asarray(values, float), times, Counts(len(users), len(users)), "explicit")
 
 
-def daily(*days: Sequence[Row], width: str = "1d") -> Stream:
+def daily(*days: Sequence[Event], width: str = "1d") -> Stream:
     """Return a stream whose base is the first day's rows; its increments are the other days', empty ones included."""
     rows = [
         (u, i, v, START + DAY * (d + n / (len(day) + 1)))
@@ -78,7 +78,7 @@ def simulated(increments: int = 3, users: int = 60, items: int = 40, events: int
 
 def some_rows(
     n: int, seed: int = 0, users: str = "u", items: str = "i", num_users: int = 30, num_items: int = 20
-) -> list[Row]:
+) -> list[Event]:
     """Return n distinct pairs of users and items named by a letter and a number, with ratings."""
     rng = np.random.default_rng(seed)
     pairs = rng.permutation(num_users * num_items)[:n]
