@@ -22,10 +22,10 @@ def run(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
         import pytest
     except ImportError as error:
         raise GnnrecError("gnnrec check needs pytest: pip install pytest") from error
-    from gnnrec.testing.plugin import suite
+    from gnnrec.testing.plugin import build
 
-    for path in given.files:
-        suite(path)
+    for path in given.files:  # what cannot be built is said once, not by every test
+        build(path)
     return max(_checked(path, pytest) for path in given.files)
 
 
@@ -41,7 +41,9 @@ def _checked(path: Path, pytest: Any) -> int:
         # A module of its own for each: pytest imports a name once.
         test = Path(folder) / f"test_{path.parent.name}_{path.stem}.py"
         test.write_text(
-            "from pathlib import Path\n\nfrom gnnrec.testing.plugin import suite\n\n"
+            # Before the suites are imported: or an assertion that fails shows no values.
+            "from pathlib import Path\n\nimport pytest\n\npytest.register_assert_rewrite('gnnrec.testing')\n"
+            "from gnnrec.testing.plugin import suite\n\n"
             f"TestPlugin = suite(Path({str(path.absolute())!r}))\n"
         )
         settings = Path(folder) / "pytest.ini"  # or that of a folder above would be taken

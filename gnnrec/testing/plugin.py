@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -10,30 +11,32 @@ from typing import Any
 from gnnrec.config.compose import compose
 from gnnrec.config.instantiate import TARGET, instantiate
 from gnnrec.core.errors import GnnrecError, nearest
-from gnnrec.testing.datasets import DatasetContract
-from gnnrec.testing.encoders import EncoderContract
-from gnnrec.testing.objectives import ObjectiveContract
-from gnnrec.testing.strategies import StrategyContract
 
-SUITES: dict[str, type] = {
-    "strategy": StrategyContract,
-    "encoder": EncoderContract,
-    "objective": ObjectiveContract,
-    "data": DatasetContract,
+SUITES = {
+    "strategy": "gnnrec.testing.strategies.StrategyContract",
+    "encoder": "gnnrec.testing.encoders.EncoderContract",
+    "objective": "gnnrec.testing.objectives.ObjectiveContract",
+    "data": "gnnrec.testing.datasets.DatasetContract",
 }
 """By the group of the configuration, which is the folder the YAML lies in."""
+WIDTH = 8
 
 
 def suite(path: Path) -> type:
-    """Return the tests of the plug-in that a YAML describes.
+    """Return the tests of the plug-in that a YAML describes."""
+    make = maker(path)
+    module, _, name = SUITES[path.parent.name].rpartition(".")
+    contract = getattr(importlib.import_module(module), name)
+    return type(f"Test{path.stem}", (contract,), {"make": staticmethod(make)})
+
+
+def build(path: Path) -> Any:
+    """Return the plug-in that a YAML describes.
 
     Raises:
         GnnrecError: there is no such file, no contract for its folder, or it cannot be built.
     """
-    make, contract = maker(path), SUITES[path.parent.name]
-    if path.parent.name != "data":
-        make(*([8] if contract is ObjectiveContract else []))  # what cannot be built is said once, not by every test
-    return type(f"Test{path.stem}", (contract,), {"make": staticmethod(make)})
+    return maker(path)(*([WIDTH] if path.parent.name == "objective" else []))
 
 
 def maker(path: Path) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,22 +36,33 @@ def typed(folder, *words):
     return done.returncode, done.stdout + done.stderr
 
 
+def documented(folder):
+    """Write the files of docs/strategies.md, word by word."""
+    text = (ROOT / "docs" / "strategies.md").read_text()
+    code, test = (b for b in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if "Pull" in b)
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    for name, content in (("my_package/pull.py", code), ("my_conf/strategy/pull.yaml", yaml), ("test_pull.py", test)):
+        assert f"`{name}`" in text
+        (folder / name).write_text(content)
+
+
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory):
     """Return a folder in which a strategy and an encoder were made, and what was printed."""
     folder = tmp_path_factory.mktemp("plugins")
     made = [typed(folder, *GNNREC, "new", kind, name) for kind, name in (("strategy", "newest"), ("encoder", "near"))]
     assert [code for code, _ in made] == [0, 0]
+    documented(folder)
     return folder, "".join(text for _, text in made)
 
 
-def test_what_is_made_passes_its_own_tests(plugins):
+def test_what_is_made_and_what_is_documented_pass_their_own_tests(plugins):
     folder, _ = plugins
     some = ["-k", "near or untouched or costs"]  # the whole is checked below
-    files = ["test_newest.py", "test_near.py"]
+    files = ["test_newest.py", "test_near.py", "test_pull.py"]
     code, text = typed(folder, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *some, *files)
     assert code == 0, text
-    assert "14 passed" in text
+    assert "16 passed" in text
 
 
 def test_check_prints_a_line_per_test_and_names_a_fault_with_its_reason(plugins):
@@ -72,14 +84,15 @@ def test_check_prints_a_line_per_test_and_names_a_fault_with_its_reason(plugins)
     assert "Traceback" not in text
 
 
-def test_what_is_made_runs_in_a_comparison(plugins, tmp_path):
+def test_what_is_made_and_what_is_documented_run_in_a_comparison(plugins, tmp_path):
     folder, told = plugins
     assert '"plugins.allow=[my_package.]"' in told
-    own = ["--config-dir", "my_conf", "plugins.allow=[my_package.]", "strategies=[frozen,newest]", "encoder=near"]
+    own = ["--config-dir", "my_conf", "plugins.allow=[my_package.]", "strategies=[frozen,newest,pull]", "encoder=near"]
     small = [t for t in TINY if not t.startswith(("encoder.layers", "output"))]
     code, text = typed(folder, *GNNREC, "compare", *small, *own, f"output={tmp_path}")
     assert code == 0, text
     assert "\nnewest " in text
+    assert "\npull " in text
 
 
 def test_nothing_is_written_over(tmp_path, monkeypatch, capsys):
