@@ -162,7 +162,7 @@ def compare(
     if not numbers or len(set(numbers)) < len(numbers):
         raise GnnrecError(f"seeds={seeds} must be a number from 1, or different numbers")
     encoders = {seed: _encoder(encoder, seed) for seed in numbers}
-    config = _configured(stream, encoders[numbers[0]], objective, options or {})
+    config = _configured(stream, objective, options or {})
     config |= {"name": name or dataset.name, "seeds": numbers}
     scene, progress, memory = build.scene_on(config, dataset, stream), Progress(quiet), Memory()
     jobs = [Job(row, _job(config, encoders[seed], s, seed)) for row, s in named.items() for seed in numbers]
@@ -206,9 +206,7 @@ def _encoder(given_as: Encoder | Callable[[int], Encoder] | None, seed: int) -> 
     return given_as if given_as is None or isinstance(given_as, Encoder) else given_as(seed)
 
 
-def _configured(
-    stream: LogStream, encoder: Encoder | None, objective: Objective | None, options: Mapping[str, Any]
-) -> dict[str, Any]:
+def _configured(stream: LogStream, objective: Objective | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration of a comparison, but for what differs between its runs."""
     for key in options:
         if key.partition(".")[0] not in GROUPS or key == "evaluation.graph":
@@ -217,9 +215,6 @@ def _configured(
     config = {**compose(["logger=none", *conf.overrides(options)]), **stream.how}
     if objective is not None:
         config["objective"] = given(objective)
-    elif encoder is not None:
-        # As wide as what the encoder reads out, which need not be what its tables hold.
-        config["objective"] = {**config["objective"], "width": getattr(encoder, "out", encoder.width)}
     return config
 
 

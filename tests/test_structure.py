@@ -29,6 +29,7 @@ ROOMS = (
 
 UPWARDS = {
     ("gnnrec.quality.verdict", "gnnrec.store.version"),
+    ("gnnrec.encoders.base", "gnnrec.training.step"),
 }
 """Arrows that run up and are to go."""
 
@@ -42,13 +43,16 @@ CIRCLES = {
 }
 """Modules that import each other and are to stop it."""
 
+LONG = {"gnnrec.learner"}
+"""Files that are to become shorter."""
+
 ONLY_IN = {
-    "hydra": "gnnrec.config",
-    "omegaconf": "gnnrec.config",
-    "pytorch_lightning": "gnnrec.training",
-    "lightning_fabric": "gnnrec.training",
-    "lightning": "gnnrec.training",
-    "pytest": "gnnrec.testing",
+    "hydra": ("gnnrec.config",),
+    "omegaconf": ("gnnrec.config",),
+    "pytorch_lightning": ("gnnrec.training",),
+    "lightning_fabric": ("gnnrec.training",),
+    "lightning": ("gnnrec.training",),
+    "pytest": ("gnnrec.testing", "gnnrec.cli.check"),
 }
 NEVER_IN = {
     "torch": ("gnnrec.core", "gnnrec.config", "gnnrec.data", "gnnrec.quality", "gnnrec.store", "gnnrec.reporting")
@@ -157,7 +161,8 @@ def test_libraries_stay_out_of_rooms_that_do_without(library):
 
 def test_files_are_short():
     long = {m: n for m, path in MODULES.items() if (n := len(path.read_text().splitlines())) > LINES}
-    assert long == {}
+    assert {m: n for m, n in long.items() if m not in LONG} == {}
+    assert set(long) >= LONG
 
 
 def test_folders_are_small():

@@ -14,8 +14,7 @@ import pytest
 import torch
 
 from gnnrec.data.types import Interactions, Observed
-from gnnrec.encoders.base import Encoder
-from gnnrec.encoders.tables import Table
+from gnnrec.encoders.base import Encoder, NewNodes
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
 from gnnrec.objectives.bpr import BPR
@@ -43,18 +42,9 @@ def grown(make: Callable[[], Encoder], extra: int = 0) -> Encoder:
     """Return an encoder with rows for `graph(extra)`; the same rows at every call."""
     encoder, chance = make(), torch.Generator().manual_seed(0)
     rows = [torch.randn(n, encoder.width, generator=chance) for n in (USERS + EXTRA, ITEMS + EXTRA)]
-    encoder.grow(rows[0][: USERS + extra], rows[1][: ITEMS + extra])
+    sizes = (USERS + extra, ITEMS + extra) if encoder.keeps_rows else (0, 0)
+    encoder.grow(NewNodes.of(rows[0][: sizes[0]], rows[1][: sizes[1]]))
     return encoder
-
-
-def tables(encoder: Encoder) -> list[Table]:
-    """Return the encoder's tables of rows; none where it makes embeddings of something else."""
-    return [t for t in (encoder.user, encoder.item) if isinstance(t, Table) and len(t)]
-
-
-def out(encoder: Encoder) -> int:
-    """Return the columns of the read-out, which need not be those of the tables."""
-    return int(getattr(encoder, "out", encoder.width))
 
 
 class EncoderContract:
@@ -73,10 +63,10 @@ class EncoderContract:
 
     def test_growing_keeps_old_rows(self) -> None:
         encoder = grown(self.make)
-        if not tables(encoder):
+        if not encoder.keeps_rows:
             pytest.skip("no rows of its own")
         old = encoder.user.weight.detach().clone(), encoder.item.weight.detach().clone()
-        encoder.grow(torch.ones(2, encoder.width), torch.ones(0, encoder.width))
+        encoder.grow(NewNodes.of(torch.ones(2, encoder.width), torch.ones(0, encoder.width)))
         assert torch.equal(encoder.user.weight[:USERS], old[0])
         assert torch.equal(encoder.item.weight, old[1])
         assert torch.equal(encoder.user.weight[USERS:], torch.ones(2, encoder.width))
@@ -84,16 +74,16 @@ class EncoderContract:
     def test_embeds_every_node_in_its_width(self) -> None:
         encoder = grown(self.make, EXTRA)
         z = encoder(graph(EXTRA))
-        assert z.user.shape == (USERS + EXTRA, out(encoder))
-        assert z.item.shape == (ITEMS + EXTRA, out(encoder))
+        assert z.user.shape == (USERS + EXTRA, encoder.out)
+        assert z.item.shape == (ITEMS + EXTRA, encoder.out)
         assert (len(z.input_user), len(z.input_item)) == (USERS + EXTRA, ITEMS + EXTRA)
-        if tables(encoder):
+        if encoder.keeps_rows:
             assert torch.equal(z.input_user, encoder.user.weight)
             assert torch.equal(z.input_item, encoder.item.weight)
 
     def test_works_without_any_edge_or_node(self) -> None:
         encoder = self.make()
-        assert encoder(BipartiteGraph.empty()).user.shape == (0, out(encoder))
+        assert encoder(BipartiteGraph.empty()).user.shape == (0, encoder.out)
         assert torch.isfinite(grown(self.make)(BipartiteGraph.empty(USERS, ITEMS)).user).all()
 
     def test_isolated_nodes_are_finite_and_change_nobody(self) -> None:
@@ -112,16 +102,16 @@ class EncoderContract:
             if parameter.numel():
                 assert parameter.grad is not None, name
                 assert parameter.grad.any(), name
-        for table in tables(encoder):
-            assert table.weight.grad is not None
-            assert table.weight.grad.any(dim=1).all()
+        for rows in encoder.tables().values() if encoder.keeps_rows else ():
+            assert rows.grad is not None
+            assert rows.grad.any(dim=1).all()
 
     def test_gradient_is_the_slope_of_the_read_out(self) -> None:
         """A layer whose gradient is cut still reaches every row by other ways; its slope is wrong."""
         encoder, chance = grown(self.make).double(), torch.Generator().manual_seed(2)
         parameters = [p for p in encoder.parameters() if p.numel()]
         draw = [torch.randn(p.shape, generator=chance, dtype=torch.float64) for p in parameters]
-        weights = [torch.randn(n, out(encoder), generator=chance, dtype=torch.float64) for n in (USERS, ITEMS)]
+        weights = [torch.randn(n, encoder.out, generator=chance, dtype=torch.float64) for n in (USERS, ITEMS)]
 
         def value(step: float) -> torch.Tensor:
             with torch.no_grad():

@@ -1,7 +1,7 @@
 """The contract of an objective, as tests. A new one passes it by two lines.
 
 class TestBPR(ObjectiveContract):
-    make = staticmethod(lambda width: BPR())
+    make = staticmethod(BPR)
 """
 
 from __future__ import annotations
@@ -35,17 +35,18 @@ def batch(positive: bool = True) -> Batch:
     rng = np.random.default_rng(1)
     user, item, negative = (torch.from_numpy(rng.integers(0, n, N)) for n in (USERS, ITEMS, ITEMS))
     value, relevant = torch.from_numpy(rng.integers(1, 6, N) * 1.0), torch.arange(N) != 4
-    return Batch(user, item, value, relevant & positive, negative)
+    shared = torch.from_numpy(np.sort(rng.permutation(ITEMS)[:5]))
+    return Batch(user, item, value, relevant & positive, negative, shared)
 
 
 class ObjectiveContract:
     """What every objective keeps.
 
     Attributes:
-        make: returns a fresh objective for embeddings of this width.
+        make: returns a fresh objective, of any width: it is fitted to that of the embeddings.
     """
 
-    make: Callable[[int], Objective]
+    make: Callable[[], Objective]
 
     @pytest.fixture(autouse=True)
     def _on_one_thread(self) -> Iterator[None]:
@@ -53,7 +54,8 @@ class ObjectiveContract:
             yield
 
     def _grown(self) -> Objective:
-        objective = self.make(WIDTH)
+        objective = self.make()
+        objective.fit_to(WIDTH)
         objective.grow(random_events(25, USERS, ITEMS), USERS, ITEMS)
         return objective.double()
 
@@ -135,7 +137,7 @@ class ObjectiveContract:
 
     def _learner(self, epochs: int) -> Learner:
         fit = replace(FIT, epochs_without_valid=epochs, lr=0.05)
-        return Learner(MF(8), self.make(8), fit, measure=replace(MEASURE, explicit=False))
+        return Learner(MF(8), self.make(), fit, measure=replace(MEASURE, explicit=False))
 
     def _fitted(self, epochs: int) -> Learner:
         """Return a learner fitted on communities whose values differ, without valid events: nothing stops it early."""

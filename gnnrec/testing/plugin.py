@@ -19,7 +19,6 @@ SUITES = {
     "data": "gnnrec.testing.datasets.DatasetContract",
 }
 """By the group of the configuration, which is the folder the YAML lies in."""
-WIDTH = 8
 
 
 def suite(path: Path) -> type:
@@ -36,11 +35,11 @@ def build(path: Path) -> Any:
     Raises:
         GnnrecError: there is no such file, no contract for its folder, or it cannot be built.
     """
-    return maker(path)(*([WIDTH] if path.parent.name == "objective" else []))
+    return maker(path)()
 
 
-def maker(path: Path) -> Callable[..., Any]:
-    """Return what builds the plug-in; an objective for the width of embeddings it is given."""
+def maker(path: Path) -> Callable[[], Any]:
+    """Return what builds the plug-in."""
     group = path.parent.name
     if not path.is_file():
         raise GnnrecError(f"{path} does not exist; name a file such as my_conf/strategy/mine.yaml")
@@ -48,17 +47,15 @@ def maker(path: Path) -> Callable[..., Any]:
         raise GnnrecError(f"{path} lies in a folder '{group}'{nearest(group, SUITES)}")
 
     @cache
-    def node(width: int | None) -> dict[str, Any]:
-        wide = [] if width is None else [f"encoder.width={width}"]
-        found = compose([f"{group}={path.stem}", *wide], path.resolve().parents[1])[group]
+    def node() -> dict[str, Any]:
+        found = compose([f"{group}={path.stem}"], path.resolve().parents[1])[group]
         if not isinstance(found, Mapping) or TARGET not in found:
             raise GnnrecError(f"{path} has no {TARGET}: it must say which class it configures")
         return dict(found)
 
-    def make(width: int | None = None) -> Any:
-        part = node(width)
+    def make() -> Any:
         # Who checks a file means to import what it names.
-        return instantiate(part, [f"{t.partition('.')[0]}." for t in _targets(part)], at=group)
+        return instantiate(node(), [f"{t.partition('.')[0]}." for t in _targets(node())], at=group)
 
     return make
 

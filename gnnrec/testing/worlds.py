@@ -182,7 +182,7 @@ def fingerprint(learner: Learner, strategy: Strategy | None = None) -> dict[str,
         **learner.state_dict(),
         **({f"strategy.{n}": x for n, x in strategy.state_dict().items()} if strategy else {}),
     }
-    result = {name: x.numpy().tobytes() for name, x in parts.items()}
+    result = {n: x.numpy().tobytes() if isinstance(x, torch.Tensor) else repr(x).encode() for n, x in parts.items()}
     for name, graph in (("graph", learner.graph), ("seen", learner.seen)):
         result[name] = (
             b"".join(column.tobytes() for column in graph.edges()) + f"{graph.num_users} {graph.num_items}".encode()

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from gnnrec.data.simulate.world import SimulatedWorld
+from gnnrec.data.types import Interactions
 from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.encoders.tables import Embeddings
@@ -14,25 +15,27 @@ from gnnrec.objectives.bpr import BPR
 from gnnrec.objectives.joint import Joint
 from gnnrec.objectives.rating import Rating
 from gnnrec.objectives.softmax import Softmax
+from gnnrec.strategies.base import Strategy
 from gnnrec.testing.datasets import DatasetContract
 from gnnrec.testing.encoders import EncoderContract
 from gnnrec.testing.objectives import ObjectiveContract
+from gnnrec.testing.strategies import StrategyContract
 
 
 class TestBPR(ObjectiveContract):
-    make = staticmethod(lambda width: BPR())
+    make = staticmethod(BPR)
 
 
 class TestWeightedSoftmax(ObjectiveContract):
-    make = staticmethod(lambda width: Softmax(samples=3, weighted=True))
+    make = staticmethod(lambda: Softmax(samples=3, weighted=True))
 
 
 class TestRating(ObjectiveContract):
-    make = staticmethod(lambda width: Rating())
+    make = staticmethod(Rating)
 
 
 class TestJoint(ObjectiveContract):
-    make = staticmethod(lambda width: Joint(width=width))
+    make = staticmethod(Joint)
 
 
 class TestSimulated(DatasetContract):
@@ -55,12 +58,11 @@ class Concatenated(Encoder):
 class Anchored(Encoder):
     """Has no rows: a user is the mean of what stands for a few items it took, an item the mean of its users."""
 
+    keeps_rows = False
+
     def __init__(self, width: int = 8, anchors: int = 14) -> None:
         super().__init__(width, layers=2)
         self.anchors = nn.Parameter(torch.randn(anchors, width, generator=torch.Generator().manual_seed(0)) * 0.1)
-
-    def grow(self, *_):
-        pass
 
     def forward(self, graph):
         item = torch.zeros(graph.num_items, self.width).to(self.anchors)
@@ -94,6 +96,18 @@ class Detached(LightGCN):
         return z._replace(user=0.5 * z.user + 0.5 * z.user.detach())
 
 
+class Hoarding(Strategy):
+    """Stores what it was told to forget, and learns it again."""
+
+    history = Interactions.empty()
+
+    def data(self, events, new):
+        return Interactions.concat([self.history, events])
+
+    def consolidate(self, learner, new):
+        self.history = Interactions.concat([self.history, new.train])
+
+
 class Leaky(BPR):
     """Reads an item that it does not name."""
 
@@ -110,6 +124,12 @@ class TestFaultsAreFound:
 
     def test_a_node_that_is_not_named(self):
         suite = ObjectiveContract()
-        suite.make = lambda width: Leaky()
+        suite.make = Leaky
         with pytest.raises(AssertionError, match="not among"):
             suite.test_loss_reads_the_nodes_it_names_and_no_others()
+
+    def test_an_event_that_is_learnt_after_it_was_taken_back(self):
+        suite = StrategyContract()
+        suite.make = lambda: Hoarding()
+        with pytest.raises(AssertionError):
+            suite.test_events_that_are_taken_back_are_gone_and_never_fitted_again()
