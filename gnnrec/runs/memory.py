@@ -65,7 +65,7 @@ class Memory:
     def _base(self, job: Job, scene: Scene, progress: Progress) -> State:
         if job.seed not in self._bases:
             learner, name = build.learner(job.config, scene.setting), Name(job.name.experiment, "base", job.seed)
-            with resources.told(f"base, seed {job.seed}"), progress.job("base", job.seed, 1, learner) as bar:
+            with resources.told(f"base, seed {job.seed}"), progress.job("base", job.seed, 0, learner) as bar:
                 self._bases[job.seed] = experiment.train_base(learner, scene.setting, name)
                 bar.increment(0)
         return self._bases[job.seed]

@@ -50,7 +50,7 @@ def best_items(
     number, known = _number(stream, user, learner.seen.num_users)
     assert ranked.scores is not None
     scores = ranked.scores(np.array([number]), learner.seen.num_items)
-    seen = scene.setting.measure.masked(learner.seen, np.array([number]))
+    seen = learner.measure.masked(learner.seen, np.array([number]))
     top = top_items(scores, min(k, learner.seen.num_items), tie_order(learner.seed, learner.seen.num_items), seen)[0]
     items = [(str(stream.items[i]), float(scores[0, i])) for i in top if i >= 0]
     return [(i, stream.titles.get(i, ""), score) for i, score in items], known

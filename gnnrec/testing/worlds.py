@@ -34,7 +34,7 @@ DAY = 86_400.0
 START = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
 MEASURE = Settings(topk=(5, 20), explicit=True)
 FIT = FitSettings(lr=0.02, batch_size=64, max_epochs=3, patience=2)
-VARYING = ("seconds", "peak_memory")
+VARYING = ("seconds", "peak_memory", "base_seconds", "base_peak_memory")
 """Cost metrics that differ between two equal runs."""
 
 Make = Callable[[], Strategy]
