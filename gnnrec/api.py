@@ -29,7 +29,7 @@ from gnnrec.runs import build
 from gnnrec.runs import compare as runs
 from gnnrec.runs.build import Scene
 from gnnrec.runs.folder import Frames, Job
-from gnnrec.runs.memory import Memory, Node, described, given, rows
+from gnnrec.runs.memory import Description, Memory, by_row, described, given
 from gnnrec.runs.progress import Progress
 from gnnrec.serving.recommend import best_items
 from gnnrec.strategies.base import Strategy
@@ -53,7 +53,7 @@ class Log:
         node: the part of a configuration that says where it comes from.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Description) -> None:
         self._node, self._source = node, instantiate(node, at="data")
         self.dataset: Dataset = self._source.load()
 
@@ -157,7 +157,7 @@ def compare(
         GnnrecError: an argument that cannot be used, or every run failed.
     """
     dataset = _checked(stream, strategies)
-    named = dict(strategies) if isinstance(strategies, Mapping) else rows(strategies)
+    named = dict(strategies) if isinstance(strategies, Mapping) else by_row(strategies)
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not numbers or len(set(numbers)) < len(numbers):
         raise GnnrecError(f"seeds={seeds} must be a number from 1, or different numbers")
@@ -231,7 +231,7 @@ def _told(config: Mapping[str, Any]) -> dict[str, Any]:
     return {k: described(v["made"]) if isinstance(v, Mapping) and "made" in v else v for k, v in shown.items()}
 
 
-class Text(str):
+class Printed(str):
     """Text that shows itself as it is."""
 
     def __repr__(self) -> str:
@@ -294,9 +294,9 @@ class Result:
         """A row per strategy and scorer: means over increments and seeds, deviations, cost."""
         return table.summary(table.check(self.results), budget=str(self.config["fit"]["budget"]))
 
-    def table(self) -> Text:
+    def table(self) -> Printed:
         """Return the comparison as text, with a line for each run that failed."""
-        return Text("\n".join([tables.comparison(self.summary), *self.failed]))
+        return Printed("\n".join([tables.comparison(self.summary), *self.failed]))
 
     def plot(self, metric: str = "recall@20", segment: str = "all") -> Picture:
         """Return a figure of a metric on each next increment.

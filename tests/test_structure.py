@@ -38,6 +38,27 @@ CIRCLES: set[frozenset[str]] = set()
 LONG = {"gnnrec.learner"}
 """Files that are to become shorter."""
 
+ALIKE = {"Bools", "Compose", "Config", "Floats", "Ints", "Singles"}
+"""Short names of one type, given where they are used."""
+TWICE = {
+    *(
+        "Adjacency",
+        "Block",
+        "Columns",
+        "Everything",
+        "Filter",
+        "Grid",
+        "Held",
+        "Lists",
+        "Log",
+        "Pairs",
+        "Part",
+        "Places",
+    ),
+    *("Record", "Row", "Rows", "State", "Store", "Table", "Truth", "Weights", "World"),
+}
+"""Names of types that mean two things and are to mean one."""
+
 ONLY_IN = {
     "hydra": ("gnnrec.config",),
     "omegaconf": ("gnnrec.config",),
@@ -162,6 +183,21 @@ def test_folders_are_small():
     for path in MODULES.values():
         counts[path.parent] = counts.get(path.parent, 0) + (path.name != "__init__.py")
     assert {str(f): n for f, n in counts.items() if n > FILES} == {}
+
+
+def types(tree: ast.Module) -> set[str]:
+    """Return the names of the types that a module gives: classes, and capitalised aliases."""
+    found = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    targets = [t for node in tree.body if isinstance(node, ast.Assign) for t in node.targets if isinstance(t, ast.Name)]
+    return found | {t.id for t in targets if t.id[0].isupper() and not t.id.isupper()}
+
+
+def test_a_type_name_means_one_thing():
+    counts: dict[str, int] = {}
+    for path in MODULES.values():
+        for name in types(ast.parse(path.read_text())):
+            counts[name] = counts.get(name, 0) + 1
+    assert {name for name, n in counts.items() if n > 1} - ALIKE - TWICE == set()
 
 
 def test_what_is_looked_for_is_found():

@@ -20,7 +20,7 @@ from gnnrec.runs.progress import Progress
 from gnnrec.runs.state import State
 from gnnrec.strategies.base import Strategy
 
-Node = dict[str, Any]
+Description = dict[str, Any]
 """A part of a configuration."""
 
 
@@ -71,7 +71,7 @@ class Memory:
         return self._bases[job.seed]
 
 
-def given(made: object, seed: int = 0) -> Node:
+def given(made: object, seed: int = 0) -> Description:
     """Return the part of a configuration that stands for an object: every run builds a fresh copy from it."""
     return {TARGET: "gnnrec.runs.memory.fresh", "made": made, "seed": seed}
 
@@ -84,10 +84,10 @@ def fresh(made: Any, seed: int = 0) -> Any:
     return twin
 
 
-def described(made: object) -> Node:
+def described(made: object) -> Description:
     """Return what an object is, as a configuration would say it: its class, and its arguments where it keeps them."""
     kind = type(made)
-    found: Node = {TARGET: f"{kind.__module__}.{kind.__qualname__}"}
+    found: Description = {TARGET: f"{kind.__module__}.{kind.__qualname__}"}
     for name in inspect.signature(kind).parameters:
         if hasattr(made, name):
             found[name] = _plain(getattr(made, name))
@@ -104,7 +104,7 @@ def _plain(value: object) -> Any:
     return described(value) if type(value).__module__ != "builtins" else repr(value)
 
 
-def rows(strategies: Sequence[Strategy]) -> dict[str, Strategy]:
+def by_row(strategies: Sequence[Strategy]) -> dict[str, Strategy]:
     """Return the strategies by the names of their rows: the class's, with what differs where one class has several.
 
     Raises:
