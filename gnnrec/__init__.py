@@ -1,3 +1,43 @@
 """gnnrec compares ways to update a graph recommender as its data grows."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 __version__ = "0.1.0"
+
+_PLACES = {
+    **dict.fromkeys(("Log", "LogStream", "Result", "compare", "load", "read", "run", "simulate"), "gnnrec.api"),
+    "GnnrecError": "gnnrec.core.errors",
+    **dict.fromkeys(("Interactions", "Observed", "Stream"), "gnnrec.data.types"),
+    "Learner": "gnnrec.learner",
+    "Strategy": "gnnrec.strategies.base",
+    "FineTune": "gnnrec.strategies.fine_tune",
+    "Frozen": "gnnrec.strategies.frozen",
+    **dict.fromkeys(("FullRetrain", "WarmRetrain"), "gnnrec.strategies.full_retrain"),
+    **dict.fromkeys(("Replay", "Reservoir"), "gnnrec.strategies.replay"),
+    "Stale": "gnnrec.strategies.stale",
+    "Encoder": "gnnrec.encoders.base",
+    "LightGCN": "gnnrec.encoders.lightgcn",
+    "MF": "gnnrec.encoders.mf",
+    "PyG": "gnnrec.encoders.pyg",
+    "Objective": "gnnrec.objectives.base",
+    "BPR": "gnnrec.objectives.bpr",
+    "Joint": "gnnrec.objectives.joint",
+    "Rating": "gnnrec.objectives.rating",
+    "Softmax": "gnnrec.objectives.softmax",
+}
+"""The public names and where they lie. They are imported when asked for: `import gnnrec` loads no torch."""
+
+__all__ = ["__version__", *sorted(_PLACES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'gnnrec' has no attribute '{name}'")
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 # ranx compiles for 25 s; numba reads this once, when the first of its users (PyG is one) is imported.
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
@@ -25,10 +24,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Sums of floats depend on how they are split among threads, so bytes are compared on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    from gnnrec.testing.worlds import one_thread as on_one_thread
+
+    with on_one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,11 @@ import shlex
 from pathlib import Path
 
 import pytest
-from contracts.strategies import StrategyContract
+import yaml
 
 from gnnrec.cli.main import main
 from gnnrec.config import options
+from gnnrec.testing.strategies import StrategyContract
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -63,3 +64,35 @@ def documented():
 
 class TestDocumentedStrategy(StrategyContract):
     make = staticmethod(lambda: documented()(strength=1.0))
+
+
+def test_the_worlds_of_the_documents_run():
+    (code,) = [b for b in blocks(STRATEGIES, "python") if "Game" in b]
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert names["played"].results().height
+    assert set(names["played"].prints) == {1, 2}
+
+
+def test_every_decision_has_a_date_and_says_when_to_revisit_it():
+    text = (ROOT / "docs" / "decisions.md").read_text()
+    headings = re.findall(r"^## .+$", text, flags=re.MULTILINE)
+    dated = re.findall(r"^## .+\n\n\*\d{4}-\d\d-\d\d\. Revisit when .+[.]\*\n\n\S", text, flags=re.MULTILINE)
+    assert len(headings) == len(dated) > 20
+    assert "**" not in text
+
+
+def test_the_rooms_of_the_architecture_are_those_of_the_structure():
+    from test_structure import ROOMS
+
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    table = text[text.index("## Rooms") : text.index("## Where to look")]
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == list(ROOMS[:-1])
+
+
+def test_the_citation_names_this_version():
+    import gnnrec
+
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert found["version"] == gnnrec.__version__
+    assert found["authors"] == [{"name": "gnnrec contributors"}]

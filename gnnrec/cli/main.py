@@ -30,6 +30,8 @@ commands:
   gnnrec data summary data=file data.path=FILE    what a log holds: counts, growth per increment, dirt
   gnnrec data ingest STORE FILE...                clean files into a new version of a store; then log, show, diff,
                                                   checkout, verify, gc, export, forget
+  gnnrec new strategy NAME                        a plug-in to begin with (or: new encoder NAME): code, YAML, test
+  gnnrec check my_conf/strategy/NAME.yaml         the contract of a plug-in, a line per test
 
 your own log:
   gnnrec compare data=file data.path=log.csv data.columns.user=CustomerID data.columns.item=StockCode
@@ -62,6 +64,8 @@ def _main(arguments: list[str]) -> int:
         "report": _report,
         "recommend": _recommend,
         "data": _data,
+        "new": _new,
+        "check": _check,
     }
     if name not in commands:
         raise GnnrecError(f"there is no command '{name}'{nearest(name, commands)}")
@@ -171,6 +175,18 @@ def _recommend(rest: list[str]) -> int:
 
     print(recommend(given.folder, given.user, given.k, given.scorer, given.allow))
     return 0
+
+
+def _new(rest: list[str]) -> int:
+    from gnnrec.cli import new
+
+    return new.run(_Parser(prog="gnnrec new"), rest)
+
+
+def _check(rest: list[str]) -> int:
+    from gnnrec.cli import check
+
+    return check.run(_Parser(prog="gnnrec check"), rest)
 
 
 def _data(rest: list[str]) -> int:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from gnnrec.config import check
@@ -73,8 +75,18 @@ def _find(target: str, allow: Sequence[str]) -> Any:
             f"_target_ '{one_line(target)}' is not allowed; it must begin with {' or '.join(prefixes)} "
             "(plugins.allow adds prefixes)"
         )
+    if not target.startswith("gnnrec."):
+        _reach_here()
     module, _, name = target.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise GnnrecError(f"_target_ '{one_line(target)}' cannot be found: {one_line(str(error))}") from error
+
+
+def _reach_here() -> None:
+    """Let modules of the current folder be found, behind all others: an installed command does not look there by itself."""
+    here = str(Path.cwd())
+    if "" not in sys.path and here not in sys.path:
+        sys.path.append(here)
+        importlib.invalidate_caches()

@@ -63,6 +63,7 @@ class Encoder(nn.Module, ABC):
 
     def __init__(self, width: int = 64, scale: float = 0.1, layers: int = 0) -> None:
         super().__init__()
+        check_read_out(type(self))
         for name, value, least in (("width", width, 1), ("layers", layers, 0)):
             if value < least:
                 raise GnnrecError(f"encoder.{name}={value} must be {least} or more")
@@ -103,3 +104,20 @@ class Encoder(nn.Module, ABC):
     def nodes(self) -> Mapping[str, Tensor]:
         """Return the numbers of these rows, [u], [i]."""
         return {name: torch.arange(len(rows), device=rows.device) for name, rows in self.tables().items()}
+
+
+def check_read_out(kind: type[Encoder]) -> None:
+    """Refuse an encoder whose whole read-out is younger than its short ways to some rows: it would train another model.
+
+    Raises:
+        GnnrecError: `forward` is overridden below the class that defines `rows` or `touched`.
+    """
+    age = {n: next(k for k, c in enumerate(kind.__mro__) if n in vars(c)) for n in ("forward", "rows", "touched")}
+    # Encoder's own ways lead through forward, whatever that is.
+    old = [n for n in ("rows", "touched") if age["forward"] < age[n] and kind.__mro__[age[n]] is not Encoder]
+    if old:
+        parent = kind.__mro__[age[old[0]]].__name__
+        raise GnnrecError(
+            f"{kind.__name__} overrides forward and inherits {' and '.join(old)} of {parent}, which train {parent}'s read-out; "
+            "override rows (return self(graph)) and touched (return None) too, or derive from Encoder"
+        )

@@ -47,7 +47,11 @@ class Scene:
 def scene(config: Config) -> Scene:
     """Load the data and cut the stream that `config` describes, with the worlds and measures of its runs."""
     check_trainer(config["trainer"])
-    dataset, stream = load(config)
+    return scene_on(config, *load(config))
+
+
+def scene_on(config: Config, dataset: Dataset, stream: Stream) -> Scene:
+    """Return the scene that `config` describes on a stream that is there already, cut from `dataset`."""
     kept = int(config["state"]["keep"])
     setting = Setting(stream, worlds(stream), _measure(config, stream), _rows(config), kept)
     return Scene(dataset, setting)

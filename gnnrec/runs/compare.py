@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,6 +34,10 @@ sampled; absorbed items of a user are masked; ties are broken by a seeded random
 event count, with the popularity of what the row's model absorbed. Valid events select (early stopping, blend) and are \
 absorbed only then; test events are never absorbed. Seconds per update run from the increment's arrival until the model could \
 serve: extension, fit, selection, blend, one propagation. docs/protocol.md has the formulas."""
+
+
+Runner = Callable[[Job, Scene, Progress], Frames]
+"""Runs a job: in a folder of its own, where a finished one is read back, or in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +72,15 @@ def compare(
         raise GnnrecError("nothing to compare: strategies= and seeds= must each name at least one")
     config = jobs[0].config
     check_versions(Path(config["output"]), scene.setting.stream)
-    parts, failed = _run_all(jobs, scene, progress)
+    parts, failed = run_all(jobs, scene, progress)
     parts.append(references(config, scene, progress))
     done = report(joined(parts), config, scene, command, first, output, failed)
     return replace(done, failed=tuple(failed))
 
 
-def _run_all(jobs: Sequence[Job], scene: Scene, progress: Progress) -> tuple[list[Frames], list[str]]:
+def run_all(
+    jobs: Sequence[Job], scene: Scene, progress: Progress, run: Runner = run_job
+) -> tuple[list[Frames], list[str]]:
     """Return the frames of the jobs that end well, and a sentence for each other one; if none does, its error."""
     for job in jobs:  # a setting that is wrong is found before the first run is paid for
         try:
@@ -88,7 +94,7 @@ def _run_all(jobs: Sequence[Job], scene: Scene, progress: Progress) -> tuple[lis
     failed: list[GnnrecError] = []
     for job in jobs:
         try:
-            parts.append(run_job(job, scene, progress))
+            parts.append(run(job, scene, progress))
         except Exception as error:
             failed.append(failure(job, scene, error))
             progress.say(str(failed[-1]))

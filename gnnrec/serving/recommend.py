@@ -10,6 +10,7 @@ import numpy as np
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.data.types import Stream
 from gnnrec.evaluation.ranking import tie_order, top_items
+from gnnrec.learner import Learner
 from gnnrec.runs import saved
 from gnnrec.scorers.model import Scorer
 
@@ -34,18 +35,25 @@ def recommend(folder: Path, user: str, k: int, scorer: str, allow: Sequence[str]
         raise GnnrecError(f"{folder} holds {len(runs)} runs; name the folder of one: {names}")
     scene = saved.scene_of(runs[0], allow)
     learner, stream = saved.newest_learner(runs[0], scene), scene.setting.stream
+    rows, known = best_items(learner, stream, user, k, scorer)
+    lines = [] if known else [f"user '{one_line(user)}' is not known to this run; the list is by popularity"]
+    for rank, (identifier, title, score) in enumerate(rows, 1):
+        lines.append("\t".join([str(rank), one_line(identifier), one_line(title), f"{score:.4f}"]))
+    return "\n".join(lines)
+
+
+def best_items(
+    learner: Learner, stream: Stream, user: str, k: int, scorer: str
+) -> tuple[list[tuple[str, str, float]], bool]:
+    """Return (id, title, score) of the k best items for a user, best first, and whether the model knows the user."""
     ranked: Scorer = learner.blend_scorer() if scorer == "blend" else learner.scorer()
     number, known = _number(stream, user, learner.seen.num_users)
     assert ranked.scores is not None
     scores = ranked.scores(np.array([number]), learner.seen.num_items)
-    seen = scene.setting.measure.masked(learner.seen, np.array([number]))
+    seen = learner.measure.masked(learner.seen, np.array([number]))
     top = top_items(scores, min(k, learner.seen.num_items), tie_order(learner.seed, learner.seen.num_items), seen)[0]
-    lines = [] if known else [f"user '{one_line(user)}' is not known to this run; the list is by popularity"]
-    for rank, item in enumerate((int(i) for i in top if i >= 0), 1):
-        identifier = str(stream.items[item])
-        title = stream.titles.get(identifier, "")
-        lines.append("\t".join([str(rank), one_line(identifier), one_line(title), f"{float(scores[0, item]):.4f}"]))
-    return "\n".join(lines)
+    items = [(str(stream.items[i]), float(scores[0, i])) for i in top if i >= 0]
+    return [(i, stream.titles.get(i, ""), score) for i, score in items], known
 
 
 def _number(stream: Stream, user: str, known: int) -> tuple[int, bool]:

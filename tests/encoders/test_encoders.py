@@ -111,3 +111,33 @@ def test_unknown_convolution_names_the_nearest(wrong, right):
 def test_impossible_options_say_what_to_set():
     with pytest.raises(GnnrecError, match=r"cannot map 8 to 8 columns.*encoder\.options"):
         PyG("SAGEConv", 8, options={"nonsense": 1})
+
+
+class _Doubled(LightGCN):
+    def forward(self, graph):
+        z = super().forward(graph)
+        return z._replace(user=2 * z.user)
+
+
+class _DoubledWhole(_Doubled):
+    def rows(self, graph, users, items):
+        return self(graph)
+
+    def touched(self, graph, users, items):
+        return None
+
+
+def test_a_read_out_that_its_inherited_rows_do_not_follow_is_refused_when_built():
+    with pytest.raises(GnnrecError, match="_Doubled overrides forward and inherits rows and touched of LightGCN"):
+        _Doubled(8, 2)
+
+
+class TestDoubledWhole(EncoderContract):
+    make = staticmethod(lambda: _DoubledWhole(8, 2))
+
+
+def test_other_weights_of_the_layers_need_no_other_rows():
+    class Last(LightGCN):
+        weights = property(lambda self: torch.tensor([0.0, 0.0, 1.0]))
+
+    assert Last(8, 2).layers == 2

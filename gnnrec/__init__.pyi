@@ -1,0 +1,32 @@
+from gnnrec.api import Log as Log
+from gnnrec.api import LogStream as LogStream
+from gnnrec.api import Result as Result
+from gnnrec.api import compare as compare
+from gnnrec.api import load as load
+from gnnrec.api import read as read
+from gnnrec.api import run as run
+from gnnrec.api import simulate as simulate
+from gnnrec.core.errors import GnnrecError as GnnrecError
+from gnnrec.data.types import Interactions as Interactions
+from gnnrec.data.types import Observed as Observed
+from gnnrec.data.types import Stream as Stream
+from gnnrec.encoders.base import Encoder as Encoder
+from gnnrec.encoders.lightgcn import LightGCN as LightGCN
+from gnnrec.encoders.mf import MF as MF
+from gnnrec.encoders.pyg import PyG as PyG
+from gnnrec.learner import Learner as Learner
+from gnnrec.objectives.base import Objective as Objective
+from gnnrec.objectives.bpr import BPR as BPR
+from gnnrec.objectives.joint import Joint as Joint
+from gnnrec.objectives.rating import Rating as Rating
+from gnnrec.objectives.softmax import Softmax as Softmax
+from gnnrec.strategies.base import Strategy as Strategy
+from gnnrec.strategies.fine_tune import FineTune as FineTune
+from gnnrec.strategies.frozen import Frozen as Frozen
+from gnnrec.strategies.full_retrain import FullRetrain as FullRetrain
+from gnnrec.strategies.full_retrain import WarmRetrain as WarmRetrain
+from gnnrec.strategies.replay import Replay as Replay
+from gnnrec.strategies.replay import Reservoir as Reservoir
+from gnnrec.strategies.stale import Stale as Stale
+
+__version__: str

@@ -1,0 +1,191 @@
+"""The contract of a strategy, as tests. A new one passes it by two lines.
+
+class TestReplay(StrategyContract):
+    make = staticmethod(lambda: Replay(budget=50))
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+
+from gnnrec.data.types import Interactions, Stream
+from gnnrec.evaluation.record import Name, Record, score_round
+from gnnrec.learner import Learner
+from gnnrec.scorers.model import Scorer
+from gnnrec.testing.worlds import (
+    Event,
+    Game,
+    Make,
+    daily,
+    differing,
+    fingerprint,
+    make_learner,
+    newest,
+    one_thread,
+    simulated,
+    some_rows,
+)
+
+ODD: dict[str, list[Event]] = {
+    "empty": [],
+    "one_row": [("u1", "i3", 4.0)],
+    "one_row_of_strangers": [("new", "newer", 4.0)],
+    "only_new_users": some_rows(20, 1, users="n"),
+    "only_new_items": some_rows(20, 2, items="n"),
+    "repeats_only": some_rows(150)[:20],
+}
+"""Increments that break careless code."""
+
+
+@cache
+def game() -> Game:
+    """Return the small simulated stream with its base, trained once for all contracts."""
+    return Game(simulated())
+
+
+@cache
+def odd_game(kind: str) -> Game:
+    """Return base, an odd increment, an ordinary one."""
+    return Game(daily(some_rows(150), ODD[kind], some_rows(60, 3, num_users=40, num_items=25)))
+
+
+@cache
+def forgetting_game() -> Game:
+    """Return the small stream with an increment that takes back events of the base, and these events."""
+    stream = simulated()
+    increments = list(stream.increments)
+    taken = increments[0].observed.arrived.take(np.arange(0, 90, 3))
+    increments[2] = replace(increments[2], observed=replace(increments[2].observed, removed=taken))
+    return Game(replace(stream, increments=tuple(increments)))
+
+
+def input_bytes(stream: Stream) -> dict[str, bytes]:
+    """Return the bytes of every array a strategy could reach."""
+    found: dict[str, bytes] = {}
+    for t, increment in enumerate(stream.increments):
+        parts = {f.name: getattr(increment.observed, f.name) for f in fields(increment.observed)}
+        for part, events in parts.items():
+            if isinstance(events, Interactions):
+                found |= {f"{t}.{part}.{f.name}": getattr(events, f.name).tobytes() for f in fields(Interactions)}
+        found[f"{t}.keys"] = increment.observed.user_key.tobytes() + increment.observed.item_key.tobytes()
+    return found
+
+
+class StrategyContract:
+    """What every strategy keeps, whatever it does inside.
+
+    Attributes:
+        make: returns a fresh strategy.
+    """
+
+    make: Make
+
+    @pytest.fixture(autouse=True)
+    def _on_one_thread(self) -> Iterator[None]:
+        with one_thread():
+            yield
+
+    def test_two_runs_are_equal_to_the_byte(self) -> None:
+        first, second = game().play(self.make()), game().play(self.make())
+        for t in first.prints:
+            assert not differing(first.prints[t], second.prints[t])
+        assert_frame_equal(first.results(), second.results(), check_exact=True)
+
+    def test_inputs_stay_untouched(self) -> None:
+        game().play(self.make())
+        # Against the stream drawn anew: the one that is played may have been written to before this test.
+        assert not differing(input_bytes(simulated()), input_bytes(game().stream))
+
+    @pytest.mark.parametrize("kind", ODD)
+    def test_odd_increments_run_and_score_finitely(self, kind: str) -> None:
+        played = odd_game(kind).play(self.make())
+        results = played.record.frames()["results"]
+        assert set(played.prints) == {1, 2}
+        assert set(results.filter(split="next")["trained_to"]) == ({0, 1} if ODD[kind] else {1})
+        assert results["value"].is_finite().all()
+        assert all(torch.isfinite(x).all() for x in played.learner.state_dict().values() if x.is_floating_point())
+
+    @pytest.mark.parametrize("kind", ODD)
+    def test_every_numbered_node_has_one_row(self, kind: str) -> None:
+        learner = odd_game(kind).play(self.make()).learner
+        z = learner.embed()
+        assert (len(z.user), len(z.item)) == (learner.seen.num_users, learner.seen.num_items)
+        if learner.encoder.keeps_rows:
+            assert [len(rows) for rows in learner.encoder.tables().values()] == [len(z.user), len(z.item)]
+
+    def test_no_edge_enters_that_the_world_has_not_absorbed(self) -> None:
+        learner = game().play(self.make()).learner
+        assert game().setting.worlds[learner.index].seen.has(*learner.seen.edges()).all()
+        assert learner.seen.num_edges == game().setting.worlds[learner.index].seen.num_edges
+
+    def test_events_that_are_taken_back_are_gone_and_never_fitted_again(self) -> None:
+        game, fitted = copy.copy(forgetting_game()), list[tuple[int, Interactions]]()
+        removed = game.stream.increments[2].observed.removed
+
+        def watched() -> Learner:
+            learner = make_learner()
+            fit = learner.fit
+
+            def noted(events: Interactions, *more: Any, **named: Any) -> Any:
+                fitted.append((learner.index, events))
+                return fit(events, *more, **named)
+
+            learner.fit = noted  # type: ignore[method-assign]
+            return learner
+
+        game.learner = watched
+        learner = game.play(self.make()).learner
+        assert not learner.seen.has(removed.user, removed.item).any() or learner.index < 2
+        for t, events in fitted:
+            assert t < 2 or len(events.without(removed)) == len(events)
+
+    @pytest.mark.parametrize("stop", [1, 2])
+    def test_resumed_run_ends_with_the_same_bytes(self, stop: int, tmp_path: Path) -> None:
+        whole = game().play(self.make(), tmp_path / "whole")
+        game().play(self.make(), tmp_path / "torn", until=stop)
+        resumed = game().play(self.make(), tmp_path / "torn")
+        assert set(resumed.prints) == {t for t in whole.prints if t > stop}
+        for t in resumed.prints:
+            assert not differing(whole.prints[t], resumed.prints[t])
+        assert_frame_equal(whole.results(), resumed.results(), check_exact=True)
+        ends = newest(tmp_path / "whole"), newest(tmp_path / "torn")
+        assert ends[0].meta == ends[1].meta
+
+    def test_evaluation_leaves_the_learner_bit_identical(self) -> None:
+        played, setting = game().play(self.make()), game().setting
+        before, chance = fingerprint(played.learner, played.strategy), torch.get_rng_state()
+        scorers: dict[str, Scorer] = {"model": played.learner.scorer(), "blend": played.learner.blend_scorer()}
+        for t in range(len(setting.worlds)):
+            score_round(Record(Name("e", "s", 0)), scorers, t, setting.stream, setting.worlds, setting.measure)
+        assert not differing(before, fingerprint(played.learner, played.strategy))
+        assert torch.equal(chance, torch.get_rng_state())
+
+    def test_growing_keeps_old_rows_bit_for_bit(self) -> None:
+        played = game().play(self.make(), until=1)
+        learner = played.learner
+        before = {n: x for n, x in learner.state_dict().items() if not n.startswith("moments")}
+        size = len(learner.embed().user)
+        learner.extend(game().stream.increments[2].observed)
+        after = learner.state_dict()
+        for name, x in before.items():
+            assert torch.equal(x, after[name][: len(x)] if x.dim() else after[name]), name
+        assert len(learner.embed().user) > size
+
+    def test_costs_are_counted(self) -> None:
+        cost = game().play(self.make()).record.frames()["results"].filter(split="cost", scorer="model")
+        assert set(cost["metric"]) >= {"seconds", "steps", "triplets", "edges_touched", "bytes_kept"}
+        assert set(cost["trained_to"]) == {0, 1, 2, 3}
+        assert (cost["value"] >= 0).all()
+        seconds = cost.filter(pl.col("metric") == "seconds")["value"].to_numpy()
+        assert np.all(seconds > 0)
