@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from gnnrec.config import check
@@ -51,10 +53,10 @@ def _call(target: str, arguments: dict[str, Any], allow: Sequence[str], at: str)
     fitting = {n: check.fitting(v, hints.get(n, Any), f"{at}.{n}") for n, v in arguments.items()}
     try:
         return function(**fitting)
-    except GnnrecError:
+    except (GnnrecError, MemoryError):
         raise
-    except (TypeError, ValueError) as error:
-        raise GnnrecError(f"{at}: {target} cannot be built: {one_line(str(error))}") from error
+    except Exception as error:  # whatever a constructor makes of a value that it cannot use
+        raise GnnrecError(f"{at}: {target} cannot be built: {one_line(str(error)) or repr(error)}") from error
 
 
 def _hints(function: Any) -> dict[str, Any]:
@@ -74,7 +76,18 @@ def _find(target: str, allow: Sequence[str]) -> Any:
             "(plugins.allow adds prefixes)"
         )
     module, _, name = target.rpartition(".")
+    if not target.startswith("gnnrec."):
+        _reach_here()
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise GnnrecError(f"_target_ '{one_line(target)}' cannot be found: {one_line(str(error))}") from error
+    if not callable(found):
+        raise GnnrecError(f"_target_ '{one_line(target)}' is no class and no function")
+    return found
+
+
+def _reach_here() -> None:
+    """Let plug-ins be found in the current folder, as Python does for a script; behind all else, so that they hide nothing."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
