@@ -21,7 +21,7 @@ def run(rest: Sequence[str]) -> int:
     if given is None:
         return 0
     belongs_elsewhere(given.overrides, {"seeds": "seed=…", "strategies": "strategy=…"}, "run")
-    grid = expand(given.overrides) if given.multirun else [given.overrides]
+    grid = expand(given.overrides, given.config_dir) if given.multirun else [given.overrides]
     config = compose(grid[0], given.config_dir)
     if len(grid) > 1:
         _note(f"a grid of {len(grid):,} runs: checking each")

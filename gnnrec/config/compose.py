@@ -11,7 +11,7 @@ from typing import Any
 
 from gnnrec.config import options as conf
 from gnnrec.config import whole
-from gnnrec.config.explain import explain
+from gnnrec.config.explain import explain, unreadable
 from gnnrec.config.typed import key_of, put_right
 from gnnrec.core.errors import GnnrecError, one_line
 
@@ -63,7 +63,7 @@ def _composing(overrides: Sequence[str], extra: Path | None) -> Iterator[tuple[A
         except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, KeyError) as error:
             groups = [o for o in right if key_of(o) in options]
             known = [*conf.keys(_plain(hydra_compose, [*path, *groups])), *options]
-            raise explain(right, known, _misread, str(error)) from error
+            raise explain(overrides, known, _misread, str(error)) from error
         except RecursionError as error:
             raise GnnrecError(f"'{one_line(max(right, key=len))[:60]}…' is nested too deeply") from error
 
@@ -93,16 +93,19 @@ def _misread(override: str) -> str | None:
     try:
         OverridesParser.create().parse_override(override)
     except (HydraException, ValueError) as error:
-        return one_line(str(error).partition("\n")[0])
+        return str(error)
     return None
 
 
 # Grids ----------------------------------------------------------------------------------------------------------------
 
 
-def expand(overrides: Sequence[str]) -> list[list[str]]:
+def expand(overrides: Sequence[str], extra: Path | None = None) -> list[list[str]]:
     """Return the grid of overrides in Hydra's sweep syntax: a,b  range(…)  choice(…)."""
-    choices = [_values(o) if key_of(o) not in LISTS else [o] for o in overrides]
+    right = put_right(overrides, conf.groups(extra))
+    choices = [_values(o) if key_of(o) not in LISTS else [o] for o in right]
+    if empty := [o for o, values in zip(overrides, choices, strict=True) if not values]:
+        raise GnnrecError(f"'{one_line(empty[0])}' names no value: the grid is empty")
     if (count := prod(map(len, choices))) > MOST:
         raise GnnrecError(f"a grid of {count:,} runs is more than {MOST:,}; give fewer values")
     return [list(job) for job in product(*choices)]
@@ -131,8 +134,7 @@ def _values(override: str) -> list[str]:
             return [override]
         found = list(islice(parsed.sweep_string_iterator(), MOST + 1))
     except (HydraException, ValueError, TypeError, RecursionError) as error:
-        reason = one_line(str(error).partition("\n")[0])
-        raise GnnrecError(f"'{one_line(override)}' is not understood: {reason}") from error
+        raise unreadable(override, str(error)) from error
     if len(found) > MOST:
         raise GnnrecError(f"'{one_line(override)}' has more than {MOST:,} values; give fewer")
     return [f"{parsed.get_key_element()}={value}" for value in found]

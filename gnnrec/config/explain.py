@@ -26,13 +26,17 @@ def explain(
         if not override.startswith("+") and key_of(override) not in known:
             return GnnrecError(_unknown(key_of(override), known))
         if reason := misread(override):
-            return GnnrecError(
-                f"'{one_line(override)}' is not understood: {reason}; write KEY='\"VALUE\"' for any text"
-            )
+            return unreadable(override, reason)
     if problem.startswith("Ambiguous value"):
         return GnnrecError(f"{one_line(problem.splitlines()[0])}: a grid needs `gnnrec run -m`, a list needs [a,b]")
     lines = [line for line in problem.splitlines() if line.strip()]
     return GnnrecError(one_line(" ".join(lines[:2]) or "the configuration cannot be composed"))
+
+
+def unreadable(override: str, reason: str) -> GnnrecError:
+    """Return the one line for an override that the grammar cannot read."""
+    why = one_line(reason.partition("\n")[0])
+    return GnnrecError(f"'{one_line(override)}' is not understood: {why}; write KEY='\"VALUE\"' for any text")
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:

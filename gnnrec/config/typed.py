@@ -48,7 +48,8 @@ def _put_right(override: str, options: Mapping[str, Sequence[str]]) -> str:
     if not sign:
         raise GnnrecError(f"'{one_line(override)}' is not understood; write KEY=VALUE")
     if key in options:
-        return f"{key}={_option(key, value, options[key])}"
+        mark = "++" if override.startswith("+") and value.startswith("{") else ""
+        return f"{mark}{key}={_option(key, value, options[key])}"
     # Hydra's `+` refuses a key that is there and its `++` does not; whoever types one means that the key shall have the value.
     return f"++{key}={value}" if override.startswith("+") else override
 
@@ -59,8 +60,10 @@ def _instead(key: str) -> str:
 
 
 def _keep(key: str, options: Mapping[str, Sequence[str]]) -> str:
+    if key == OPTIONAL:
+        return f"{key}=null leaves it out"
     if key in options:
-        return f"choose another: {key}={' or '.join(options[key])}"
+        return f"choose another: {key}={', '.join(options[key])}"
     return f"set it: {one_line(key)}=VALUE"
 
 

@@ -12,8 +12,6 @@ from gnnrec.config.options import groups, leaves
 from gnnrec.config.typed import OPTIONAL
 from gnnrec.core.errors import GnnrecError, nearest, one_line
 
-MAPPING = Mapping[str, Any]
-SWEEP = ("trials", "metric", "space")
 KINDS: dict[str, Any] = {
     "name": str,
     "seed": int,
@@ -27,15 +25,19 @@ KINDS: dict[str, Any] = {
     "scorer.rows": list[str],
     "evaluation.topk": list[int],
     "evaluation.graph": str,
-    "scorer.grid": MAPPING,
-    "fit.base": MAPPING,
     "logger.kind": str,
     "sweep.trials": int,
     "sweep.metric": str,
-    "sweep.space": Mapping[str, Any] | None,
 }
 """What the keys hold that belong to no constructor."""
-CLOSED = {"state": ("keep",), "plugins": ("allow",), "scorer": ("rows", "grid"), "sweep": (*SWEEP, "usual")}
+MAPPINGS = {"scorer.grid": False, "fit.base": False, "sweep.space": True}
+"""Keys that hold mappings, and whether they may hold nothing."""
+CLOSED = {
+    "state": ("keep",),
+    "plugins": ("allow",),
+    "scorer": ("rows", "grid"),
+    "sweep": ("trials", "metric", "space", "usual"),
+}
 """Mappings that no constructor reads, and the keys they may have: another would be ignored."""
 LARGEST = 2**63 - 1
 """Seed that tables and generators can hold."""
@@ -51,27 +53,38 @@ def checked(config: dict[str, Any], known: Iterable[str] = ()) -> dict[str, Any]
     Raises:
         GnnrecError: names the key, what it holds and what it should hold.
     """
-    groups_ = [g for g in known or groups() if g != OPTIONAL]
-    tops = [*dict.fromkeys(k.split(".")[0] for k in KINDS), *groups_]
-    if odd := [k for k in config if k not in tops]:
-        raise GnnrecError(f"there is no key '{one_line(str(odd[0]))}'{nearest(str(odd[0]), tops)}")
-    for group in groups_:
+    named = [g for g in known or groups() if g != OPTIONAL]
+    tops = [*dict.fromkeys(k.split(".")[0] for k in KINDS), *named]
+    _no_other(config, tops, "")
+    for group in named:
         if not isinstance(config.get(group), dict):
             raise GnnrecError(f"{group}={_shown(config.get(group))} is no mapping of keys: choose an option of {group}")
     for key, kind in KINDS.items():
-        *path, name = key.split(".")
-        node: Any = config
-        for part in path:
-            node = node.get(part) if isinstance(node, Mapping) else None
-        if not isinstance(node, dict) or name not in node:
-            raise GnnrecError(f"the configuration lacks '{key}'")
-        node[name] = check.fitting(node[name], kind, key)
-        if kind is MAPPING and not isinstance(node[name], Mapping):
-            raise GnnrecError(f"{key}={_shown(node[name])} is no mapping of keys")
+        holder, name = _holder(config, key), key.rpartition(".")[2]
+        holder[name] = check.fitting(holder[name], kind, key)
+    for key, nothing in MAPPINGS.items():
+        value = _holder(config, key)[key.rpartition(".")[2]]
+        if not isinstance(value, Mapping) and not (nothing and value is None):
+            raise GnnrecError(f"{key}={_shown(value)} is no mapping of keys")
     for key, allowed in CLOSED.items():
-        if extra := [k for k in config[key] if k not in allowed]:
-            raise GnnrecError(f"there is no key '{key}.{one_line(str(extra[0]))}'{nearest(str(extra[0]), allowed)}")
+        _no_other(config[key], allowed, f"{key}.")
     return _bounded(config)
+
+
+def _no_other(config: Mapping[str, Any], allowed: Iterable[str], at: str) -> None:
+    if odd := [k for k in config if k not in [*allowed]]:
+        raise GnnrecError(f"there is no key '{at}{one_line(str(odd[0]))}'{nearest(str(odd[0]), allowed)}")
+
+
+def _holder(config: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return the mapping that holds the last part of a dotted key."""
+    *path, name = key.split(".")
+    node: Any = config
+    for part in path:
+        node = node.get(part) if isinstance(node, Mapping) else None
+    if not isinstance(node, dict) or name not in node:
+        raise GnnrecError(f"the configuration lacks '{key}'")
+    return node
 
 
 def _bounded(config: dict[str, Any]) -> dict[str, Any]:

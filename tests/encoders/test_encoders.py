@@ -109,5 +109,5 @@ def test_unknown_convolution_names_the_nearest(wrong, right):
 
 
 def test_impossible_options_say_what_to_set():
-    with pytest.raises(GnnrecError, match=r"cannot map 8 to 8 columns.*encoder\.options"):
+    with pytest.raises(GnnrecError, match=r"does not map \[n, 8\] to \[n, 8\].*encoder\.options"):
         PyG("SAGEConv", 8, options={"nonsense": 1})

@@ -10,6 +10,7 @@ import pytest
 from test_cli import TINY, refused, runs
 
 from gnnrec.cli.main import main
+from gnnrec.runs import saved
 
 MODEL = [a for a in TINY if not a.startswith("data")]
 
@@ -57,11 +58,12 @@ def test_many_users_in_one_start_get_what_each_gets_alone(run, capsys, tmp_path)
 
 
 def test_nobody_is_offered_what_they_took(run, capsys):
-    taken = pl.read_csv(run.parent.parent / "log.csv")
-    (_, *lists), _ = rows(capsys, str(run), "--all", "-k", "3")
-    assert {r[0] for r in lists} == set(taken["user"])
-    known = {(u, i) for u, i in taken.head(600).select("user", "item").rows()}
-    assert not known & {(r[0], r[2]) for r in lists}
+    stream = saved.scene_of(saved.find(run)[0]).setting.stream
+    parts = [i.observed.train for i in stream.increments]
+    taken = {(stream.users[u], stream.items[i]) for p in parts for u, i in zip(p.user, p.item, strict=True)}
+    (_, *lists), _ = rows(capsys, str(run), "--all", "-k", "30")
+    assert {r[0] for r in lists} == {u for u, _ in taken}
+    assert not taken & {(r[0], r[2]) for r in lists}
 
 
 def test_strangers_are_said_beside_the_lists(run, capsys):
@@ -95,7 +97,8 @@ def test_data_that_have_moved_can_be_named(run, capsys, tmp_path):
         assert rows(capsys, str(moved), "--user", "u3", "--data", str(new))[0]
         assert main(["report", str(moved), "--data", str(new)]) == 0
         (tmp_path / "other.csv").write_text("user,item,time\na,b,1500000000\nb,c,1500000001\nc,d,1500000002\n")
-        assert "increments" in refused(capsys, "recommend", str(moved), "--user", "u3", "--data", f"{tmp_path}/other.csv")
+        said = refused(capsys, "recommend", str(moved), "--user", "u3", "--data", f"{tmp_path}/other.csv")
+        assert "the data have changed" in said
     finally:
         shutil.move(new, old)
 
