@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice, product
@@ -20,6 +21,8 @@ LISTS = ("seeds", "strategies")
 """Keys that hold a list and nothing else: what is elsewhere a grid, range(3) or a,b, is a list there."""
 MOST = 10_000
 """Runs of a grid, and elements of a list written as a range."""
+_LANGUAGE = re.compile(r"[\[{'\"]|.*\$\{|\w+\(")
+"""How a value begins that is no plain text: a list, a mapping, quotes, a function; or it holds an interpolation."""
 
 
 def compose(overrides: Sequence[str], extra: Path | None = None) -> Config:
@@ -53,8 +56,8 @@ def _composing(overrides: Sequence[str], extra: Path | None) -> Iterator[tuple[A
     from yaml import YAMLError
 
     options = conf.groups(extra)
-    right = _listed(put_right(overrides, options))
-    path = [f"hydra.searchpath=['{_quoted(extra)}']"] if extra else []
+    right = [_as_list(_as_text(o)) for o in put_right(overrides, options)]
+    path = [f"hydra.searchpath=[{conf.quoted(f'file://{extra.resolve()}')}]"] if extra else []
     with initialize_config_dir(config_dir=str(conf.folder()), version_base="1.3"):
         try:
             yield hydra_compose, path, right
@@ -66,10 +69,6 @@ def _composing(overrides: Sequence[str], extra: Path | None) -> Iterator[tuple[A
             raise explain(overrides, known, _misread, str(error)) from error
         except RecursionError as error:
             raise GnnrecError(f"'{one_line(max(right, key=len))[:60]}…' is nested too deeply") from error
-
-
-def _quoted(folder: Path) -> str:
-    return f"file://{folder.resolve()}".replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _plain(hydra_compose: Any, groups: list[str]) -> Mapping[str, Any]:
@@ -102,7 +101,7 @@ def _misread(override: str) -> str | None:
 
 def expand(overrides: Sequence[str], extra: Path | None = None) -> list[list[str]]:
     """Return the grid of overrides in Hydra's sweep syntax: a,b  range(…)  choice(…)."""
-    right = put_right(overrides, conf.groups(extra))
+    right = [_as_text(o) for o in put_right(overrides, conf.groups(extra))]
     choices = [_values(o) if key_of(o) not in LISTS else [o] for o in right]
     if empty := [o for o, values in zip(overrides, choices, strict=True) if not values]:
         raise GnnrecError(f"'{one_line(empty[0])}' names no value: the grid is empty")
@@ -111,14 +110,17 @@ def expand(overrides: Sequence[str], extra: Path | None = None) -> list[list[str
     return [list(job) for job in product(*choices)]
 
 
-def _listed(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides with seeds=range(3) and seeds=0,1,2 as the lists they mean."""
-    return [_as_list(o) if key_of(o) in LISTS else o for o in overrides]
+def _as_text(override: str) -> str:
+    """Return an override whose value the grammar can read, in quotes where it is a text that it cannot: a path, mostly."""
+    key, sign, value = override.partition("=")
+    if not sign or _LANGUAGE.match(value) or _misread(override) is None:
+        return override
+    return f"{key}={conf.quoted(value)}"
 
 
 def _as_list(override: str) -> str:
-    values = _values(override)
-    if values == [override]:
+    """Return seeds=range(3) and seeds=0,1,2 as the lists they mean, and any other override itself."""
+    if key_of(override) not in LISTS or (values := _values(override)) == [override]:
         return override
     return f"{key_of(override)}=[{','.join(v.partition('=')[2] for v in values)}]"
 

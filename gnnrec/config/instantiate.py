@@ -48,7 +48,7 @@ def _call(target: str, arguments: dict[str, Any], allow: Sequence[str], at: str)
     known = inspect.signature(function).parameters
     for name in arguments:
         if name not in known:
-            raise GnnrecError(f"{at} takes no '{one_line(name)}'{nearest(name, known)}")
+            raise GnnrecError(f"{at} takes no '{one_line(str(name))}'{nearest(str(name), known)}")
     hints = _hints(function)
     fitting = {n: check.fitting(v, hints.get(n, Any), f"{at}.{n}") for n, v in arguments.items()}
     try:

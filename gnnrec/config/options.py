@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gnnrec.core.errors import GnnrecError
+
+_WORDS = ("null", "true", "false", "inf", "nan")
+"""Names that mean something else than text in an override."""
 
 
 def folder() -> Path:
@@ -61,9 +65,16 @@ def overrides(parameters: Mapping[str, Any], prefix: str = "") -> list[str]:
     return found
 
 
+def quoted(text: str) -> str:
+    """Return a text in quotes of Hydra's grammar, where a backslash escapes only what stands before a quote."""
+    inner = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", inner) + "'"
+
+
 def _literal(value: Any) -> str:
     if isinstance(value, str):
-        return value if value.isidentifier() and value != "null" else "'" + value.replace("'", "\\'") + "'"
+        plain = value.isascii() and value.isidentifier() and value.lower() not in _WORDS
+        return value if plain else quoted(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_literal, value))}]"
     return "null" if value is None else str(value)

@@ -37,6 +37,8 @@ def key_of(override: str) -> str:
 
 
 def _put_right(override: str, options: Mapping[str, Sequence[str]]) -> str:
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in override):
+        raise GnnrecError(f"'{one_line(override)}' is no UTF-8 text: rename what it names")
     key, sign, value = override.lstrip("+~").partition("=")
     group, at, _ = key.partition("@")
     if key.startswith("hydra"):

@@ -94,7 +94,11 @@ def _build(kind: type[nn.Module], width: int, options: Mapping[str, Any]) -> nn.
         if found == f"[n, {width}]":
             return made
         problem = problem or f"it gives {found}"
-    advice = "set encoder.options, as in encoder.options={heads: 2, concat: false}"
+    advice = (
+        "encoder.options={concat: false} takes the mean over heads"
+        if problem.startswith("it gives")
+        else "set encoder.options to what it needs, or choose one that needs widths alone, such as SAGEConv"
+    )
     raise GnnrecError(f"encoder.conv='{kind.__name__}' does not map [n, {width}] to [n, {width}]: {problem}; {advice}")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gnnrec.config import options
 from gnnrec.config.compose import compose, expand
 from gnnrec.core.errors import GnnrecError
 from gnnrec.runs.ready import ready
@@ -60,6 +61,38 @@ def test_a_plus_before_a_group_or_a_key_that_is_there_does_no_harm():
 )
 def test_a_list_may_be_written_as_a_range(typed, seeds):
     assert compose([typed])["seeds"] == seeds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/home/müller/log (1).csv",
+        "a?b %20#c",
+        "日本",
+        "it's",
+        "back\\",
+        "C:\\dir\\'x'",
+        "a  b",
+        "-",
+        "50 %",
+        "a=b=c",
+        "*.csv",
+    ],
+)
+def test_a_text_needs_no_quotes_of_a_grammar(text):
+    assert compose([f"output={text}"])["output"] == text
+    assert compose(expand([f"output={text}", "seed=0,1"])[1])["output"] == text
+    assert compose(options.overrides({"output": text}))["output"] == text
+
+
+@pytest.mark.parametrize("text", ["true", "null", "nan", "1e3", "007", "ü", ""])
+def test_a_text_that_looks_like_something_else_stays_text_as_a_parameter(text):
+    assert compose(options.overrides({"data": {"name": text}, "output": "x"}))["data"]["name"] == text
+
+
+def test_bytes_that_are_no_text_are_refused():
+    with pytest.raises(GnnrecError, match="no UTF-8"):
+        compose(["output=\udcff"])
 
 
 def test_a_grid_has_a_bound():
