@@ -5,8 +5,8 @@ The study lies in SQLite under the output folder and is continued when started a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 import sqlite3
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
