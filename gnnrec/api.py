@@ -31,7 +31,7 @@ from gnnrec.runs.build import Scene
 from gnnrec.runs.folder import Frames, Job
 from gnnrec.runs.memory import Description, Memory, by_row, described, given
 from gnnrec.runs.progress import Progress
-from gnnrec.serving.recommend import best_items
+from gnnrec.serving.recommend import lists
 from gnnrec.strategies.base import Strategy
 
 GROUPS = ("fit", "graph", "init", "evaluation", "scorer", "trainer")
@@ -354,6 +354,5 @@ class Result:
             raise GnnrecError(f"there is no strategy '{one_line(row)}'{nearest(row, self.learners)}")
         if ranks not in (known := self.scene.setting.scorers):
             raise GnnrecError(f"there is no scorer '{one_line(ranks)}'{nearest(ranks, known)}")
-        found, _ = best_items(self.learners[row], self.scene.setting.stream, str(user), k, ranks)
-        ranked = [(n, *item) for n, item in enumerate(found, 1)]
-        return pl.DataFrame(ranked, schema={"rank": int, "item": str, "title": str, "score": float}, orient="row")
+        found = lists(self.learners[row], self.scene.setting.stream, [str(user)], k, ranks).rows
+        return found.select("rank", "item", "title", score=f"{ranks}_score")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import TextIO
 
 from gnnrec.core import resources, signals
@@ -20,10 +22,27 @@ GO_ON = {
     "data forget": "the same command completes an erasure that was begun",
 }
 """What to do after an interruption."""
+_PLAIN = {
+    **{"±": "+-", "×": "x", "≥": ">=", "≤": "<=", "−": "-", "–": "-", "—": "-", "→": "->", "…": "...", "·": "."},
+    **{
+        "‘": "'",
+        "’": "'",
+        "“": '"',
+        "”": '"',
+        "•": "*",
+        "Δ": "d",
+        "\u202f": ",",
+        "\u00a0": " ",
+        "²": "^2",
+        "√": "sqrt",
+    },
+}
+"""How a character is written where the encoding does not have it."""
 
 
 def guarded(command: Callable[[list[str]], int], arguments: list[str]) -> int:
     """Run a command and return its exit code: its own, 2 for bad input and want of memory or files, 128 + a signal's number."""
+    _print_anywhere()
     try:
         with signals.watched():
             try:
@@ -53,6 +72,19 @@ def _ended(error: BaseException, arguments: Sequence[str]) -> int:
         raise error
     _say(line)
     return 2
+
+
+def _print_anywhere() -> None:
+    """Let text reach a terminal or a pipe that cannot write every character: what it cannot is written in others."""
+    codecs.register_error("gnnrec", _plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="gnnrec")
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(_PLAIN.get(c, "?") for c in error.object[error.start : error.end]), error.end
 
 
 def _name(arguments: Sequence[str]) -> str:

@@ -2,53 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import product
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice, product
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from gnnrec.config import options as conf
-from gnnrec.core.errors import GnnrecError
+from gnnrec.config import whole
+from gnnrec.config.explain import explain, unreadable
+from gnnrec.config.typed import key_of, put_right
+from gnnrec.core.errors import GnnrecError, one_line
 
 Config = dict[str, Any]
+LISTS = ("seeds", "strategies")
+"""Keys that hold a list and nothing else: what is elsewhere a grid, range(3) or a,b, is a list there."""
+MOST = 10_000
+"""Runs of a grid, and elements of a list written as a range."""
+_LANGUAGE = re.compile(r"[\[{'\"]|.*\$\{|\w+\(")
+"""How a value begins that is no plain text: a list, a mapping, quotes, a function; or it holds an interpolation."""
 
 
 def compose(overrides: Sequence[str], extra: Path | None = None) -> Config:
-    """Return the resolved configuration that `overrides` make, a plain dictionary.
+    """Return the resolved configuration that `overrides` make, a plain dictionary; relative paths of data are made absolute.
 
     Raises:
         GnnrecError: a key, group or value is not known; the nearest one is named.
     """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
-    path = [f"hydra.searchpath=[file://{extra.resolve()}]"] if extra else []
-    with initialize_config_dir(config_dir=str(conf.folder()), version_base="1.3"):
-        try:
-            found = hydra_compose("config", overrides=[*path, *overrides])
-            plain: Config = dict(OmegaConf.to_container(found, resolve=True))  # type: ignore[arg-type]
-            return conf.checked(plain, conf.groups(extra))
-        except GnnrecError:
-            raise
-        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-            groups = [o for o in overrides if o.partition("=")[0] in conf.groups(extra)]
-            known = conf.keys(_plain(hydra_compose, [*path, *groups]))
-            raise conf.explain(list(overrides), known, extra, str(error)) from error
+    with _composing(overrides, extra) as (hydra_compose, path, right):
+        found = hydra_compose("config", overrides=[*path, *right])
+        plain: Config = dict(OmegaConf.to_container(found, resolve=True))  # type: ignore[arg-type]
+        return whole.located(whole.checked(plain, conf.groups(extra)))
 
 
 def chosen(group: str, overrides: Sequence[str], extra: Path | None = None) -> str:
     """Return the option of `group` that `overrides` make, whether typed or set by the experiment."""
+    with _composing(overrides, extra) as (hydra_compose, path, right):
+        found = hydra_compose("config", overrides=[*path, *right], return_hydra_config=True)
+        return str(found.hydra.runtime.choices[group])
+
+
+@contextmanager
+def _composing(overrides: Sequence[str], extra: Path | None) -> Iterator[tuple[Any, list[str], list[str]]]:
+    """Yield Hydra's compose, the override that leads it to the user's folder, and the overrides as it wants them."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
-    path = [f"hydra.searchpath=[file://{extra.resolve()}]"] if extra else []
+    options = conf.groups(extra)
+    right = [_as_list(_as_text(o)) for o in put_right(overrides, options)]
+    path = [f"hydra.searchpath=[{conf.quoted(f'file://{extra.resolve()}')}]"] if extra else []
     with initialize_config_dir(config_dir=str(conf.folder()), version_base="1.3"):
-        found = hydra_compose("config", overrides=[*path, *overrides], return_hydra_config=True)
-    return str(found.hydra.runtime.choices[group])
+        try:
+            yield hydra_compose, path, right
+        except GnnrecError:
+            raise
+        except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, KeyError) as error:
+            groups = [o for o in right if key_of(o) in options]
+            known = [*conf.keys(_plain(hydra_compose, [*path, *groups])), *options]
+            raise explain(overrides, known, _misread, str(error)) from error
+        except RecursionError as error:
+            raise GnnrecError(f"'{one_line(max(right, key=len))[:60]}…' is nested too deeply") from error
 
 
 def _plain(hydra_compose: Any, groups: list[str]) -> Mapping[str, Any]:
@@ -64,19 +84,59 @@ def _plain(hydra_compose: Any, groups: list[str]) -> Mapping[str, Any]:
     return {}
 
 
-def expand(overrides: list[str]) -> list[list[str]]:
-    """Return the grid of overrides in Hydra's sweep syntax: a,b  range(…)  choice(…)."""
+def _misread(override: str) -> str | None:
+    """Return what Hydra's grammar cannot read in an override, None where it can."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        raise conf.explain(
-            overrides, [o.partition("=")[0].lstrip("+~") for o in overrides], None, str(error)
-        ) from error
-    choices = [
-        [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()] if o.is_sweep_override() else [text]
-        for o, text in zip(parsed, overrides, strict=True)
-    ]
+        OverridesParser.create().parse_override(override)
+    except (HydraException, ValueError) as error:
+        return str(error)
+    return None
+
+
+# Grids ----------------------------------------------------------------------------------------------------------------
+
+
+def expand(overrides: Sequence[str], extra: Path | None = None) -> list[list[str]]:
+    """Return the grid of overrides in Hydra's sweep syntax: a,b  range(…)  choice(…)."""
+    right = [_as_text(o) for o in put_right(overrides, conf.groups(extra))]
+    choices = [_values(o) if key_of(o) not in LISTS else [o] for o in right]
+    if empty := [o for o, values in zip(overrides, choices, strict=True) if not values]:
+        raise GnnrecError(f"'{one_line(empty[0])}' names no value: the grid is empty")
+    if (count := prod(map(len, choices))) > MOST:
+        raise GnnrecError(f"a grid of {count:,} runs is more than {MOST:,}; give fewer values")
     return [list(job) for job in product(*choices)]
+
+
+def _as_text(override: str) -> str:
+    """Return an override whose value the grammar can read, in quotes where it is a text that it cannot: a path, mostly."""
+    key, sign, value = override.partition("=")
+    if not sign or _LANGUAGE.match(value) or _misread(override) is None:
+        return override
+    return f"{key}={conf.quoted(value)}"
+
+
+def _as_list(override: str) -> str:
+    """Return seeds=range(3) and seeds=0,1,2 as the lists they mean, and any other override itself."""
+    if key_of(override) not in LISTS or (values := _values(override)) == [override]:
+        return override
+    return f"{key_of(override)}=[{','.join(v.partition('=')[2] for v in values)}]"
+
+
+def _values(override: str) -> list[str]:
+    """Return an override for each value of one in sweep syntax; any other itself."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        if not parsed.is_sweep_override():
+            return [override]
+        found = list(islice(parsed.sweep_string_iterator(), MOST + 1))
+    except (HydraException, ValueError, TypeError, RecursionError) as error:
+        raise unreadable(override, str(error)) from error
+    if len(found) > MOST:
+        raise GnnrecError(f"'{one_line(override)}' has more than {MOST:,} values; give fewer")
+    return [f"{parsed.get_key_element()}={value}" for value in found]

@@ -48,15 +48,15 @@ def _call(target: str, arguments: dict[str, Any], allow: Sequence[str], at: str)
     known = inspect.signature(function).parameters
     for name in arguments:
         if name not in known:
-            raise GnnrecError(f"{at} takes no '{one_line(name)}'{nearest(name, known)}")
+            raise GnnrecError(f"{at} takes no '{one_line(str(name))}'{nearest(str(name), known)}")
     hints = _hints(function)
     fitting = {n: check.fitting(v, hints.get(n, Any), f"{at}.{n}") for n, v in arguments.items()}
     try:
         return function(**fitting)
-    except GnnrecError:
+    except (GnnrecError, MemoryError):
         raise
-    except (TypeError, ValueError) as error:
-        raise GnnrecError(f"{at}: {target} cannot be built: {one_line(str(error))}") from error
+    except Exception as error:  # whatever a constructor makes of a value that it cannot use
+        raise GnnrecError(f"{at}: {target} cannot be built: {one_line(str(error)) or repr(error)}") from error
 
 
 def _hints(function: Any) -> dict[str, Any]:
@@ -75,18 +75,19 @@ def _find(target: str, allow: Sequence[str]) -> Any:
             f"_target_ '{one_line(target)}' is not allowed; it must begin with {' or '.join(prefixes)} "
             "(plugins.allow adds prefixes)"
         )
+    module, _, name = target.rpartition(".")
     if not target.startswith("gnnrec."):
         _reach_here()
-    module, _, name = target.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise GnnrecError(f"_target_ '{one_line(target)}' cannot be found: {one_line(str(error))}") from error
+    if not callable(found):
+        raise GnnrecError(f"_target_ '{one_line(target)}' is no class and no function")
+    return found
 
 
 def _reach_here() -> None:
-    """Let modules of the current folder be found, behind all others: an installed command does not look there by itself."""
-    here = str(Path.cwd())
-    if "" not in sys.path and here not in sys.path:
+    """Let plug-ins be found in the current folder, as Python does for a script; behind all else, so that they hide nothing."""
+    if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)
-        importlib.invalidate_caches()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,7 +11,7 @@ import torch_geometric.nn as pyg_nn
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from gnnrec.core.errors import GnnrecError, nearest
+from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.core.seeds import derive
 from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.tables import Embeddings
@@ -30,7 +32,7 @@ class PyG(Encoder):
         options: keyword arguments of the convolution.
 
     Raises:
-        GnnrecError: no such convolution, or it cannot be built with these options.
+        GnnrecError: no such convolution, or with these options it cannot be built or maps d columns to another number.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class PyG(Encoder):
         layers: int = 2,
         scale: float = 0.1,
         seed: int = 0,
-        options: dict[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(width, scale, layers)
         kind = _convolution(conv)
@@ -74,20 +76,37 @@ class PyG(Encoder):
 def _convolution(name: str) -> type[nn.Module]:
     kind = getattr(pyg_nn, name, None)
     known = [n for n in dir(pyg_nn) if n.endswith("Conv")]
-    if not (isinstance(kind, type) and issubclass(kind, MessagePassing)):
+    if not (isinstance(kind, type) and issubclass(kind, MessagePassing) and kind is not MessagePassing):
         raise GnnrecError(f"encoder.conv='{name}' is not a convolution of torch_geometric.nn{nearest(name, known)}")
     return kind
 
 
-def _build(kind: type[nn.Module], width: int, options: dict[str, Any]) -> nn.Module:
+def _build(kind: type[nn.Module], width: int, options: Mapping[str, Any]) -> nn.Module:
     """Return the convolution d → d; parameter-free ones such as LGConv take no widths."""
-    attempts = ((width, width), ())
     problem = ""
-    for sizes in attempts:
+    for sizes in ((width, width), ()):
         try:
-            return kind(*sizes, **options)
-        except (TypeError, ValueError) as error:
-            problem = problem or str(error)
-    raise GnnrecError(
-        f"encoder.conv='{kind.__name__}' cannot map {width} to {width} columns: {problem}; set encoder.options"
+            made = kind(*sizes, **options)
+            found = _tried(made, width)
+        except Exception as error:  # somebody else's constructor, given any argument at all
+            problem = problem or one_line(str(error)) or type(error).__name__
+            continue
+        if found == f"[n, {width}]":
+            return made
+        problem = problem or f"it gives {found}"
+    advice = (
+        "encoder.options={concat: false} takes the mean over heads"
+        if problem.startswith("it gives")
+        else "set encoder.options to what it needs, or choose one that needs widths alone, such as SAGEConv"
     )
+    raise GnnrecError(f"encoder.conv='{kind.__name__}' does not map [n, {width}] to [n, {width}]: {problem}; {advice}")
+
+
+@torch.no_grad()
+def _tried(made: nn.Module, width: int) -> str:
+    """Return the shape that a copy of the convolution gives three nodes and two edges: a copy, as some keep what they saw."""
+    index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    found = copy.deepcopy(made).eval()(torch.zeros(3, width), index)
+    if not isinstance(found, Tensor):
+        return f"a {type(found).__name__}"
+    return f"[n, {', '.join(map(str, found.shape[1:]))}]" if len(found) == 3 else f"{list(found.shape)}"

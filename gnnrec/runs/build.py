@@ -22,8 +22,8 @@ from gnnrec.runs.experiment import Setting
 from gnnrec.runs.sources import sources
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.base import Strategy
-from gnnrec.training.fitter import check_trainer
 from gnnrec.training.settings import FitSettings
+from gnnrec.training.trainer import check_trainer
 
 Config = Mapping[str, Any]
 
@@ -53,7 +53,7 @@ def scene(config: Config) -> Scene:
 def scene_on(config: Config, dataset: Dataset, stream: Stream) -> Scene:
     """Return the scene that `config` describes on a stream that is there already, cut from `dataset`."""
     kept = int(config["state"]["keep"])
-    setting = Setting(stream, worlds(stream), _measure(config, stream), _rows(config), kept)
+    setting = Setting(stream, worlds(stream), measure(config, stream), rows(config), kept)
     return Scene(dataset, setting)
 
 
@@ -65,16 +65,18 @@ def load(config: Config) -> tuple[Dataset, Stream]:
     return dataset, splitter.build(dataset)
 
 
-def _rows(config: Config) -> tuple[str, ...]:
-    rows = tuple(dict.fromkeys(config["scorer"]["rows"]))
-    if odd := [r for r in rows if r not in SCORERS]:
+def rows(config: Config) -> tuple[str, ...]:
+    """Return which scorers are rows of the table."""
+    found = tuple(dict.fromkeys(config["scorer"]["rows"]))
+    if odd := [r for r in found if r not in SCORERS]:
         raise GnnrecError(f"scorer.rows={odd[0]} is not known{nearest(odd[0], SCORERS)}")
-    if not rows:
+    if not found:
         raise GnnrecError(f"scorer.rows=[] leaves nothing to score; allowed: {', '.join(SCORERS)}")
-    return rows
+    return found
 
 
-def _measure(config: Config, stream: Stream) -> Settings:
+def measure(config: Config, stream: Stream) -> Settings:
+    """Return how a run on this stream is evaluated."""
     evaluation = dict(config["evaluation"])
     evaluation.pop("graph")
     topk = evaluation["topk"]

@@ -11,6 +11,7 @@ from gnnrec.config import options as conf
 from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation.record import Name
 from gnnrec.runs import build, saved
+from gnnrec.runs.build import Config
 from gnnrec.runs.compare import Report, joined, report
 from gnnrec.runs.folder import Frames, differing, named, read_frames, references
 from gnnrec.runs.progress import Progress
@@ -25,10 +26,19 @@ MEASURED = ("evaluation.", "data.positive_from", "data.feedback")
 """Keys that must agree, or the rows are measured differently."""
 
 
-def rebuild(folders: Sequence[Path], command: str, progress: Progress, allow: Sequence[str] = ()) -> Report:
+def rebuild(
+    folders: Sequence[Path], command: str, progress: Progress, allow: Sequence[str] = (), data: Sequence[str] = ()
+) -> Report:
     """Return the report of every finished run in `folders`, written under the first folder.
 
     Runs of one row under other settings become rows of their own, named by what differs.
+
+    Args:
+        folders: of runs, or folders that hold such.
+        command: what was typed, for the record.
+        progress: where to show it.
+        allow: prefixes of plug-ins that the runs may import.
+        data: where the log or the store lies now; none: where the runs read it.
 
     Raises:
         GnnrecError: nothing finished, or runs on different data or measured differently.
@@ -38,9 +48,9 @@ def rebuild(folders: Sequence[Path], command: str, progress: Progress, allow: Se
         raise GnnrecError(f"no finished run in {', '.join(map(str, folders))}")
     for other in runs[1:]:
         _comparable(runs[0], other)
-    scene, config = saved.scene_of(runs[0], allow), runs[0].config
+    scene, config = saved.scene_of(runs[0], allow, data), runs[0].config
     frames = [read_frames(run.folder) for run in runs]
-    parts = [named(f, name) for f, name in zip(frames, _names(runs, frames), strict=True)]
+    parts = [named(f, name) for f, name in zip(frames, names([run.config for run in runs], frames), strict=True)]
     if (now := build.protocol_hash(config)) == runs[0].protocol:
         parts.append(references({**config, "output": str(_root(folders[0]))}, scene, progress))
     else:
@@ -92,21 +102,21 @@ def _difference(one: Saved, other: Saved, keys: tuple[str, ...]) -> str:
     return f": {odd[0]}={a.get(odd[0])} and {b.get(odd[0])}" if odd else ""
 
 
-def _names(runs: Sequence[Saved], frames: Sequence[Frames]) -> list[Name]:
+def names(configs: Sequence[Config], frames: Sequence[Frames]) -> list[Name]:
     """Return what each run's rows are called: by strategy, and by what differs where one has several settings."""
     rows = [str(f["results"]["strategy"][0]) for f in frames]
-    settings = [_setting(run.config) for run in runs]
-    names = []
-    for row, setting, run in zip(rows, settings, runs, strict=True):
+    settings = [_setting(config) for config in configs]
+    found = []
+    for row, setting, config in zip(rows, settings, configs, strict=True):
         like = [s for r, s in zip(rows, settings, strict=True) if r == row]
         odd = [k for k in setting if len({json.dumps(s.get(k), default=str) for s in like}) > 1]
         text = ",".join(f"{k.removeprefix('strategy.')}={setting[k]}" for k in odd)
-        experiment = str(runs[0].config["name"])
-        names.append(Name(experiment, f"{row}[{text}]" if odd else row, int(run.config["seed"])))
-    return names
+        experiment = str(configs[0]["name"])
+        found.append(Name(experiment, f"{row}[{text}]" if odd else row, int(config["seed"])))
+    return found
 
 
-def _setting(config: Any) -> dict[str, Any]:
+def _setting(config: Config) -> dict[str, Any]:
     """Return the leaves of a configuration that make a row what it is; seeds of parts follow the run's."""
     found = conf.leaves({k: v for k, v in config.items() if k not in NOT_THE_MODEL})
     return {k: v for k, v in found.items() if not (k.split(".")[-1] == "seed" and v == config["seed"])}

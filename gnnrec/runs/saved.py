@@ -60,26 +60,48 @@ def _read(folder: Path) -> Saved:
         raise GnnrecError(f"{folder} is damaged: {error}; run it again") from error
 
 
-def scene_of(saved: Saved, allow: Sequence[str] = ()) -> Scene:
+def scene_of(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) -> Scene:
     """Load the data of a run again, and refuse it where it is not what the run saw.
 
     Args:
         saved: the run.
         allow: prefixes of plug-ins that may be imported; what a run folder allows itself does not count.
+        data: where the log or the store lies now; none: where the run read it.
     """
     wanted = [str(p) for p in saved.config["plugins"]["allow"]]
     if odd := [p for p in wanted if p not in allow]:
         raise GnnrecError(f"{saved.folder} was run with plug-ins; if you trust it, add --allow {odd[0]}")
-    config = saved.config
+    config = _moved(saved.config, data)
     if saved.versions:  # a store that has grown since still holds what the run saw
         config = {**config, "data": {**config["data"], "version": max(map(int, saved.versions))}}
-    scene = build.scene(config)
+    try:
+        scene = build.scene(config)
+    except GnnrecError as error:
+        if data or not _gone(config):
+            raise
+        raise GnnrecError(f"{error}; --data PATH says where the data are now") from error
     if (now := scene.setting.stream.fingerprint) != saved.fingerprint:
         raise GnnrecError(
             f"the data have changed since {saved.folder} ran: fingerprint {saved.fingerprint[:12]} then, {now[:12]} now"
             f"{_how(saved, scene)}; restore the data or run it again"
         )
     return scene
+
+
+def _moved(config: Config, data: Sequence[str]) -> Config:
+    """Return the configuration with the data's path set."""
+    if not data:
+        return config
+    if "path" not in config["data"]:
+        raise GnnrecError(f"--data {data[0]}: data={config['data'].get('name')} is read from no path")
+    paths = [str(Path(p).absolute()) for p in data]
+    return {**config, "data": {**config["data"], "path": paths[0] if len(paths) == 1 else paths}}
+
+
+def _gone(config: Config) -> bool:
+    """Return whether a path of the data is not there."""
+    found = config["data"].get("path")
+    return any(not Path(str(p)).expanduser().exists() for p in (found if isinstance(found, list) else [found]) if p)
 
 
 def _how(saved: Saved, scene: Scene) -> str:
@@ -95,4 +117,7 @@ def newest_learner(saved: Saved, scene: Scene) -> Learner:
     learner = build.learner(saved.config, scene.setting)
     learner.follow([i.observed for i in scene.setting.stream.increments[: found.meta["absorbed"] + 1]], found.meta)
     learner.load_state_dict(found.weights, found.meta)
+    strategy = build.strategy(saved.config)
+    strategy.load_state_dict(found.strategy)
+    learner.server = strategy.scorer  # what a run served is what its lists are by
     return learner

@@ -5,8 +5,9 @@ The study lies in SQLite under the output folder and is continued when started a
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.compare import compare
 from gnnrec.runs.folder import Job, base_state, locked, safe
 from gnnrec.runs.progress import Progress
+from gnnrec.runs.ready import ready
+from gnnrec.runs.space import Dimension, space_of, tree
 
 Compose = Callable[[list[str]], Config]
+Space = tuple[Dimension, ...]
 LAST = 2
 """Tuning sees increments up to this one (PROTOCOL rule 15); means are taken from the one after on."""
 FAILED = "failed"
@@ -35,49 +39,73 @@ FAILED = "failed"
 MAXIMISED = {"ndcg@20": True, "mse": False}
 
 
-def sweep(row: str, config: Config, compose: Compose, scene: Scene, command: str, progress: Progress) -> str:
+def checked(config: Config, compose: Compose, option: Callable[[str], str]) -> Space:
+    """Return what `sweep` asks to search, once every choice and both ends of every range have made a configuration.
+
+    Args:
+        config: as configured, with the search space under `sweep`.
+        compose: maps further overrides to a configuration.
+        option: the option that a group has.
+
+    Raises:
+        GnnrecError: a search that cannot be; nothing has been read or trained.
+    """
+    metric, trials = str(config["sweep"]["metric"]), int(config["sweep"]["trials"])
+    if trials < 1:
+        raise GnnrecError(f"sweep.trials={trials} must be 1 or more")
+    if metric not in MAXIMISED:
+        raise GnnrecError(f"sweep.metric={metric} is not known{nearest(metric, MAXIMISED)}")
+    space = space_of(config, option)
+    for dimension in space:
+        for value in dimension.ends():
+            try:
+                ready(compose(overrides({dimension.key: value})))
+            except GnnrecError as error:
+                raise GnnrecError(f"sweep.space: {dimension.key}={value}: {error}") from error
+    return space
+
+
+def sweep(
+    row: str, config: Config, space: Space, compose: Compose, scene: Scene, command: str, progress: Progress
+) -> str:
     """Search, write the best setting, score it and the configured one on the rest, and return what to print.
 
     Args:
         row: the strategy's name.
-        config: as configured, with the search space under `sweep`.
+        config: as configured.
+        space: what `checked` returned for it.
         compose: maps further overrides to a configuration.
         scene: data and stream.
         command: what was typed.
         progress: where to show it.
     """
-    space, metric, trials = config["sweep"]["space"], str(config["sweep"]["metric"]), int(config["sweep"]["trials"])
-    if trials < 1:
-        raise GnnrecError(f"sweep.trials={trials} must be 1 or more")
-    if metric not in MAXIMISED:
-        raise GnnrecError(f"sweep.metric={metric} is not known{nearest(metric, MAXIMISED)}")
     if len(scene.setting.stream.increments) <= LAST + 1:
         raise GnnrecError(f"a sweep needs increments behind {LAST}; the stream ends at {LAST} or before")
-    default = {key: _inside(key, _value(config, key), limits) for key, limits in space.items()}
     with locked(Path(config["output"]) / f"sweep-{safe(row)}"):  # another would take its running trial for a killed one
-        return _search(row, config, compose, scene, command, progress, default)
+        return _search(row, config, space, compose, scene, command, progress)
 
 
 def _search(
     row: str,
     config: Config,
+    space: Space,
     compose: Compose,
     scene: Scene,
     command: str,
     progress: Progress,
-    default: dict[str, Any],
 ) -> str:
-    space, metric, trials = config["sweep"]["space"], str(config["sweep"]["metric"]), int(config["sweep"]["trials"])
-    study = _study(row, config, scene, default, progress)
+    metric, trials = str(config["sweep"]["metric"]), int(config["sweep"]["trials"])
+    default = {d.key: d.default for d in space}
+    study = _study(row, config, space, scene, progress)
     short = Scene(scene.dataset, _shortened(scene.setting))
     while (done := len(_ended(study))) < trials:
         # A sampler per trial: a study that was killed and continued asks for the same settings as one that was not.
         study.sampler = optuna.samplers.TPESampler(seed=derive(int(config["seed"]), "sweep", done) % 2**32)
         trial = study.ask()
-        chosen = {key: _suggest(trial, key, limits) for key, limits in space.items()}
+        chosen = {d.key: d.suggest(trial) for d in space}
         try:
             with resources.told(f"trial {done + 1} of {trials}, {_text(chosen)}"):
-                value = _score(row, compose(_overrides(chosen)), scene, short, metric, progress)
+                value = _score(row, compose(overrides(chosen)), scene, short, metric, progress)
         except GnnrecError as error:
             trial.set_user_attr(FAILED, one_line(str(error)))
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -88,18 +116,18 @@ def _search(
     return _conclude(row, study, default, metric, config, compose, scene, command, progress)
 
 
-def _study(row: str, config: Config, scene: Scene, default: dict[str, Any], progress: Progress) -> optuna.Study:
+def _study(row: str, config: Config, space: Space, scene: Scene, progress: Progress) -> optuna.Study:
     """Return the study, new or continued; trials that a kill left running are put back in the queue.
 
     Another configuration, space or data is another study in the same file.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     output, metric = Path(config["output"]), str(config["sweep"]["metric"])
-    searched = {k: v for k, v in config["sweep"].items() if k != "trials"}
-    whole = {**config, "strategy": [config["strategy"], searched]}
+    default = {d.key: d.default for d in space}
+    whole = {**config, "strategy": [config["strategy"], metric, [asdict(d) for d in space]]}
     study = optuna.create_study(
         study_name=f"{row}-{build.run_digest(whole, scene.setting.stream)}",
-        storage=f"sqlite:///{output / f'sweep-{row}.db'}",
+        storage=storage(output, row),
         direction="maximize" if MAXIMISED[metric] else "minimize",
         load_if_exists=True,
     )
@@ -115,32 +143,16 @@ def _study(row: str, config: Config, scene: Scene, default: dict[str, Any], prog
     return study
 
 
+def storage(output: Path, row: str) -> optuna.storages.RDBStorage:
+    """Return the storage of a strategy's studies, in SQLite under the output folder."""
+    # A URL of SQLAlchemy has no way to write every path: what stands behind a question mark would be options.
+    path = output / f"sweep-{row}.db"
+    return optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": lambda: sqlite3.connect(path)})
+
+
 def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Return the trials that need no other run: complete, or failed for a reason of their own."""
     return [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE or FAILED in t.user_attrs]
-
-
-def _inside(key: str, default: Any, limits: Mapping[str, Any]) -> Any:
-    """Return the configured value if the space holds it; trial 0 is the configured setting."""
-    if "choices" in limits:
-        inside, shown = default in limits["choices"], str(list(limits["choices"]))
-    elif {"low", "high"} <= set(limits):
-        inside, shown = limits["low"] <= default <= limits["high"], f"[{limits['low']}, {limits['high']}]"
-    else:
-        raise GnnrecError(f"sweep.space: {key} needs choices, or low and high; got {', '.join(limits)}")
-    if not inside:
-        raise GnnrecError(f"sweep.space: {key}={default}, as configured, lies outside {shown}; widen it or set {key}")
-    return default
-
-
-def _suggest(trial: optuna.Trial, key: str, limits: Mapping[str, Any]) -> Any:
-    """Return the trial's value for a key of the space: {choices: […]} or {low, high, log, type: int|float}."""
-    if "choices" in limits:
-        return trial.suggest_categorical(key, list(limits["choices"]))
-    log = bool(limits.get("log", False))
-    if limits.get("type") == "int":
-        return trial.suggest_int(key, int(limits["low"]), int(limits["high"]), log=log)
-    return trial.suggest_float(key, float(limits["low"]), float(limits["high"]), log=log)
 
 
 def _score(row: str, config: Config, scene: Scene, short: Scene, metric: str, progress: Progress) -> float:
@@ -198,7 +210,7 @@ def _conclude(
     write_atomic(path := output / f"best-{row}.yaml", _best_yaml(row, best, metric, len(_ended(study))))
     jobs = [Job(f"{row}[default]", config)] if first else []
     if best.params != default:
-        jobs.append(Job(f"{row}[best]", compose(_overrides(best.params))))
+        jobs.append(Job(f"{row}[best]", compose(overrides(best.params))))
     done = compare(jobs, scene, command, progress, LAST + 1, output / f"sweep-{row}")
     verdict = _verdict(before, best.value, MAXIMISED[metric])
     lines = [
@@ -206,7 +218,7 @@ def _conclude(
         f"best of {len(_ended(study))} trials: {_text(best.params)}: valid {metric} {best.value:.5f}",
         f"on the valid events of increments 1 to {LAST} the best setting is {verdict} than the default",
         f"on the increments behind, t ≥ {LAST + 1}, it is {_afterwards(done.summary, row, metric)}",
-        f"written to {path}; use it with {' '.join(_overrides(best.params))}",
+        f"written to {path}; use it with {' '.join(overrides(best.params))}",
     ]
     return "\n".join([*lines, "", done.text, f"report: {done.path}"])
 
@@ -214,7 +226,7 @@ def _conclude(
 def _best_yaml(row: str, best: optuna.trial.FrozenTrial, metric: str, trials: int) -> str:
     what = f"best of {trials} trials by valid {metric} on increments 1 to {LAST}"
     head = f"# @package _global_\n# {row}: {what}, {best.value:.5f}\n"
-    return f"{head}{yaml.safe_dump(_nested(best.params), sort_keys=False)}"
+    return f"{head}{yaml.safe_dump(tree(best.params), sort_keys=False)}"
 
 
 def _afterwards(summary: pl.DataFrame, row: str, metric: str) -> str:
@@ -233,30 +245,6 @@ def _verdict(default: float | None, best: float | None, maximised: bool) -> str:
     if best == default:
         return "equal: no better"
     return "better" if (best > default) == maximised else "worse"
-
-
-def _value(config: Config, key: str) -> Any:
-    value: Any = config
-    for part in key.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            raise GnnrecError(f"sweep.space names '{key}', which is no key of this configuration")
-        value = value[part]
-    return value
-
-
-def _overrides(chosen: Mapping[str, Any]) -> list[str]:
-    return overrides(chosen)
-
-
-def _nested(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for key, value in chosen.items():
-        *path, name = key.split(".")
-        node = tree
-        for part in path:
-            node = node.setdefault(part, {})
-        node[name] = value
-    return tree
 
 
 def _text(chosen: Mapping[str, Any]) -> str:

@@ -13,15 +13,13 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.training.checkpoint import Earlier, FitCheckpoint
 from gnnrec.training.module import RecommendationModule
 from gnnrec.training.sampling import EpochBatches
 from gnnrec.training.settings import FitSettings
 
-_BARE: dict[str, Any] = {
+BARE: dict[str, Any] = {
     "logger": False,
     "enable_checkpointing": False,
     "enable_progress_bar": False,
@@ -29,6 +27,7 @@ _BARE: dict[str, Any] = {
     "num_sanity_val_steps": 0,
     "log_every_n_steps": 10**9,
 }
+"""What a Trainer here never has: a fit has its own selection, states and progress."""
 
 OnEpoch = Callable[[int, float, float | None], None]
 """Called after each epoch with (epoch, mean loss, valid metric or None)."""
@@ -150,7 +149,7 @@ def run_fit(
         return FitLog()
     begin = time.perf_counter()
     keep = KeepBest(settings.patience, on_epoch, visit)
-    _quiet()
+    quiet()
     earlier = checkpoint.resume(module, batches, [keep]) if checkpoint else Earlier()
     runner = _trainer(module, settings, trainer, [keep, *([checkpoint] if checkpoint else [])], earlier)
     with torch.random.fork_rng(), warnings.catch_warnings():
@@ -202,24 +201,7 @@ def _trainer(
     else:
         epochs = settings.max_epochs if module.select is not None else settings.epochs_without_valid
         limit = {"max_epochs": epochs - earlier.epochs}
-    return pl.Trainer(**{**_BARE, **options, **limit}, callbacks=callbacks)
-
-
-def check_trainer(options: Mapping[str, Any]) -> None:
-    """Build a Trainer of these options once, before anything is spent on a run.
-
-    Raises:
-        GnnrecError: Lightning does not take them, or this machine has no such device.
-    """
-    _quiet()
-    try:
-        devices = pl.Trainer(**{**_BARE, **options, "max_epochs": 1}).world_size
-    except (TypeError, ValueError, MisconfigurationException) as error:
-        raise GnnrecError(f"trainer: {one_line(str(error).removeprefix('Trainer.__init__() '))}") from error
-    if devices > 1:  # Lightning would start this command again for each device
-        raise GnnrecError(
-            f"trainer.devices={devices} is more than one; a run trains on one device: set trainer.devices=1"
-        )
+    return pl.Trainer(**{**BARE, **options, **limit}, callbacks=callbacks)
 
 
 def device_of(options: Mapping[str, Any]) -> torch.device:
@@ -236,7 +218,7 @@ def _triplets(steps: int, batches: EpochBatches) -> int:
     return epochs * len(batches.events) + min(rest * batches.batch_size, len(batches.events))
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Silence notices about devices and workers that would repeat at every increment."""
     for name in ("pytorch_lightning", "lightning.pytorch", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from gnnrec.core.errors import GnnrecError, nearest
+from gnnrec.config.check import fitting
+from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.evaluation.record import Record
 
 log = logging.getLogger(__name__)
@@ -100,35 +103,120 @@ class Tracker:
         self.logger = None
 
 
+def check_logger(options: Config) -> None:
+    """Refuse a logger that cannot be started, before a run is paid for that nobody would see.
+
+    Raises:
+        GnnrecError: the kind or a key is not known, or its package is not installed.
+    """
+    kind = str(options["kind"])
+    if kind not in KINDS:
+        raise GnnrecError(f"logger.kind={one_line(kind)} is not known{nearest(kind, KINDS)}")
+    known = _wandb_keys() if kind == "wandb" else []
+    for key in options:
+        if key not in ("kind", *known):
+            allowed = nearest(str(key), known) if known else ": it takes none but kind"
+            raise GnnrecError(f"logger={kind} takes no '{one_line(str(key))}'{allowed}")
+    if kind == "tensorboard" and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
+        raise GnnrecError("logger=tensorboard needs a package: pip install tensorboard, or choose logger=csv")
+    if kind == "wandb":
+        _check_wandb(options)
+
+
+def _check_wandb(options: Config) -> None:
+    for key, kind in (("project", str), ("name", str | None), ("group", str | None), ("tags", list[str])):
+        if key in options:
+            fitting(options[key], kind, f"logger.{key}")
+    fitting(options.get("offline"), bool | None, "logger.offline")
+    _offline(options)
+
+
+def _wandb_keys() -> list[str]:
+    """Return what may be passed on to W&B; what a run sets itself is not among it."""
+    import wandb
+
+    ours = {
+        "self",
+        "kwargs",
+        "save_dir",
+        "dir",
+        "config",
+        "reinit",
+        "mode",
+        "experiment",
+        "job_type",
+        "anonymous",
+        "version",
+    }
+    known = [*signature(WandbLogger.__init__).parameters, *signature(wandb.init).parameters]
+    return [k for k in dict.fromkeys(known) if k not in ours]
+
+
+def _offline(options: Config) -> bool | None:
+    """Return whether W&B writes to disk alone; None: the environment has switched it off."""
+    mode = os.environ.get("WANDB_MODE", "").strip().lower()
+    if mode == "disabled" or os.environ.get("WANDB_DISABLED", "").strip().lower() in ("true", "1"):
+        return None
+    if (given := options.get("offline")) is not None:
+        return bool(given)
+    if mode not in _MODES:
+        raise GnnrecError(f"WANDB_MODE={one_line(mode)} is not known{nearest(mode, [m for m in _MODES if m])}")
+    return _MODES[mode]
+
+
 def _make(config: Config, row: str, folder: Path, identity: str | None) -> Logger | None:
     options = dict(config["logger"])
+    check_logger(options)
     kind = str(options.pop("kind"))
-    makers = {
-        "none": lambda: None,
-        "csv": lambda: CSVLogger(str(folder), name="", version="csv"),
-        "tensorboard": lambda: TensorBoardLogger(str(folder), name="", version="tensorboard"),
-        "wandb": lambda: _wandb(config, row, folder, {"id": identity, **options}),
-    }
-    if kind not in makers:
-        raise GnnrecError(f"logger.kind={kind} is not known{nearest(kind, makers)}")
-    made: Logger | None = makers[kind]()  # type: ignore[no-untyped-call]
+    made: Logger | None = KINDS[kind](config, row, folder, {"id": identity, **options} if kind == "wandb" else options)
     return made
 
 
-def _wandb(config: Config, row: str, folder: Path, options: dict[str, Any]) -> WandbLogger:
+def _csv(config: Config, row: str, folder: Path, options: dict[str, Any]) -> Logger:
+    return CSVLogger(str(folder), name="", version="csv")
+
+
+def _tensorboard(config: Config, row: str, folder: Path, options: dict[str, Any]) -> Logger:
+    return TensorBoardLogger(str(folder), name="", version="tensorboard")
+
+
+def _wandb(config: Config, row: str, folder: Path, options: dict[str, Any]) -> Logger | None:
+    offline = _offline(options)
+    if offline is None:
+        return None
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_CONSOLE", "off")
-    tags = [str(config["name"]), row, *options.pop("tags", [])]
+    tags = [str(config["name"]), row, *(options.pop("tags", None) or [])]
+    own: dict[str, Any] = {
+        "name": options.pop("name", None) or f"{row}-seed{config['seed']}",
+        "group": options.pop("group", None) or str(config["name"]),
+        "offline": offline,
+    }
+    options.pop("offline", None)
     logger = WandbLogger(
-        name=f"{row}-seed{config['seed']}",
         save_dir=str(folder),
-        group=str(config["name"]),
         job_type=row,
         tags=tags,
         config=dict(config),
         reinit="finish_previous",
+        **own,
         **options,
     )
     logger._wandb_init.pop("anonymous", None)  # Lightning always passes it, and wandb warns of it on every run
     logger.experiment.define_metric("*", step_metric="increment")
     return logger
+
+
+def _none(config: Config, row: str, folder: Path, options: dict[str, Any]) -> None:
+    return None
+
+
+KINDS: dict[str, Callable[[Config, str, Path, dict[str, Any]], Logger | None]] = {
+    "none": _none,
+    "csv": _csv,
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
+}
+"""How each kind of logger is made."""
+_MODES = {"": True, "offline": True, "dryrun": True, "online": False, "run": False, "shared": False}
+"""Values of WANDB_MODE, and whether they mean offline."""

@@ -43,12 +43,13 @@ def runs(folder: Path, begin: str = "") -> list[Path]:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Return the one line that a command answers bad input with."""
+    """Return the one line that a command answers bad input with, after those that say what it is about to do."""
     capsys.readouterr()
     assert main(list(arguments)) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
+    *before, answer = capsys.readouterr().err.splitlines()
+    assert answer.startswith("gnnrec: ")
+    assert not [line for line in before if line.startswith("gnnrec: ")], before
+    return answer
 
 
 @pytest.fixture(scope="module")
@@ -114,27 +115,40 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_results(compared, tmp_path):
     assert newest.is_dir()
 
 
-def test_recommend_gives_original_ids_and_is_frank_about_strangers(compared, capsys):
-    (run,) = runs(compared[0], "frozen")
-    user = pl.read_parquet(run / "per_user.parquet", glob=False).filter("known")["user"][0]
-    assert main(["recommend", str(run), "--user", user, "-k", "5"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split("\t")[0] for line in lines] == ["1", "2", "3", "4", "5"]
-    assert main(["recommend", str(run), "--user", "nobody", "-k", "3"]) == 0
-    told, *lines = capsys.readouterr().out.splitlines()
-    assert "'nobody' is not known" in told
-    assert "popularity" in told
-    assert len(lines) == 3
-    assert "at least 1" in refused(capsys, "recommend", str(run), "--user", "1", "-k", "0")
-    assert "name the folder of one" in refused(capsys, "recommend", str(compared[0]), "--user", "1")
-    assert "holds no run" in refused(capsys, "recommend", str(compared[0] / "figures"), "--user", "1")
-
-
-def test_one_run_and_a_grid(tmp_path, capsys):
+def test_one_run_and_a_grid_with_one_table(tmp_path, capsys):
     output = [f"output={tmp_path}"]
     assert main(["run", *TINY, *output, "strategy=stale"]) == 0
     assert "stale" in capsys.readouterr().out
-    assert main(["run", "-m", *TINY, *output, "strategy=stale,frozen", "seed=range(0,2)"]) == 0
+    assert main(["run", "-m", *TINY, *output, "strategy=stale,frozen", "seed=range(0,2)", "fit.lr=0.01,0.010"]) == 0
+    assert len(runs(tmp_path)) == 4
+    out, err = capsys.readouterr()
+    assert out.count("recall@20 known") == 1
+    assert out.count("run: ") == 4
+    assert "stale" in out
+    assert "frozen" in out
+    assert err.startswith("a grid of 8 runs")
+    assert err.count("the same run as") == 4
+    assert err.count("reading simulated") == 1
+
+
+def test_runs_of_a_grid_that_differ_in_a_setting_are_rows_named_by_it(tmp_path, capsys):
+    assert main(["run", "-m", *TINY, f"output={tmp_path}", "strategy=fine_tune", "fit.lr=0.01,0.02"]) == 0
+    out = capsys.readouterr().out
+    assert "fine_tune[fit.lr=0.01]" in out
+    assert "fine_tune[fit.lr=0.02]" in out
+
+
+def test_what_is_listed_twice_is_run_once_and_said(tmp_path, capsys):
+    tail = [*TINY, f"output={tmp_path}"]
+    assert main(["compare", *tail, "seeds=[0,0]", "strategies=[frozen,frozen,{frozen:{}},stale]"]) == 0
+    said = capsys.readouterr().err
+    assert "seeds: 0 is listed twice, run once" in said
+    assert "strategies: frozen is listed twice, run once" in said
+    assert len(runs(tmp_path)) == 2
+
+
+def test_seeds_may_be_written_as_a_range(tmp_path):
+    assert main(["compare", *TINY, f"output={tmp_path}", "seeds=range(2)", "strategies=stale,frozen"]) == 0
     assert len(runs(tmp_path)) == 4
 
 
@@ -147,8 +161,9 @@ def test_data_summary_counts(capsys):
 def test_help_teaches_the_groups(command, capsys):
     assert main([*command, "--help"]) == 0
     out = capsys.readouterr().out
-    for word in ("fine_tune", "quickstart", "lightgcn", "--multirun"):
+    for word in ("fine_tune", "quickstart", "lightgcn", "--config-dir"):
         assert word in out
+    assert ("--multirun" in out) == (command == ["run"])
 
 
 def test_help_names_every_command(capsys):

@@ -109,7 +109,7 @@ def test_unknown_convolution_names_the_nearest(wrong, right):
 
 
 def test_impossible_options_say_what_to_set():
-    with pytest.raises(GnnrecError, match=r"cannot map 8 to 8 columns.*encoder\.options"):
+    with pytest.raises(GnnrecError, match=r"does not map \[n, 8\] to \[n, 8\].*encoder\.options"):
         PyG("SAGEConv", 8, options={"nonsense": 1})
 
 
@@ -141,3 +141,27 @@ def test_other_weights_of_the_layers_need_no_other_rows():
         weights = property(lambda self: torch.tensor([0.0, 0.0, 1.0]))
 
     assert Last(8, 2).layers == 2
+
+
+@pytest.mark.parametrize(
+    ("conv", "options", "said"),
+    [
+        ("GATConv", {"heads": 2}, r"it gives \[n, 16\]; encoder.options=\{concat: false\}"),
+        ("GINConv", {}, "such as SAGEConv"),
+        ("RGCNConv", {}, "num_relations"),
+        ("MessagePassing", {}, "is not a convolution"),
+        ("SAGEConv", {"aggr": "no_such"}, "no_such"),
+    ],
+)
+def test_a_convolution_of_another_shape_is_refused_when_it_is_built(conv, options, said):
+    with pytest.raises(GnnrecError, match=said) as error:
+        PyG(conv, 8, options=options)
+    assert "\n" not in str(error.value)
+
+
+def test_trying_a_convolution_leaves_nothing_in_it():
+    encoder = PyG("GCNConv", 8, options={"cached": True})
+    assert encoder.convolutions[0]._cached_edge_index is None
+    heads = PyG("GATConv", 8, options={"heads": 2, "concat": False})
+    twin = PyG("GATConv", 8, options={"heads": 2, "concat": False})
+    assert torch.equal(heads.convolutions[0].att_src, twin.convolutions[0].att_src)

@@ -21,7 +21,7 @@ def call(output: Path, trials: int) -> list[str]:
 
 
 def trials(output: Path, row: str = "replay") -> list[optuna.trial.FrozenTrial]:
-    storage = f"sqlite:///{output}/sweep-{row}.db"
+    storage = sweep.storage(output, row)
     (found,) = optuna.get_all_study_summaries(storage)
     return optuna.load_study(study_name=found.study_name, storage=storage).trials
 

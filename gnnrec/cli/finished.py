@@ -1,0 +1,74 @@
+"""`gnnrec report` and `recommend`: what finished runs give."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gnnrec.cli.parse import Parser
+from gnnrec.cli.train import typed
+from gnnrec.core.errors import GnnrecError
+
+
+def report(rest: Sequence[str]) -> int:
+    """Write table, figures and report again."""
+    parser = Parser(
+        prog="gnnrec report", description="Table, figures and report from finished runs.", allow_abbrev=False
+    )
+    parser.add_argument("folders", nargs="+", metavar="DIR", type=Path, help="output folders, or folders of runs")
+    _add_shared(parser)
+    given = parser.parse_args(rest)
+    from gnnrec.runs.progress import Progress
+    from gnnrec.runs.report import rebuild
+
+    done = rebuild(given.folders, typed("report", rest), Progress(), given.allow, given.data)
+    print(f"{done.text}\nreport: {done.path}")
+    return 0
+
+
+def recommend(rest: Sequence[str]) -> int:
+    """Print the lists that a run's newest model gives users, or write them to a file."""
+    parser = Parser(
+        prog="gnnrec recommend", description="The lists a run's newest model gives users.", allow_abbrev=False
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a run")
+    parser.add_argument("--user", action="append", default=[], metavar="ID", help="external id; may be given again")
+    parser.add_argument("--users", metavar="FILE", help="file with an external id per line, - for standard input")
+    parser.add_argument("--all", action="store_true", help="every user that the model knows")
+    parser.add_argument("-k", type=int, default=10, help="length of a list (default 10)")
+    parser.add_argument("--scorer", default="blend", choices=("model", "blend"))
+    parser.add_argument("--output", metavar="FILE", type=Path, help="write .csv, .tsv or .parquet instead of printing")
+    _add_shared(parser)
+    given = parser.parse_args(rest)
+    if not given.user and not given.users and not given.all:
+        raise GnnrecError("recommend: whose list? give --user ID, --users FILE or --all")
+    users = [*given.user, *(_ids(given.users) if given.users else [])]
+    from gnnrec.serving.lists import as_text, check_target, written
+    from gnnrec.serving.recommend import recommend as lists_of
+
+    check_target(given.output)
+    made = lists_of(given.folder, None if given.all else users, given.k, given.scorer, given.allow, given.data)
+    for line in made.notes:
+        print(line, file=sys.stderr)
+    print(written(made, given.output) if given.output else as_text(made))
+    return 0
+
+
+def _add_shared(parser: Parser) -> None:
+    parser.add_argument("--allow", action="append", default=[], metavar="PREFIX", help="plug-ins a run may import")
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="PATH", help="where the log or store lies now, if it has moved"
+    )
+
+
+def _ids(name: str) -> list[str]:
+    """Return the ids of a file, one a line."""
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise GnnrecError(f"--users {name} cannot be read as text: {error}") from error
+    found = [line for line in text.split("\n") if line.strip()]
+    if not found:
+        raise GnnrecError(f"--users {name} names no user")
+    return [line.removesuffix("\r") for line in found]

@@ -1,0 +1,132 @@
+"""`gnnrec run`, `compare` and `sweep`: check everything that can be checked, then read the data, then train."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gnnrec.cli.parse import belongs_elsewhere, parse
+from gnnrec.config.compose import chosen, compose, expand
+from gnnrec.config.typed import key_of
+
+if TYPE_CHECKING:
+    from gnnrec.runs.build import Config, Scene
+
+
+def run(rest: Sequence[str]) -> int:
+    """Run one strategy under one seed, or with -m a grid of runs."""
+    given = parse("run", rest, "one run, or with -m a grid of them")
+    if given is None:
+        return 0
+    belongs_elsewhere(given.overrides, {"seeds": "seed=…", "strategies": "strategy=…"}, "run")
+    grid = expand(given.overrides, given.config_dir) if given.multirun else [given.overrides]
+    config = compose(grid[0], given.config_dir)
+    if len(grid) > 1:
+        _note(f"a grid of {len(grid):,} runs: checking each")
+    else:
+        _note(f"{config['name']}: {chosen('strategy', grid[0], given.config_dir)}, seed {config['seed']}")
+    from gnnrec.cli.jobs import of_grid
+    from gnnrec.runs.compare import show
+    from gnnrec.runs.grid import run_all
+    from gnnrec.runs.progress import Progress
+
+    jobs = of_grid(grid, given.config_dir, _note)
+    if len(grid) == 1:
+        job = jobs[0][1]
+        _prepare(job.config)
+        print(show(job, _scene(job.config), Progress()))
+        return 0
+    _prepare(config)
+    done = run_all(jobs, _scene, Progress())
+    print(done.text)
+    for line in done.failed:
+        print(f"gnnrec: {line}", file=sys.stderr)
+    return 1 if done.failed else 0
+
+
+def compare(rest: Sequence[str]) -> int:
+    """Run every strategy and seed of an experiment and write the report."""
+    given = parse("compare", rest, "every strategy and seed of an experiment")
+    if given is None:
+        return 0
+    instead = {
+        "seed": "seeds=[…]",
+        "strategy": "strategies=[…]",
+        "strategy.": "strategies=[{replay: {budget: 5000}}] for a strategy's parameters",
+    }
+    belongs_elsewhere(given.overrides, instead, "compare")
+    config = compose(given.overrides, given.config_dir)
+    _note(f"{config['name']}: {_counted(config, 'strategies')}, {_counted(config, 'seeds')}")
+    from gnnrec.cli.jobs import of_comparison
+    from gnnrec.runs.compare import compare as run_comparison
+    from gnnrec.runs.progress import Progress
+
+    jobs = of_comparison(config, given.overrides, given.config_dir, _note)
+    _prepare(config)
+    done = run_comparison(jobs, _scene(config), typed("compare", rest), Progress())
+    print(f"{done.text}\nreport: {done.path}")
+    for line in done.failed:
+        print(f"gnnrec: {line}", file=sys.stderr)
+    return 1 if done.failed else 0
+
+
+def sweep(rest: Sequence[str]) -> int:
+    """Search hyper-parameters of one strategy."""
+    given = parse("sweep", rest, "search hyper-parameters of one strategy")
+    if given is None:
+        return 0
+    belongs_elsewhere(given.overrides, {"strategies": "strategy=…", "seeds": "seed=…"}, "sweep")
+    config = compose(given.overrides, given.config_dir)
+    row = chosen("strategy", given.overrides, given.config_dir)
+    _note(f"{config['name']}: {row}, {config['sweep']['trials']} trials")
+    from gnnrec.runs.progress import Progress
+    from gnnrec.runs.ready import ready
+    from gnnrec.runs.sweep import checked
+    from gnnrec.runs.sweep import sweep as search
+
+    def composed(more: list[str]) -> Config:
+        # An option that was typed gives way to one that a trial chooses: a group may be named only once.
+        keys = {key_of(o) for o in more}
+        return compose([*(o for o in given.overrides if key_of(o) not in keys), *more], given.config_dir)
+
+    ready(config)
+    space = checked(config, composed, lambda group: chosen(group, given.overrides, given.config_dir))
+    _prepare(config)
+    print(search(row, config, space, composed, _scene(config), typed("sweep", rest), Progress()))
+    return 0
+
+
+def typed(command: str, rest: Sequence[str]) -> str:
+    """Return a command as it was typed."""
+    return shlex.join(["gnnrec", command, *rest])
+
+
+def _scene(config: Config) -> Scene:
+    from gnnrec.runs.build import scene
+
+    _note(f"reading {config['data'].get('name')}")
+    return scene(config)
+
+
+def _prepare(config: Config) -> None:
+    """Set what belongs to the process."""
+    import torch
+
+    from gnnrec.core import allocator
+
+    allocator.retain_large_blocks()
+    if config["threads"]:
+        torch.set_num_threads(int(config["threads"]))
+
+
+def _counted(config: Config, key: str) -> str:
+    count = len(config[key])
+    one = {"strategies": "strategy", "seeds": "seed"}[key]
+    return f"{count} {one if count == 1 else key}"
+
+
+def _note(text: str) -> None:
+    """Say what is about to happen."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,83 @@
+"""A grid of runs: data read once for all that share them, one table at the end for all that can stand in one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gnnrec.core import resources
+from gnnrec.core.errors import one_line
+from gnnrec.evaluation import results as table
+from gnnrec.reporting import tables
+from gnnrec.runs.build import Config, Scene
+from gnnrec.runs.compare import joined
+from gnnrec.runs.folder import Frames, Job, check_versions, named, references, run_job
+from gnnrec.runs.progress import Progress
+from gnnrec.runs.report import names
+
+SHARED = ("data", "stream", "evaluation", "scorer", "state", "name", "output", "plugins", "trainer")
+"""Keys that runs of one table have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What a grid has come to: its tables as text, and which runs failed and why."""
+
+    text: str
+    failed: tuple[str, ...]
+
+
+def run_all(jobs: Sequence[tuple[str, Job]], read: Callable[[Config], Scene], progress: Progress) -> Grid:
+    """Run every job that is not finished; one that fails is left out, and said.
+
+    Args:
+        jobs: what was typed for each, and the run.
+        read: loads data and stream of a configuration.
+        progress: where to show it.
+    """
+    failed: list[str] = []
+    texts = [_group(group, read, progress, failed) for group in _groups(jobs)]
+    return Grid("\n\n".join(t for t in texts if t), tuple(failed))
+
+
+def _groups(jobs: Sequence[tuple[str, Job]]) -> list[list[tuple[str, Job]]]:
+    """Return the jobs by what they share."""
+    found: dict[str, list[tuple[str, Job]]] = {}
+    for typed, job in jobs:
+        key = json.dumps([job.config[k] for k in SHARED], sort_keys=True, default=str)
+        found.setdefault(key, []).append((typed, job))
+    return list(found.values())
+
+
+def _group(
+    group: Sequence[tuple[str, Job]], read: Callable[[Config], Scene], progress: Progress, failed: list[str]
+) -> str:
+    """Run the jobs that share their data and return their table, "" where none ends well."""
+    scene: Scene | None = None
+    done: list[tuple[Job, Frames]] = []
+    for typed, job in group:
+        try:
+            if scene is None:
+                scene = read(job.config)
+                check_versions(Path(job.config["output"]), scene.setting.stream)
+            done.append((job, run_job(job, scene, progress)))
+        except Exception as error:
+            if os.environ.get("GNNREC_DEBUG"):
+                raise
+            line = resources.explained("run", error) or one_line(str(error)) or repr(error)
+            failed.append(f"{typed}: {line}")
+            progress.say(failed[-1])
+    return _table(done, scene, progress) if done and scene is not None else ""
+
+
+def _table(done: Sequence[tuple[Job, Frames]], scene: Scene, progress: Progress) -> str:
+    config, frames = done[0][0].config, [f for _, f in done]
+    rows = names([job.config for job, _ in done], frames)
+    parts = [named(f, name) for f, name in zip(frames, rows, strict=True)]
+    results = table.check(joined([*parts, references(config, scene, progress)])["results"])
+    text = tables.comparison(table.summary(results, budget=str(config["fit"]["budget"])))
+    folders = [f"run: {job.folder(scene.setting.stream)}" for job, _ in done]
+    return "\n".join([text, *folders, f"gnnrec report {config['output']} writes the report of all that it holds"])

@@ -1,0 +1,61 @@
+"""Which arguments of Lightning's Trainer a run may set, tried before anything is spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from gnnrec.core.errors import GnnrecError, nearest, one_line
+from gnnrec.training.fitter import BARE, quiet
+
+TAKEN = (
+    *("accelerator", "devices", "precision", "deterministic", "benchmark", "detect_anomaly"),
+    *("gradient_clip_val", "gradient_clip_algorithm", "default_root_dir"),
+)
+PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")
+"""Those that keep the tables in full: in half precision a step of Adam is lost in rounding, and sums have another type."""
+_INSTEAD = {
+    "max_epochs": "fit.max_epochs does it",
+    "min_epochs": "fit.patience says when to stop",
+    "max_steps": "fit.budget=equal with fit.steps does it",
+    "min_steps": "fit.budget=equal with fit.steps does it",
+    "max_time": "fit.max_epochs bounds a fit",
+    "limit_train_batches": "fit.budget=equal with fit.steps does it",
+    "accumulate_grad_batches": "fit.batch_size does it",
+    "logger": "choose logger=csv, tensorboard, wandb or none",
+    "enable_checkpointing": "state.keep says how many states are kept",
+    "callbacks": "a strategy's prepare, penalty and consolidate are the places to differ",
+    "strategy": "a run trains on one device",
+    "num_nodes": "a run trains on one device",
+}
+
+
+def check_trainer(options: Mapping[str, Any]) -> None:
+    """Build a Trainer of these options once, before anything is spent on a run.
+
+    Raises:
+        GnnrecError: one is not a run's to set, Lightning does not take it, or this machine has no such device.
+    """
+    for key in options:
+        if key not in TAKEN:
+            raise GnnrecError(f"trainer.{one_line(str(key))} is not for a run to set; {_advice(str(key))}")
+    if (precision := options.get("precision", "32-true")) not in PRECISIONS:
+        raise GnnrecError(
+            f"trainer.precision={one_line(str(precision))} is not known{nearest(str(precision), PRECISIONS)}"
+        )
+    quiet()
+    try:
+        devices = pl.Trainer(**{**BARE, **options, "max_epochs": 1}).world_size
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise GnnrecError(f"trainer: {one_line(str(error).removeprefix('Trainer.__init__() '))}") from error
+    if devices > 1:  # Lightning would start this command again for each device
+        raise GnnrecError(
+            f"trainer.devices={devices} is more than one; a run trains on one device: set trainer.devices=1"
+        )
+
+
+def _advice(key: str) -> str:
+    return _INSTEAD.get(key) or nearest(key, TAKEN).removeprefix("; ")
