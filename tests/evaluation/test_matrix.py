@@ -10,6 +10,8 @@ import pytest
 import torch
 from contracts.small import Game, dataset, interactions, simulated, world_of
 
+from gnnrec.config.compose import compose
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.stream.cuts import ByCount
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation import results as table
@@ -18,6 +20,7 @@ from gnnrec.evaluation.record import Name, Record, score_round
 from gnnrec.evaluation.world import worlds
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.bpr import BPR
+from gnnrec.runs import build
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.training.early_stopping import selector
 
@@ -149,3 +152,24 @@ def test_settings_take_from_the_stream_what_it_says():
     assert (measure.positive_from, measure.explicit, measure.universe) == (4.0, True, len(stream.items))
     assert measure.topk == (20,)
     assert not Settings.of(replace(stream, feedback="implicit")).explicit
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("evaluation.mask=absorbd", "evaluation.mask=absorbd is not known; did you mean 'absorbed'"),
+        ("evaluation.matrix=diag", "evaluation.matrix=diag is not known"),
+        ("evaluation.candidates=all", "evaluation.candidates=all is not known"),
+    ],
+)
+def test_the_configuration_refuses_what_is_no_choice_by_its_key(stream, override, told):
+    with pytest.raises(GnnrecError) as error:
+        build._measure(compose([override]), stream)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize("matrix", ["off", "diagonal"])
+def test_the_configuration_gives_what_was_chosen(stream, matrix):
+    measure = build._measure(compose([f"evaluation.matrix={matrix}", "evaluation.mask=none"]), stream)
+    assert (measure.matrix, measure.mask) == (matrix, "none")
+    assert measure == replace(Settings.of(stream), matrix=matrix, mask="none", topk=measure.topk)
