@@ -17,7 +17,7 @@ from gnnrec.core import resources
 from gnnrec.core.errors import GnnrecError, nearest, one_line
 
 if TYPE_CHECKING:
-    from gnnrec.runs.folder import Job
+    from gnnrec.runs.job import Job
 
 HELP = """Compare ways to update a graph recommender as its data grows: quality and cost under one protocol.
 
@@ -100,7 +100,7 @@ def _run_one(config: Config, row: str) -> None:
     _prepare(config)
     from gnnrec.runs.build import scene
     from gnnrec.runs.compare import show
-    from gnnrec.runs.folder import Job
+    from gnnrec.runs.job import Job
     from gnnrec.runs.progress import Progress
 
     print(show(Job(row, config), scene(config), Progress()))
@@ -218,7 +218,7 @@ def _data(rest: list[str]) -> int:
 
 def _jobs(config: Config, overrides: list[str], extra: Path | None) -> list[Job]:
     """Return the jobs of a comparison, one per listed strategy and seed."""
-    from gnnrec.runs.folder import Job
+    from gnnrec.runs.job import Job
 
     chosen = [_strategy(entry, conf.groups(extra)["strategy"]) for entry in config["strategies"]]
     names = [name for name, _ in chosen]

@@ -24,8 +24,10 @@ from gnnrec.evaluation.record import Name
 from gnnrec.runs import build, experiment
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.compare import compare
-from gnnrec.runs.folder import Job, base_state, locked, safe
+from gnnrec.runs.folder import locked, safe
+from gnnrec.runs.job import Job
 from gnnrec.runs.progress import Progress
+from gnnrec.runs.shared import base_state
 
 Compose = Callable[[list[str]], Config]
 LAST = 2
@@ -146,7 +148,7 @@ def _suggest(trial: optuna.Trial, key: str, limits: Mapping[str, Any]) -> Any:
 def _score(row: str, config: Config, scene: Scene, short: Scene, metric: str, progress: Progress) -> float:
     """Return the mean valid metric of increments 1 and 2 of a run on the shortened stream."""
     job = Job(row, config)
-    base = base_state(job, scene, progress)
+    base = base_state(config, scene, progress)
     learner, strategy = build.learner(config, scene.setting), build.strategy(config)
     name = Name(config["name"], row, job.seed)
     record = experiment.run(learner, strategy, short.setting, name, base)
