@@ -28,7 +28,8 @@ from gnnrec.reporting import curves, style, tables
 from gnnrec.runs import build
 from gnnrec.runs import compare as runs
 from gnnrec.runs.build import Scene
-from gnnrec.runs.folder import Frames, Job
+from gnnrec.runs.folder import Frames
+from gnnrec.runs.job import Job
 from gnnrec.runs.memory import Description, Memory, by_row, described, given
 from gnnrec.runs.progress import Progress
 from gnnrec.serving.recommend import lists

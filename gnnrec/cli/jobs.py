@@ -13,14 +13,14 @@ from gnnrec.config.typed import key_of
 from gnnrec.core.errors import GnnrecError, nearest, one_line
 
 if TYPE_CHECKING:
-    from gnnrec.runs.folder import Job
+    from gnnrec.runs.job import Job
 
 Say = Callable[[str], None]
 
 
 def of_grid(grid: Sequence[Sequence[str]], extra: Path | None, say: Say) -> list[tuple[str, Job]]:
     """Return what is typed for each run of a grid and the run, all of which can be built; one that is named twice once."""
-    from gnnrec.runs.folder import Job
+    from gnnrec.runs.job import Job
     from gnnrec.runs.ready import ready
 
     found: dict[str, tuple[str, Job]] = {}
@@ -36,7 +36,7 @@ def of_grid(grid: Sequence[Sequence[str]], extra: Path | None, say: Say) -> list
 
 def of_comparison(config: Config, overrides: Sequence[str], extra: Path | None, say: Say) -> list[Job]:
     """Return the runs of a comparison, one per listed strategy and seed, all of which can be built; repeats once."""
-    from gnnrec.runs.folder import Job
+    from gnnrec.runs.job import Job
     from gnnrec.runs.ready import ready
 
     plain = [o for o in overrides if key_of(o) not in ("strategy", "seed", "seeds", "strategies")]

@@ -58,6 +58,7 @@ def write_folder(target: Path, contents: Mapping[str, bytes]) -> None:
     for name, content in {**contents, SUMS: sums.encode()}.items():
         write_durable(temporary / name, content)
     sync_folder(temporary)
+    # A rename does not replace a folder that holds files; a kill in between leaves neither, never a mixture.
     if target.exists():
         shutil.rmtree(target)
     temporary.rename(target)

@@ -24,8 +24,10 @@ from gnnrec.reporting import figures, html, tables
 from gnnrec.reporting.answer import answer
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
-from gnnrec.runs.folder import TABLES, Frames, Job, check_versions, failure, references, run_job, write_frames
+from gnnrec.runs.folder import TABLES, Frames, check_versions, write_frames
+from gnnrec.runs.job import Job, failure, run_job
 from gnnrec.runs.progress import Progress
+from gnnrec.runs.shared import references
 from gnnrec.training.loggers import Tracker
 
 PROTOCOL = """next: every event of increment t+1 is scored by the model that absorbed increments 0..t, before it sees \

@@ -28,15 +28,15 @@ def timed(learner: Learner, work: Callable[[], None]) -> dict[str, float]:
     begin = time.perf_counter()
     work()
     # What a kill cut off was paid for too; valid metrics that no choice rests on are no part of an update.
-    cost = learner.cost
-    seconds = time.perf_counter() - begin + learner.log.earlier - cost.reporting - cost.blend
+    cost, earlier = learner.cost, learner.log.earlier
+    seconds = time.perf_counter() - begin + earlier.seconds - cost.reporting - cost.blend
     peak = allocator.peak() if tells else None
     spent = {
         "seconds": seconds,
         "epochs": float(cost.epochs),
         "steps": float(cost.steps),
         "triplets": float(cost.triplets),
-        "edges_touched": float(cost.edges),
+        "edges_touched": float(cost.edges + earlier.edges),
     }
     return spent if peak is None else {**spent, "peak_memory": peak}
 

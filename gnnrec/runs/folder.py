@@ -1,71 +1,33 @@
-"""Run folders: what is finished is not run again, what was cut off can go on.
+"""Run folders: whether a run is finished, its tables, its lock, and the versions of a store that it saw.
 
-output/base-seed0-<hash>/state/000000/            trained once per seed
-output/<row>-seed0-<hash>/{config.yaml,status.json,results.parquet,…,state/}
+output/base-seed0-<hash>/{fit.checkpoint,state/000000/}                          trained once per seed
+output/<row>-seed0-<hash>/{config.yaml,status.json,results.parquet,…,state/}     a run; traceback.txt where it failed
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import secrets
-import shutil
-import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import filelock
 import polars as pl
-import yaml
 
 from gnnrec import __version__
-from gnnrec.config.instantiate import instantiate
-from gnnrec.core import locks, resources, signals
-from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.core import locks
+from gnnrec.core.errors import GnnrecError
 from gnnrec.core.files import write_atomic
 from gnnrec.data.types import Stream
 from gnnrec.evaluation.record import Name, Record
-from gnnrec.evaluation.reference import reference_rows
-from gnnrec.runs import build, experiment, state
+from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.progress import Progress
-from gnnrec.training.checkpoint import FitCheckpoint
-from gnnrec.training.loggers import LOGS, Tracker
 
-TRACEBACK = "traceback.txt"
-"""In the folder of a run that foreign code ended: where."""
-EVERYBODY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-"""What is wrong with a disk, and so with every run to come."""
 TABLES = ("results", "per_user", "predictions")
 Frames = dict[str, pl.DataFrame]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One row of a comparison and its configuration: a strategy under one seed."""
-
-    row: str
-    config: Config
-
-    @property
-    def seed(self) -> int:
-        """The run's seed."""
-        return int(self.config["seed"])
-
-    @property
-    def name(self) -> Name:
-        """What its rows are called."""
-        return Name(self.config["name"], self.row, self.seed)
-
-    def folder(self, stream: Stream) -> Path:
-        """Where the run lives; another setting is another folder."""
-        digest = build.run_digest(self.config, stream)
-        return Path(self.config["output"]) / f"{safe(self.row)}-seed{self.seed}-{digest}"
 
 
 def safe(name: str) -> str:
@@ -75,147 +37,13 @@ def safe(name: str) -> str:
 
 def finished(folder: Path) -> bool:
     """Return whether the run in `folder` ended well."""
-    return _standing(folder) == "done"
+    return standing(folder) == "done"
 
 
-def _standing(folder: Path) -> str | None:
+def standing(folder: Path) -> str | None:
     """Return "running", "interrupted", "failed", "failed: oom" or "done"; None: no run has begun in `folder`."""
     path = folder / "status.json"
     return str(json.loads(path.read_text()).get("status")) if path.is_file() else None
-
-
-def run_job(job: Job, scene: Scene, progress: Progress) -> Frames:
-    """Return the frames of a run, from its folder where it is finished."""
-    folder = job.folder(scene.setting.stream)
-    with locked(folder):
-        if not finished(folder):
-            with _ending_noted(job, scene, folder), resources.told(f"{job.row}, seed {job.seed}"):
-                _run(job, scene, folder, progress)
-        return named(read_frames(folder), job.name)
-
-
-def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
-    resume = bool(job.config["resume"])
-    if (standing := _standing(folder)) is not None:
-        now = "going on from its newest state" if resume else "starting it again (resume=true goes on instead)"
-        # Its lock is free: no process is at it any more, and the last one had no time to say so.
-        earlier = f"killed, perhaps for want of memory ({resources.LOWER})" if standing == "running" else standing
-        progress.say(f"{folder.name}: begun earlier and {earlier}; {now}")
-    if not resume and (folder / "state").exists():
-        shutil.rmtree(folder / "state")
-    (folder / TRACEBACK).unlink(missing_ok=True)
-    write_atomic(folder / "config.yaml", yaml.safe_dump(dict(job.config), sort_keys=False, allow_unicode=True))
-    _status(folder, "running", scene, job.config)
-    learner, strategy = build.learner(job.config, scene.setting), build.strategy(job.config)
-    base = base_state(job, scene, progress)
-    identity = _log_identity(folder, resume)
-    with (
-        progress.job(job.row, job.seed, len(scene.setting.stream.increments) - 1, learner) as bar,
-        Tracker.open(job.config, job.row, folder, identity) as tracker,
-    ):
-
-        def told(t: int, record: Record) -> None:
-            bar.increment(t)
-            tracker.increment(t, record)
-            signals.check()
-
-        def told_before(t: int, record: Record) -> None:
-            bar.go_on(t)
-            for earlier in range(1, t + 1):
-                tracker.increment(earlier, record)
-
-        record = experiment.run(
-            learner, strategy, scene.setting, job.name, base, folder / "state", told, on_resume=told_before
-        )
-    write_frames(folder, record.frames())
-    _status(folder, "done", scene, job.config)
-
-
-def _log_identity(folder: Path, resume: bool) -> str:
-    """Return the id of a run at its logger, the same for one that goes on, and remove what was logged: it is logged again."""
-    for name in LOGS:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    path = folder / ".log-id"
-    if not (resume and path.is_file()):
-        write_atomic(path, secrets.token_hex(8))
-    return path.read_text()
-
-
-@contextmanager
-def _ending_noted(job: Job, scene: Scene, folder: Path) -> Iterator[None]:
-    """Have status.json say how a run ended that does not end well."""
-    try:
-        yield
-    except BaseException as error:
-        error.add_note(f"{job.row}, seed {job.seed}")
-        if signals.received(error):
-            how = "interrupted"
-        else:
-            how = "failed: oom" if isinstance(error, resources.MemoryShortError) else "failed"
-            if isinstance(error, Exception) and not isinstance(error, GnnrecError):
-                with suppress(OSError):
-                    write_atomic(folder / TRACEBACK, "".join(traceback.format_exception(error)))
-        if not finished(folder):
-            with suppress(OSError):  # the error itself says more
-                _status(folder, how, scene, job.config)
-        raise
-
-
-def failure(job: Job, scene: Scene, error: Exception) -> GnnrecError:
-    """Return what ended a run as one line; what its folder holds of it is named.
-
-    Raises:
-        Exception: the error itself, where it ends the command.
-    """
-    if signals.received(error) or os.environ.get("GNNREC_DEBUG"):
-        raise error
-    if resources.of_files(error) or getattr(error, "errno", None) in EVERYBODY:
-        raise error
-    who = f"{job.row}, seed {job.seed} failed"
-    if isinstance(error, GnnrecError):
-        return GnnrecError(f"{who}: {one_line(str(error))}")
-    what = one_line(f"{type(error).__name__}: {error}")
-    return GnnrecError(f"{who}: {what}; see {job.folder(scene.setting.stream) / TRACEBACK}")
-
-
-def base_state(job: Job, scene: Scene, progress: Progress) -> state.State:
-    """Return the base model's state, trained at most once per data, configuration and seed."""
-    signals.check()
-    digest = build.base_digest(job.config, scene.setting.stream)
-    folder = Path(job.config["output"]) / f"base-seed{job.seed}-{digest}"
-    with locked(folder, wait=progress):
-        found = state.load_newest(folder / "state")
-        if found is None:
-            learner = build.learner(job.config, scene.setting)
-            learner.checkpoint = FitCheckpoint(folder / "fit.checkpoint")
-            begun = "going on with a fit that was cut off" if learner.checkpoint.path.is_file() else "fitting"
-            events = len(scene.setting.stream.increments[0].observed.train)
-            progress.say(f"base, seed {job.seed}: {begun}, {events:,} events")
-            name = Name(job.config["name"], "base", job.seed)
-            with progress.job("base", job.seed, 0, learner) as bar:
-                found = experiment.train_base(learner, replace_keep(scene), name, folder / "state")
-                bar.increment(0)
-            learner.checkpoint.remove()
-        return found
-
-
-def replace_keep(scene: Scene) -> experiment.Setting:
-    """Return the setting with every state kept: the base has one, and it stays."""
-    return replace(scene.setting, keep=0)
-
-
-def references(config: Config, scene: Scene, progress: Progress) -> Frames:
-    """Return the reference rows, computed once per data and evaluation."""
-    stream, measure = scene.setting.stream, scene.setting.measure
-    folder = Path(config["output"]) / f"references-{build.reference_digest(config, stream)}"
-    with locked(folder, wait=progress):
-        if not finished(folder):
-            progress.say("reference rows: popularity, decayed popularity, ItemKNN, their blend, predictors of values")
-            grid = instantiate(config["scorer"]["grid"], at="scorer.grid")
-            write_frames(folder, reference_rows(config["name"], stream, scene.setting.worlds, measure, grid))
-            _status(folder, "done", scene, config)
-        frames = read_frames(folder)
-        return {**frames, "results": frames["results"].with_columns(experiment=pl.lit(config["name"]))}
 
 
 def check_versions(output: Path, stream: Stream) -> None:
@@ -247,11 +75,6 @@ def differing(then: Mapping[str, str], now: Mapping[str, str]) -> str:
 def _span(versions: Mapping[str, str]) -> str:
     numbers = sorted(map(int, versions))
     return f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
-
-
-def named(frames: Frames, name: Name) -> Frames:
-    """Return the frames of a run under this name, whatever it was called when it ran."""
-    return Record.of(name, frames).frames()
 
 
 def locked(folder: Path, wait: Progress | None = None) -> AbstractContextManager[object]:
@@ -289,7 +112,13 @@ def read_frames(folder: Path) -> Frames:
     return {table: pl.read_parquet(folder / f"{table}.parquet", glob=False) for table in TABLES}
 
 
-def _status(folder: Path, status: str, scene: Scene, config: Config) -> None:
+def named(frames: Frames, name: Name) -> Frames:
+    """Return the frames of a run under this name, whatever it was called when it ran."""
+    return Record.of(name, frames).frames()
+
+
+def note_status(folder: Path, status: str, scene: Scene, config: Config) -> None:
+    """Write how a run stands, and by which data, protocol and version it is what it is."""
     stream = scene.setting.stream
     made = {"protocol": build.protocol_hash(config), "gnnrec": __version__}
     content: dict[str, Any] = {"status": status, "fingerprint": stream.fingerprint, **made}

@@ -14,9 +14,11 @@ from gnnrec.evaluation import results as table
 from gnnrec.reporting import tables
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.compare import joined
-from gnnrec.runs.folder import Frames, Job, check_versions, named, references, run_job
+from gnnrec.runs.folder import Frames, check_versions, named
+from gnnrec.runs.job import Job, run_job
 from gnnrec.runs.progress import Progress
 from gnnrec.runs.report import names
+from gnnrec.runs.shared import references
 
 SHARED = ("data", "stream", "evaluation", "scorer", "state", "name", "output", "plugins", "trainer")
 """Keys that runs of one table have in common."""

@@ -15,7 +15,8 @@ from gnnrec.evaluation.record import Name
 from gnnrec.learner import Learner
 from gnnrec.runs import build, experiment
 from gnnrec.runs.build import Scene
-from gnnrec.runs.folder import Frames, Job
+from gnnrec.runs.folder import Frames
+from gnnrec.runs.job import Job
 from gnnrec.runs.progress import Progress
 from gnnrec.runs.state import State
 from gnnrec.strategies.base import Strategy

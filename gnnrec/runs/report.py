@@ -13,9 +13,10 @@ from gnnrec.evaluation.record import Name
 from gnnrec.runs import build, saved
 from gnnrec.runs.build import Config
 from gnnrec.runs.compare import Report, joined, report
-from gnnrec.runs.folder import Frames, differing, named, read_frames, references
+from gnnrec.runs.folder import Frames, differing, named, read_frames
 from gnnrec.runs.progress import Progress
 from gnnrec.runs.saved import Saved
+from gnnrec.runs.shared import references
 
 NOT_THE_MODEL = {
     *("data", "name", "seed", "seeds", "strategies", "output"),

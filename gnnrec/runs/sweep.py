@@ -25,9 +25,11 @@ from gnnrec.evaluation.record import Name
 from gnnrec.runs import build, experiment
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.compare import compare
-from gnnrec.runs.folder import Job, base_state, locked, safe
+from gnnrec.runs.folder import locked, safe
+from gnnrec.runs.job import Job
 from gnnrec.runs.progress import Progress
 from gnnrec.runs.ready import ready
+from gnnrec.runs.shared import base_state
 from gnnrec.runs.space import Dimension, space_of, tree
 
 Compose = Callable[[list[str]], Config]
@@ -158,7 +160,7 @@ def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 def _score(row: str, config: Config, scene: Scene, short: Scene, metric: str, progress: Progress) -> float:
     """Return the mean valid metric of increments 1 and 2 of a run on the shortened stream."""
     job = Job(row, config)
-    base = base_state(job, scene, progress)
+    base = base_state(config, scene, progress)
     learner, strategy = build.learner(config, scene.setting), build.strategy(config)
     name = Name(config["name"], row, job.seed)
     record = experiment.run(learner, strategy, short.setting, name, base)

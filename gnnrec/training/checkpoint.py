@@ -20,6 +20,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from gnnrec.core.files import sha256, write_atomic
+from gnnrec.graph.taken import taken
 from gnnrec.training.module import RecommendationModule
 from gnnrec.training.sampling import EpochBatches
 
@@ -33,11 +34,12 @@ _SEPARATOR = "/"
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """How far a fit had come when it was cut off: epochs, optimiser steps, seconds."""
+    """How far a fit had come when it was cut off: epochs, optimiser steps, seconds, edges that messages went along."""
 
     epochs: int = 0
     steps: int = 0
     seconds: float = 0.0
+    edges: int = 0
 
 
 class FitCheckpoint(pl.Callback):
@@ -54,11 +56,12 @@ class FitCheckpoint(pl.Callback):
         self._generators: dict[str, Tensor] = {}
         self._batches: EpochBatches | None = None
         self._begin = self._next = 0.0
+        self._taken = 0
 
     def resume(self, module: RecommendationModule, batches: EpochBatches, callbacks: Iterable[pl.Callback]) -> Earlier:
         """Bring a fit that has not begun to where the file has it, and return how far that is; without a file, nothing."""
         self._batches, self._begin = batches, time.monotonic()
-        self._next = self._begin + EVERY
+        self._next, self._taken = self._begin + EVERY, taken()
         if (found := self._read()) is None:
             return self.earlier
         module.load_state_dict(found["weights"])
@@ -98,6 +101,7 @@ class FitCheckpoint(pl.Callback):
             "epochs": self.earlier.epochs + trainer.current_epoch,
             "steps": self.earlier.steps + trainer.global_step,
             "seconds": self.earlier.seconds + now - self._begin,
+            "edges": self.earlier.edges + taken() - self._taken,
         }
         tree = {
             "weights": module.state_dict(),

@@ -47,7 +47,7 @@ class FitLog:
         best: the valid metric of the weights kept; None without valid.
         kept: epochs trained when these weights were reached, 0 for the start.
         seconds: wall-clock, `earlier` included.
-        earlier: seconds that went into it before the process it went on in.
+        earlier: what went into it before the process it went on in.
     """
 
     steps: int = 0
@@ -57,7 +57,7 @@ class FitLog:
     best: float | None = None
     kept: int = 0
     seconds: float = 0.0
-    earlier: float = 0.0
+    earlier: Earlier = field(default_factory=Earlier)
 
 
 class KeepBest(pl.Callback):
@@ -165,7 +165,7 @@ def run_fit(
     kept = keep.kept if keep.best is not None else len(keep.epochs)
     seconds = earlier.seconds + time.perf_counter() - begin
     triplets = _triplets(steps, batches)
-    return FitLog(steps, triplets, keep.epochs, keep.start, keep.best, kept, seconds, earlier.seconds)
+    return FitLog(steps, triplets, keep.epochs, keep.start, keep.best, kept, seconds, earlier)
 
 
 def _fit(runner: pl.Trainer, module: RecommendationModule, batches: EpochBatches) -> None:

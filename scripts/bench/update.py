@@ -18,7 +18,8 @@ from gnnrec.config.compose import compose
 from gnnrec.evaluation.results import check, summary
 from gnnrec.runs import build
 from gnnrec.runs.compare import joined
-from gnnrec.runs.folder import Job, finished, run_job
+from gnnrec.runs.folder import finished
+from gnnrec.runs.job import Job, run_job
 from gnnrec.runs.progress import Progress
 
 NAME = "update"

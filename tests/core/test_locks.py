@@ -89,7 +89,7 @@ def test_what_is_tried_leaves_nothing(tmp_path):
 def test_rows_that_differ_in_case_alone_do_not_share_a_folder_unless_they_are_one_run(tmp_path):
     from gnnrec.config.compose import compose
     from gnnrec.runs import build
-    from gnnrec.runs.folder import Job
+    from gnnrec.runs.job import Job
 
     config = compose([*TINY, "strategy=replay", f"output={tmp_path}"])
     other = compose([*TINY, "strategy=replay", "strategy.budget=7", f"output={tmp_path}"])

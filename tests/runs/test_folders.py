@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import filelock
 import polars as pl
 import pytest
 import yaml
+from contracts.forks import heeding
 from test_cli import TINY, refused, runs
 
 from gnnrec.cli.main import compose, main
@@ -104,6 +109,40 @@ def test_a_run_that_fails_is_left_out_and_said(monkeypatch, tmp_path, capsys):
     assert "fine_tune, seed 0 failed: the training loss became nan" in capsys.readouterr().err
     assert rows(tmp_path) == {"stale"}
     assert "became nan" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("number", "code", "tried"), [(errno.ENOSPC, 2, 1), (errno.ENOENT, 2, 2)])
+def test_a_full_disk_ends_a_comparison_and_a_missing_file_of_one_run_does_not(
+    number, code, tried, monkeypatch, tmp_path, capsys
+):
+    seen = []
+
+    def fails(job, *more):
+        seen.append(job.row)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(compare, "run_job", fails)
+    assert main(["compare", *TINY, "strategies=[stale,fine_tune]", f"output={tmp_path}"]) == code
+    assert len(seen) == tried
+    assert os.strerror(number) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interruption_that_foreign_code_makes_an_exception_ends_the_comparison(number, monkeypatch, tmp_path):
+    seen = []
+
+    def fails(job, *more):
+        seen.append(job.row)
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(1)
+        except BaseException as error:
+            raise RuntimeError("swallowed") from error
+
+    monkeypatch.setattr(compare, "run_job", fails)
+    with heeding():
+        assert main(["compare", *TINY, "strategies=[stale,fine_tune]", f"output={tmp_path}"]) == 128 + number
+    assert seen == ["stale"]
 
 
 @pytest.mark.parametrize("command", [["report"], ["recommend", "--user", "1"]])

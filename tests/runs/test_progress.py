@@ -14,7 +14,7 @@ from gnnrec.training import checkpoint
 from gnnrec.training.fitter import KeepBest
 
 LEARNER = SimpleNamespace(
-    fit_settings=SimpleNamespace(max_epochs=10), base_fit=SimpleNamespace(max_epochs=50), on_epoch=None
+    fits=SimpleNamespace(update=SimpleNamespace(max_epochs=10), base=SimpleNamespace(max_epochs=50)), on_epoch=None
 )
 
 

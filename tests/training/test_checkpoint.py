@@ -14,7 +14,7 @@ from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
 from gnnrec.training import checkpoint
-from gnnrec.training.checkpoint import FitCheckpoint
+from gnnrec.training.checkpoint import Earlier, FitCheckpoint
 
 BASE = simulated().increments[0].observed
 
@@ -56,7 +56,7 @@ def same(a, b):
     assert set(x) == set(y)
     assert [n for n in x if x[n].numpy().tobytes() != y[n].numpy().tobytes()] == []
     assert moments[0].keys() == moments[1].keys()
-    logs = [replace(x.log, seconds=0.0, earlier=0.0) for x in (a, b)]
+    logs = [replace(x.log, seconds=0.0, earlier=Earlier()) for x in (a, b)]
     assert logs[0] == logs[1]
 
 
@@ -84,9 +84,9 @@ def test_a_fit_that_is_cut_off_ends_with_the_same_bytes(tmp_path, monkeypatch, k
             assert fitted(path, cut, **KINDS[kind]) is None
     found = fitted(path, told=told, **KINDS[kind])
     same(found, whole)
-    assert found.log.earlier > 0
+    assert found.log.earlier.seconds > 0
     assert told[0] == max(c for c in cuts if c <= len(whole.log.epochs))
-    assert found.log.seconds > found.log.earlier
+    assert found.log.seconds > found.log.earlier.seconds
 
 
 def test_nothing_is_written_before_it_is_time(tmp_path):
