@@ -11,7 +11,7 @@ from scipy import sparse
 
 from gnnrec.counters.additive import Additive
 from gnnrec.counters.cosine import cosine_scores, inverse_roots
-from gnnrec.data.types import Interactions, Ints
+from gnnrec.data.types import Floats, Interactions, Ints
 
 
 class ItemKNN:
@@ -25,6 +25,7 @@ class ItemKNN:
         self._counts, self._gram = Additive(), Additive()
         self._pending: list[tuple[int, Interactions]] = []
         self._shape = (0, 0)
+        self._taken: Floats = np.zeros(0)
         self._marked: tuple[sparse.csr_matrix, sparse.csr_matrix] | None = None
         self._roots: tuple[sparse.csr_matrix, NDArray[np.float32]] | None = None
 
@@ -58,6 +59,12 @@ class ItemKNN:
         self.settle()
         return self._gram.parts
 
+    @property
+    def taken(self) -> Floats:
+        """Users of each item, [i]: the diagonal of G."""
+        self.settle()
+        return self._taken
+
     def rows(self, user: Ints) -> sparse.csr_matrix:
         """Return the rows of X of these users, [n, i], all of them with a number here."""
         self.settle()
@@ -79,6 +86,8 @@ class ItemKNN:
         old = _marks(before)
         fresh = (_marks(before + change[touched]) - old).tocsr()
         self._counts.add(change)
+        taken = np.bincount(fresh.indices, fresh.data, minlength=self._shape[1]).astype(np.float64)
+        self._taken = taken + np.pad(self._taken, (0, self._shape[1] - len(self._taken)))
         cross = old.T @ fresh
         self._gram.add((cross + cross.T + fresh.T @ fresh).tocsr())
 

@@ -44,6 +44,7 @@ def same(one, other):
     assert np.array_equal(one.itemknn.matrix.toarray(), other.itemknn.matrix.toarray())
     assert np.array_equal(one.itemknn.gram.toarray(), other.itemknn.gram.toarray())
     assert np.array_equal(one.itemknn.scores(np.arange(USERS + 1)), other.itemknn.scores(np.arange(USERS + 1)))
+    assert np.array_equal(one.itemknn.taken, one.itemknn.gram.diagonal())
     assert one.nbytes == other.nbytes
 
 
@@ -76,6 +77,16 @@ def test_events_that_were_not_absorbed_are_passed_over():
     assert rows_of(counts.retract(events(asked))) == [(0, 1, 2.0, 3.0)] * 2
     same(counts, absorbed(events([(1, 1, 1, 1)])))
     assert len(counts.retract(events(asked))) == 0
+
+
+def test_a_pair_is_orphaned_with_its_last_event():
+    twice, once, never = (0, 1, 1, 0), (1, 1, 1, 0), (2, 2, 1, 0)
+    counts = absorbed(events([twice, once]), events([(0, 1, 2, 3)]))
+    asked = events([twice, once, never])
+    counts.retract(asked)
+    assert rows_of(counts.orphaned(asked)) == [once, never]
+    counts.retract(events([(0, 1, 2, 3)]))
+    assert len(counts.orphaned(asked)) == 3
 
 
 def test_values_that_are_not_known_are_equal():
