@@ -158,9 +158,11 @@ class Learner:
         if not len(removed):
             return
         same = self.graph is self.seen
-        self.seen = self.seen.without(removed)
-        self.graph = self.seen if same else self.graph.without(removed)
         self.statistics.retract(removed)
+        # A pair that came several times stays an edge until the last of its events goes.
+        pairs = self.statistics.orphaned(removed)
+        self.seen = self.seen.without(pairs)
+        self.graph = self.seen if same else self.graph.without(pairs)
         if self._grown[0]:  # else a state is about to be loaded, whose biases are without them
             self.objective.retract(removed.without(Interactions.concat(self._pending)))  # what waits has never been in
         self._pending = [events.without(removed) for events in self._pending]

@@ -42,13 +42,11 @@ class Additive:
 
     @property
     def total(self) -> sparse.csr_matrix:
-        """The sum as one matrix without zeros among its entries, which replaces the parts."""
-        if len(self.parts) != 1:
-            total = sparse.csr_matrix(self.shape, dtype=np.float32)
-            for part in reversed(self.parts):
-                total = (total + part).tocsr()
-            self.parts = (total,)
-        return self.parts[0]
+        """The sum as one matrix without zeros among its entries; it costs their number, and the parts stay."""
+        total = sparse.csr_matrix(self.shape, dtype=np.float32)
+        for part in reversed(self.parts):
+            total = (total + part).tocsr()
+        return total
 
 
 def _enlarged(matrix: sparse.csr_matrix, shape: tuple[int, int]) -> sparse.csr_matrix:

@@ -41,6 +41,10 @@ class Counters:
             self.itemknn.retract(gone)
         return gone
 
+    def orphaned(self, events: Interactions) -> Interactions:
+        """Return those of the events whose pair has no event here: what a graph of pairs is to lose once they are retracted."""
+        return events.take(self._log.lacks(events))
+
     @property
     def nbytes(self) -> int:
         """Bytes that must be kept for the next update; the log, by which events are retracted, is the stream's own."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-from operator import itemgetter
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from gnnrec.counters.additive import Additive
 from gnnrec.counters.cosine import cosine_scores, inverse_roots
-from gnnrec.data.types import Interactions, Ints
+from gnnrec.data.types import Floats, Interactions, Ints
 
 
 class ItemKNN:
@@ -25,8 +22,7 @@ class ItemKNN:
         self._counts, self._gram = Additive(), Additive()
         self._pending: list[tuple[int, Interactions]] = []
         self._shape = (0, 0)
-        self._marked: tuple[sparse.csr_matrix, sparse.csr_matrix] | None = None
-        self._roots: tuple[sparse.csr_matrix, NDArray[np.float32]] | None = None
+        self._taken: Floats = np.zeros(0)
 
     def absorb(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Add the events' distinct new pairs, and room for new nodes."""
@@ -39,16 +35,13 @@ class ItemKNN:
 
     @property
     def matrix(self) -> sparse.csr_matrix:
-        """The distinct pairs absorbed, X, [u, i]."""
+        """The distinct pairs absorbed, X, [u, i]; it costs their number."""
         self.settle()
-        counts = self._counts.total
-        if self._marked is None or self._marked[0] is not counts:
-            self._marked = counts, _marks(counts)
-        return self._marked[1]
+        return _marks(self._counts.total)
 
     @property
     def gram(self) -> sparse.csr_matrix:
-        """Users that two items share, G, [i, i]; as one matrix, which costs its entries where `gram_parts` are several."""
+        """Users that two items share, G, [i, i]; it costs its entries."""
         self.settle()
         return self._gram.total
 
@@ -58,6 +51,12 @@ class ItemKNN:
         self.settle()
         return self._gram.parts
 
+    @property
+    def taken(self) -> Floats:
+        """Users of each item, [i]: the diagonal of G."""
+        self.settle()
+        return self._taken
+
     def rows(self, user: Ints) -> sparse.csr_matrix:
         """Return the rows of X of these users, [n, i], all of them with a number here."""
         self.settle()
@@ -66,8 +65,9 @@ class ItemKNN:
     def settle(self) -> None:
         """Bring the counts up to date with what was absorbed and retracted."""
         pending, self._pending = self._pending, []
-        for sign, group in groupby(pending, key=itemgetter(0)):
-            self._change(sign, Interactions.concat([events for _, events in group]))
+        # One by one: the parts, and with them the last digits of scores, are to be the same whenever somebody asked.
+        for sign, events in pending:
+            self._change(sign, events)
 
     def _change(self, sign: int, events: Interactions) -> None:
         self._counts.enlarge(self._shape)
@@ -79,21 +79,27 @@ class ItemKNN:
         old = _marks(before)
         fresh = (_marks(before + change[touched]) - old).tocsr()
         self._counts.add(change)
+        taken = np.bincount(fresh.indices, fresh.data, minlength=self._shape[1]).astype(np.float64)
+        self._taken = taken + np.pad(self._taken, (0, self._shape[1] - len(self._taken)))
         cross = old.T @ fresh
         self._gram.add((cross + cross.T + fresh.T @ fresh).tocsr())
 
     def scores(self, user: Ints) -> NDArray[np.float32]:
         """Return [n, i]; users without a number here, or without events, score 0 everywhere."""
-        pairs, gram = self.matrix, self.gram
-        # The diagonal costs as much as reading all of G; a block of users less.
-        if self._roots is None or self._roots[0] is not gram:
-            self._roots = gram, inverse_roots(gram)
-        return cosine_scores(pairs, gram, self._roots[1], user)
+        self.settle()
+        known = user < self._shape[0]
+        found = cosine_scores(self.rows(user[known]), self.gram_parts, inverse_roots(self._taken))
+        if known.all():
+            return found
+        result = np.zeros((len(user), self._shape[1]), np.float32)
+        result[known] = found
+        return result
 
     @property
     def nbytes(self) -> int:
         """Bytes that must be kept for the next update: the Gram matrix (the pairs are the graph's edges)."""
-        return int(self.gram.data.nbytes + self.gram.indices.nbytes + self.gram.indptr.nbytes)
+        gram = self.gram
+        return int(gram.data.nbytes + gram.indices.nbytes + gram.indptr.nbytes)
 
 
 def _marks(counts: sparse.csr_matrix) -> sparse.csr_matrix:

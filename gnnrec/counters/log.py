@@ -49,6 +49,13 @@ class Log:
         self._parts = tuple(p for p in kept if len(p))
         return found.take(gone)
 
+    def lacks(self, events: Interactions) -> NDArray[np.bool_]:
+        """Return which of the events are of a pair without an event here, [n]."""
+        asked = edge_key(events.user, events.item)
+        kept = [key[np.isin(key, asked)] for key in (edge_key(p.user, p.item) for p in self._parts)]
+        result: NDArray[np.bool_] = np.isin(asked, np.concatenate([asked[:0], *kept]), invert=True)
+        return result
+
 
 def _matched(found: Interactions, events: Interactions) -> NDArray[np.bool_]:
     """Return which of the candidates to take out, [c]: for each of `events` the newest equal one that is not taken yet."""

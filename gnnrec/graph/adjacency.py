@@ -89,8 +89,18 @@ class Adjacency:
         begin, end = (np.where(inside, self.start[at], 0).astype(np.int64) for at in (row, row + 1))
         return begin, end
 
-    def below(self, begin: Ints, end: Ints, limit: int) -> Ints:
-        """Return how many of the targets in each slice, ascending, are below `limit`, [n]."""
+    def without(self, source: Ints, target: Ints) -> Adjacency:
+        """Return the same edges but for these, distinct ones that are here; a copy, several times faster than a new index."""
+        begin, end = self.slices(source)
+        keep = np.ones(len(self.target), bool)
+        keep[begin + self.below(begin, end, target)] = False
+        degree = self.degree - np.bincount(self.rows(source), minlength=len(self.node))
+        left = degree > 0
+        start = np.append(0, np.cumsum(degree[left])).astype(place_type(len(self.target) - len(source)))
+        return Adjacency(self.node[left], start, self.target[keep])
+
+    def below(self, begin: Ints, end: Ints, limit: int | Ints) -> Ints:
+        """Return how many of the targets in each slice, ascending, are below `limit`, [n]; one for all or one for each."""
         if not len(self.target):
             return end - begin
         every = self.target.take(end - 1, mode="clip") < limit  # the rule: then there is nothing to search for

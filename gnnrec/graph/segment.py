@@ -94,6 +94,18 @@ class Segment:
         """The segment itself: no edge has been removed."""
         return self
 
+    def without(self, dead: EdgeKeys) -> Segment:
+        """Return a segment without these edges, ascending, distinct, all of them here but not all there are."""
+        keep = np.ones(self.num_edges, bool)
+        keep[np.searchsorted(self.keys, dead)] = False
+        left = Segment(self.keys[keep], None if self.columns is None else self.columns.take(keep))
+        user, item = dead >> 32, dead & 0xFFFFFFFF
+        if self._by_user is not None:
+            left._by_user = self._by_user.without(user, item)
+        if self._by_item is not None:
+            left._by_item = self._by_item.without(item, user)
+        return left
+
     def union(self, other: Segment) -> Segment:
         """Return one segment with the edges of both, which must be disjoint."""
         keys = np.concatenate([self.keys, other.keys])

@@ -33,10 +33,7 @@ class Thinned:
     def left(self) -> Segment:
         """What is left as a segment, made when an index or the keys themselves are asked for."""
         if self._left is None:
-            keep = np.ones(self.whole.num_edges, bool)
-            keep[np.searchsorted(self.whole.keys, self.dead)] = False
-            columns = self.whole.columns
-            self._left = Segment(self.whole.keys[keep], None if columns is None else columns.take(keep))
+            self._left = self.whole.without(self.dead)
         return self._left
 
     def has(self, keys: EdgeKeys) -> NDArray[np.bool_]:

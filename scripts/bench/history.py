@@ -16,7 +16,7 @@ from bench import worlds
 from bench.extend import grown, some_events
 from bench.timing import Line, Work, absolute, alternate, at_most, seconds
 from gnnrec.data.types import Interactions
-from gnnrec.encoders.base import Encoder
+from gnnrec.encoders.base import Encoder, NewNodes
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.encoders.partial import Touched
 from gnnrec.graph.bipartite import BipartiteGraph
@@ -57,7 +57,7 @@ def _begun(edges: int, fixed: int | None) -> Iterator[tuple[str, tuple[Work, str
     new = some_events(np.random.default_rng(1), nodes, NEW)
     graph = graph.extend(new, nodes, nodes)
     encoder = LightGCN(WIDTH, LAYERS)
-    encoder.grow(*worlds.tables(nodes, nodes, WIDTH))
+    encoder.grow(NewNodes.of(*worlds.tables(nodes, nodes, WIDTH)))
     index = seconds(lambda: _propagated(encoder, graph))
     serve = seconds(lambda: _propagated(encoder, graph))
     for rows, make in ROWS.items():

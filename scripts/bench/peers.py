@@ -9,12 +9,14 @@ from torch.nn import functional as F
 from torch_geometric.nn.models import LightGCN as PygLightGCN
 
 from gnnrec.data.types import Interactions
+from gnnrec.encoders.base import NewNodes
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.convert import edge_index
 from gnnrec.objectives.base import Batch
 from gnnrec.objectives.bpr import BPR
 from gnnrec.training.module import embedded
+from gnnrec.training.step import Terms
 
 L2 = 1e-4
 
@@ -119,7 +121,8 @@ class Ours:
 
     def __init__(self, graph: BipartiteGraph, width: int, layers: int) -> None:
         self.graph, self.encoder, self.objective = graph, LightGCN(width, layers), BPR(l2=L2)
-        self.encoder.grow(0.1 * torch.randn(graph.num_users, width), 0.1 * torch.randn(graph.num_items, width))
+        rows = (0.1 * torch.randn(n, width) for n in (graph.num_users, graph.num_items))
+        self.encoder.grow(NewNodes.of(*rows))
 
     def to(self, device: str) -> Ours:
         """Move encoder and graph there."""
@@ -128,5 +131,5 @@ class Ours:
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the loss of a batch, as the Lightning module does."""
-        loss: Tensor = self.objective(embedded(self.encoder, self.graph, self.objective, batch), batch)
+        loss: Tensor = self.objective(embedded(self.encoder, self.graph, self.objective, batch, Terms()), batch)
         return loss

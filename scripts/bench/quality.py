@@ -18,6 +18,7 @@ import torch
 from bench import peers, worlds
 from bench.timing import Line, alternate, seconds
 from gnnrec.data.types import Ints
+from gnnrec.encoders.base import NewNodes
 from gnnrec.encoders.initial import Random, Spectral
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation import metrics
@@ -163,7 +164,7 @@ class Exam:
         objective = schedule.objective
         encoder, found = LightGCN(WIDTH, LAYERS), Curve()
         random = worlds.tables(self.log.num_users, self.log.num_items, WIDTH)
-        spent = seconds(lambda: encoder.grow(*schedule.initial.start(random, self.graph)))
+        spent = seconds(lambda: encoder.grow(NewNodes.of(*schedule.initial.start(random, self.graph))))
         optimiser = torch.optim.Adam(encoder.parameters(), lr=schedule.lr, fused=True)
         batches = EpochBatches(self.log.train, self.graph, schedule.batch, None, 0)
 

@@ -15,6 +15,7 @@ from bench import worlds
 from bench.timing import Line, alternate
 from gnnrec.config.compose import compose
 from gnnrec.data.types import Interactions
+from gnnrec.encoders.base import NewNodes
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.bpr import BPR
@@ -24,6 +25,7 @@ from gnnrec.training.loggers import Tracker
 from gnnrec.training.module import RecommendationModule
 from gnnrec.training.sampling import EpochBatches
 from gnnrec.training.settings import FitSettings
+from gnnrec.training.step import Terms
 
 NAME = "start"
 LOGGED = [f"{split}/model/{n}" for split in ("next", "cost") for n in range(8)]
@@ -57,13 +59,13 @@ def _small() -> tuple[Interactions, BipartiteGraph, LightGCN]:
     log = worlds.drawn(20, 30, 16, 0)
     graph = BipartiteGraph.empty().extend(log.train, 20, 30)
     encoder = LightGCN(8, 2)
-    encoder.grow(*worlds.tables(20, 30, 8))
+    encoder.grow(NewNodes.of(*worlds.tables(20, 30, 8)))
     return log.train, graph, encoder
 
 
 def _tiny_fit() -> None:
     events, graph, encoder = _small()
-    module = RecommendationModule(encoder, BPR(), graph, 0.01, lambda z, batch: 0.0, lambda z: 1.0)
+    module = RecommendationModule(encoder, BPR(), graph, 0.01, Terms(), lambda z: 1.0)
     settings = FitSettings(max_epochs=1)
     run_fit(module, EpochBatches(events, graph, 2048, None, 0), settings, {"accelerator": "cpu"}, 0)
 

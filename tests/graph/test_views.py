@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -157,3 +158,25 @@ def test_a_view_goes_on_where_it_stopped(view):
     one, other = fingerprint(lived(view)), fingerprint(lived(view, stop=2))
     assert [name for name in differing(one, other) if name in ("graph", "seen", "encoder.user.weight")] == []
     assert lived(view).graph.num_edges > 0
+
+
+@pytest.mark.parametrize("view", [Accumulated(), Accumulated(values=True), Window(2), Decayed(1.0)], ids=repr)
+def test_a_pair_leaves_every_view_with_the_last_of_its_events(view):
+    first, second, third = (i.observed for i in simulated().increments[:3])
+    gone = first.arrived.take(slice(0, 6))
+    again = Interactions(gone.user[:2], gone.item[:2], gone.value[:2], second.arrived.time[-2:])
+    second = replace(second, arrived=Interactions.concat([second.arrived, again]))
+    learner = Learner(LightGCN(8, 2), Joint(width=8), FIT, view=view, measure=MEASURE)
+    for new in (first, second):
+        learner.extend(new)
+        learner.absorb(new)
+    before, size = learner.graph.edges(), learner.seen.num_edges
+    learner.extend(replace(third, arrived=gone.take(slice(0, 0)), removed=gone))
+    pairs = gone.user.tolist(), gone.item.tolist()
+    assert learner.seen.has(gone.user, gone.item).tolist() == [True, True, False, False, False, False]
+    assert learner.seen.num_edges == size - 4
+    left = {*zip(*(x.tolist() for x in learner.graph.edges()), strict=True)}
+    lost = {*zip(*(x[2:] for x in pairs), strict=True)}
+    assert lost & left == set()
+    if not isinstance(view, Window):
+        assert left == {*zip(*(x.tolist() for x in before), strict=True)} - lost
