@@ -98,12 +98,13 @@ def _run(rest: list[str]) -> int:
 
 def _run_one(config: Config, row: str) -> None:
     _prepare(config)
+    from gnnrec.cli.printing import announced
     from gnnrec.runs.build import scene
     from gnnrec.runs.compare import show
     from gnnrec.runs.folder import Job
     from gnnrec.runs.progress import Progress
 
-    print(show(Job(row, config), scene(config), Progress()))
+    print(show(Job(row, config), announced(scene(config)), Progress()))
 
 
 def _compare(rest: list[str]) -> int:
@@ -119,11 +120,12 @@ def _compare(rest: list[str]) -> int:
     config = compose(given.overrides, given.config_dir)
     jobs = _jobs(config, given.overrides, given.config_dir)
     _prepare(config)
+    from gnnrec.cli.printing import announced
     from gnnrec.runs.build import scene
     from gnnrec.runs.compare import compare
     from gnnrec.runs.progress import Progress
 
-    done = compare(jobs, scene(config), _typed("compare", rest), Progress())
+    done = compare(jobs, announced(scene(config)), _typed("compare", rest), Progress())
     print(f"{done.text}\nreport: {done.path}")
     for line in done.failed:
         print(f"gnnrec: {line}", file=sys.stderr)
@@ -137,6 +139,7 @@ def _sweep(rest: list[str]) -> int:
     _belongs_elsewhere(given.overrides, {"strategies": "strategy=…"}, "sweep")
     config = compose(given.overrides, given.config_dir)
     _prepare(config)
+    from gnnrec.cli.printing import announced
     from gnnrec.runs.build import scene
     from gnnrec.runs.progress import Progress
     from gnnrec.runs.sweep import sweep
@@ -146,7 +149,7 @@ def _sweep(rest: list[str]) -> int:
     def composed(more: list[str]) -> Config:
         return compose([*given.overrides, *more], given.config_dir)
 
-    print(sweep(row, config, composed, scene(config), _typed("sweep", rest), Progress()))
+    print(sweep(row, config, composed, announced(scene(config)), _typed("sweep", rest), Progress()))
     return 0
 
 
@@ -192,10 +195,13 @@ def _check(rest: list[str]) -> int:
 def _data(rest: list[str]) -> int:
     from gnnrec.cli import data
 
+    if rest and rest[0] in ("-h", "--help", "help"):
+        print(data.HELP)
+        return 0
     known = ("summary", "ingest", *data.ACTIONS)
     if not rest or rest[0] not in known:
         raise GnnrecError(f"gnnrec data needs an action{nearest(rest[0] if rest else '', known)}")
-    parser = _Parser(prog=f"gnnrec data {rest[0]}", allow_abbrev=False)
+    parser = _Parser(prog=f"gnnrec data {rest[0]}", description=data.ABOUT[rest[0]], allow_abbrev=False)
     if rest[0] == "ingest":
         return data.run_ingest(parser, rest[1:], lambda overrides: dict(compose(overrides)["data"]))
     if rest[0] in data.ACTIONS:

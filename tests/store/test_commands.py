@@ -10,6 +10,7 @@ import time
 import pytest
 from contracts.stores import DAY, START, grown, rows, write
 
+from gnnrec.cli.data import ABOUT
 from gnnrec.cli.main import main
 from gnnrec.data.datasets import File
 from gnnrec.store.ingest import ingest
@@ -96,6 +97,35 @@ def test_an_unknown_user_is_said_to_be_unknown(tmp_path, capsys):
     assert code == 2
     assert "no row of this user" in err
     assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize("asked", ["--help", "-h", "help"])
+def test_help_names_every_action(capsys, asked):
+    code, out, err = run(capsys, asked)
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[3:13]] == sorted(ACTIONS, key=list(ABOUT).index)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_action_has_its_help(capsys, action):
+    try:
+        code = main(["data", action, "--help"])
+    except SystemExit as ending:
+        code = ending.code
+    assert code == 0
+    assert "gnnrec data " + action in capsys.readouterr().out
+
+
+def test_follow_names_no_file_that_the_store_has_but_where_that_is_asked(tmp_path, capsys):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for k in range(3):
+        write(inbox / f"{k}.csv", rows(40, k, START + k * DAY, users=100))
+    follow = ("ingest", tmp_path / "s", "--follow", inbox, "--settle", "0", "--idle", "0.1")
+    assert run(capsys, *follow)[1].count("read 40 =") == 3
+    out = run(capsys, *follow)[1]
+    assert out.splitlines() == [f"3 of {inbox} already in the store (--verbose names them)"]
+    assert run(capsys, *follow, "--verbose")[1].count("already in version") == 3
 
 
 @pytest.mark.parametrize("action", [a for a in ACTIONS if a not in ("ingest", "summary")])
