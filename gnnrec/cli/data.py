@@ -171,18 +171,18 @@ def _follow(given: argparse.Namespace, take: Callable[[Group], tuple[bool, str]]
         for stamp, group in found:
             if stamp in done:
                 continue
-            last = time.monotonic()
             try:
                 made, text = take(group)
                 known += not made
                 if made or given.verbose:
                     print(text, flush=True)
             except BusyError as error:  # the file waits for the other writer
-                said = _once(str(error), said)
+                said, last = _once(str(error), said), time.monotonic()
                 break
             except GnnrecError as error:  # one bad file must not stop those that follow
                 print(f"gnnrec: {one_line(group.files[0].name)} was left out: {error}", flush=True)
             done.add(stamp)
+            last = time.monotonic()  # what was completed while this was taken is looked at, however long it took
         if known and not given.verbose:
             print(f"{known:,} of {given.follow} already in the store (--verbose names them)", flush=True)
         time.sleep(min(given.settle, 1.0) / 2)

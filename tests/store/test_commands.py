@@ -10,6 +10,7 @@ import time
 import pytest
 from contracts.stores import DAY, START, grown, rows, write
 
+from gnnrec.cli import data
 from gnnrec.cli.data import ABOUT
 from gnnrec.cli.main import main
 from gnnrec.data.datasets import File
@@ -211,16 +212,17 @@ def test_a_link_out_of_the_inbox_is_not_followed(tmp_path, capsys):
     assert [f.name for f in Store(tmp_path / "s").versions[0].files] == ["own.csv"]
 
 
-def test_a_followed_file_waits_for_another_writer(tmp_path, capsys):
+def test_a_followed_file_waits_for_another_writer(tmp_path, capsys, monkeypatch):
     inbox, store = tmp_path / "inbox", grown(tmp_path, versions=1)
     inbox.mkdir()
     write(inbox / "own.csv", rows(40, 1, START + DAY, users=300))
-    held = threading.Event()
+    held, told, once = threading.Event(), threading.Event(), data._once
+    monkeypatch.setattr(data, "_once", lambda *given: (told.set(), once(*given))[1])
 
     def hold():
         with store.writing():
             held.set()
-            time.sleep(2)
+            told.wait(60)
 
     writer = threading.Thread(target=hold)
     writer.start()
