@@ -112,13 +112,13 @@ def ingest(
                 store.sync(number)
             return Ingested(None, seen, {}, ())
         newest = max((v.last for v in old if v.last is not None), default=None)
-        with Overflow(store.scratch, LIMIT) as overflow, store.draft() as draft:
+        with Overflow(store.scratch, LIMIT) as overflow, store.stage() as staged:
             reading = log.gather(left, overflow=overflow)
             events = reading.events
             ids = {"user": events.users.all(), "item": events.items.all()}
             ordered = SortedRows(ids, events.timed, newest, overflow)
             known, repeat = _take(events, ordered, store, bool(old), log.rules.repeats)
-            facts = Facts.of(ordered, draft)
+            facts = Facts.of(ordered, staged)
             _check_order(ordered, facts, policy or Policy())
             data = log.describe(reading, events.account_only(log.name), facts.statistics.items["key"])
             counts = _counted(data, ordered.height, known, repeat, facts.late)
@@ -127,7 +127,7 @@ def ingest(
             verdict = review(store, version, facts, data.examples, rules or rules_of(), page)
             if verdict.level == "BLOCK" and (policy or Policy()).blocked == "refuse":
                 raise GnnrecError(_blocked(store, version, verdict))
-            store.append(draft, version)
+            store.append(staged, version)
         return Ingested(version, seen, data.examples, data.notes, verdict)
 
 

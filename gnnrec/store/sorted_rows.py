@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gnnrec.data.clean.external_sort import RECORD, Overflow, Records
 from gnnrec.quality.statistics import Counting, Statistics
-from gnnrec.store.staging import COLUMNS, Draft
+from gnnrec.store.staging import COLUMNS, StagedFiles
 from gnnrec.store.version import ContentHash
 
 TIME = COLUMNS["time"]
@@ -92,13 +92,13 @@ class Facts:
     last: float | None
 
     @staticmethod
-    def of(ordered: SortedRows, draft: Draft) -> Facts:
-        """Return the facts and write the rows to `draft`; hashing, counting and writing go on side by side."""
+    def of(ordered: SortedRows, staged: StagedFiles) -> Facts:
+        """Return the facts and write the rows to `staged`; hashing, counting and writing go on side by side."""
         content, counting, late = ContentHash(ordered.height, ordered.ids), Counting(ordered.ids), 0
         ends: list[int] = []
         with ThreadPoolExecutor(2) as beside:
             for rows in ordered:
-                others = [beside.submit(content.update, rows), beside.submit(draft.write, rows, ordered.ids)]
+                others = [beside.submit(content.update, rows), beside.submit(staged.write, rows, ordered.ids)]
                 counting.add(rows)
                 late += int(rows["late"].sum())
                 time = rows["time"].dt.epoch("us").drop_nulls()
