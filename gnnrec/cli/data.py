@@ -20,6 +20,28 @@ from gnnrec.store.source import groups, is_table
 from gnnrec.store.table import BusyError, Store
 from gnnrec.store.verify import verify
 
+ABOUT = {
+    "summary": "what a log or a store holds: counts, growth per increment, dirt (data=file data.path=FILE)",
+    "ingest": "clean files into a new version of a store, which is made where there is none",
+    "log": "a line per version",
+    "show": "everything about one version: files, counts, first rows set aside, how it was cleaned",
+    "diff": "what came between two versions",
+    "checkout": "write the events up to a version to a file",
+    "export": "write all events to a file",
+    "verify": "hash every version's rows again; exit code 1 where something is wrong",
+    "gc": "delete files that no version refers to",
+    "forget": "take a user out of every version, after a dry run",
+}
+HELP = "\n".join(
+    [
+        "gnnrec data ACTION …  the upkeep of data: collected, cleaned, versioned, watched",
+        "",
+        "actions:",
+        *(f"  {name:<10} {what}" for name, what in ABOUT.items()),
+        "",
+        "`gnnrec data ACTION --help` says what it takes.",
+    ]
+)
 Compose = Callable[[list[str]], Mapping[str, Any]]
 """From overrides to the configuration of the group `data`."""
 _OVERRIDE = re.compile(r"[+~]{0,2}data(\.[\w.]+)?=")
@@ -48,6 +70,9 @@ def run_ingest(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Co
     parser.add_argument("--follow", type=Path, metavar="FOLDER", help="take each new file there once it is complete")
     parser.add_argument("--settle", type=float, default=2.0, help="seconds without a change that make a file complete")
     parser.add_argument("--idle", type=float, help="with --follow: stop after so many seconds without a new file")
+    parser.add_argument(
+        "--verbose", action="store_true", help="with --follow: name the files that the store has already"
+    )
     given = parser.parse_intermixed_args(rest)
     overrides = [g for g in given.given if _OVERRIDE.match(g)]
     files = [g for g in given.given if not _OVERRIDE.match(g)]
@@ -56,7 +81,7 @@ def run_ingest(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Co
     if not files and given.follow is None:
         raise GnnrecError("data ingest needs a FILE, a glob, the folder of a Delta table, or --follow FOLDER")
     for group in groups(files, given.each):
-        _one(store, group, cleaning, policy, rules)
+        print(_one(store, group, cleaning, policy, rules)[1], flush=True)
     if given.follow is not None:
         _follow(given, lambda group: _one(store, group, cleaning, policy, rules))
     return 0
@@ -113,21 +138,26 @@ def _targets(value: object) -> bool:
     return isinstance(value, list | tuple) and any(map(_targets, value))
 
 
-def _one(store: Store, group: Group, cleaning: Mapping[str, Any], policy: Policy, rules: Mapping[str, Any]) -> None:
+def _one(
+    store: Store, group: Group, cleaning: Mapping[str, Any], policy: Policy, rules: Mapping[str, Any]
+) -> tuple[bool, str]:
+    """Take files into the store; return whether a version came of it, and what is to be said."""
     from gnnrec.config.instantiate import instantiate
 
     held = store.from_origin(group.origin) if group.origin else None
     if held is not None:
-        print(f"{one_line(str(group.origin))}: already in version {held.number}", flush=True)
-        return
+        return False, f"{one_line(str(group.origin))}: already in version {held.number}"
     with group.readable() as files:
         log = instantiate({**cleaning, "path": [str(f) for f in files]}, (), at="data")
         done = ingest(store, log, cleaning, policy, rules, origin=group.origin)
-    print(printing.ingested(store, done), flush=True)
+    return done.version is not None, printing.ingested(store, done)
 
 
-def _follow(given: argparse.Namespace, take: Callable[[Group], None]) -> None:
-    """Take what is completed in a folder until nothing comes for `idle` seconds or the user interrupts."""
+def _follow(given: argparse.Namespace, take: Callable[[Group], tuple[bool, str]]) -> None:
+    """Take what is completed in a folder until nothing comes for `idle` seconds or the user interrupts.
+
+    What the store has already is counted once, and named where that is asked for.
+    """
     if not given.follow.is_dir():
         raise GnnrecError(f"--follow {given.follow} is not a folder")
     done: set[object] = set()
@@ -137,18 +167,24 @@ def _follow(given: argparse.Namespace, take: Callable[[Group], None]) -> None:
             found = _complete(given.follow, given.settle)
         except GnnrecError as error:  # it may be in order again soon
             found, said = [], _once(str(error), said)
+        known = 0
         for stamp, group in found:
             if stamp in done:
                 continue
-            last = time.monotonic()
             try:
-                take(group)
+                made, text = take(group)
+                known += not made
+                if made or given.verbose:
+                    print(text, flush=True)
             except BusyError as error:  # the file waits for the other writer
-                said = _once(str(error), said)
+                said, last = _once(str(error), said), time.monotonic()
                 break
             except GnnrecError as error:  # one bad file must not stop those that follow
                 print(f"gnnrec: {one_line(group.files[0].name)} was left out: {error}", flush=True)
             done.add(stamp)
+            last = time.monotonic()  # what was completed while this was taken is looked at, however long it took
+        if known and not given.verbose:
+            print(f"{known:,} of {given.follow} already in the store (--verbose names them)", flush=True)
         time.sleep(min(given.settle, 1.0) / 2)
 
 
@@ -187,7 +223,7 @@ def run_log(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
 
 def run_show(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     """Print everything about one version."""
-    parser.add_argument("store", type=Path)
+    parser.add_argument("store", type=Path, help="folder of the store")
     parser.add_argument("version", type=int, nargs="?", help="the newest by default")
     given = parser.parse_args(rest)
     store = Store(given.store)
@@ -197,7 +233,7 @@ def run_show(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
 
 def run_diff(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     """Print what came between two versions."""
-    parser.add_argument("store", type=Path)
+    parser.add_argument("store", type=Path, help="folder of the store")
     parser.add_argument("old", type=int)
     parser.add_argument("new", type=int)
     given = parser.parse_args(rest)
@@ -222,7 +258,7 @@ def run_verify(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
 def run_gc(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     """Delete what no version refers to."""
     parser.add_argument("--dry-run", action="store_true", help="say what would go")
-    parser.add_argument("store", type=Path)
+    parser.add_argument("store", type=Path, help="folder of the store")
     given = parser.parse_args(rest)
     store = Store(given.store)
     with store.writing():
@@ -240,7 +276,7 @@ def run_gc(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
 
 def run_checkout(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     """Write the events up to a version."""
-    parser.add_argument("store", type=Path)
+    parser.add_argument("store", type=Path, help="folder of the store")
     parser.add_argument("version", type=int)
     parser.add_argument("file", type=Path, help="to write: .parquet or .csv")
     given = parser.parse_args(rest)
@@ -251,7 +287,7 @@ def run_checkout(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
 
 def run_export(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     """Write all events."""
-    parser.add_argument("store", type=Path)
+    parser.add_argument("store", type=Path, help="folder of the store")
     parser.add_argument("file", type=Path, help="to write: .parquet (exact), or .csv (made harmless for spreadsheets)")
     given = parser.parse_args(rest)
     print(f"{export.write(Store(given.store), None, given.file):,} events in {given.file}")
@@ -260,7 +296,7 @@ def run_export(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
 
 def run_forget(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     """Take a user out of the store, after a dry run."""
-    parser.add_argument("store", type=Path)
+    parser.add_argument("store", type=Path, help="folder of the store")
     parser.add_argument("--user", required=True, help="external id, exact")
     parser.add_argument("--yes", action="store_true", help="do it; without, only say what would be done")
     given = parser.parse_args(rest)
@@ -281,7 +317,7 @@ def run_forget(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
 
 
 def _store(parser: argparse.ArgumentParser, rest: Sequence[str]) -> Store:
-    parser.add_argument("store", type=Path)
+    parser.add_argument("store", type=Path, help="folder of the store")
     return Store(parser.parse_args(rest).store)
 
 

@@ -80,10 +80,13 @@ def _check(rest: list[str]) -> int:
 def _data(rest: list[str]) -> int:
     from gnnrec.cli import data
 
+    if rest and rest[0] in ("-h", "--help", "help"):
+        print(data.HELP)
+        return 0
     known = ("summary", "ingest", *data.ACTIONS)
     if not rest or rest[0] not in known:
         raise GnnrecError(f"gnnrec data needs an action{nearest(rest[0] if rest else '', known)}")
-    parser = Parser(prog=f"gnnrec data {rest[0]}", allow_abbrev=False)
+    parser = Parser(prog=f"gnnrec data {rest[0]}", description=data.ABOUT[rest[0]], allow_abbrev=False)
     if rest[0] == "ingest":
         return data.run_ingest(parser, rest[1:], lambda overrides: dict(compose(overrides)["data"]))
     if rest[0] in data.ACTIONS:

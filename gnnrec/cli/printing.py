@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from gnnrec.core.errors import one_line
 from gnnrec.quality.verdict import Alert
 from gnnrec.store.ingest import Ingested
 from gnnrec.store.table import Store
 from gnnrec.store.version import Version
+
+if TYPE_CHECKING:
+    from gnnrec.runs.build import Scene
 
 _HEADS = (
     "version",
@@ -26,6 +31,13 @@ _HEADS = (
     "new users",
     "new items",
 )
+
+
+def announced(scene: Scene) -> Scene:
+    """Say on stderr what is worth knowing about the data before anything is trained on them; return what was given."""
+    for note in scene.setting.stream.notes:
+        print(f"note: {one_line(note)}", file=sys.stderr, flush=True)
+    return scene
 
 
 def ingested(store: Store, done: Ingested) -> str:

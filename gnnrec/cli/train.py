@@ -104,10 +104,11 @@ def typed(command: str, rest: Sequence[str]) -> str:
 
 
 def _scene(config: Config) -> Scene:
+    from gnnrec.cli.printing import announced
     from gnnrec.runs.build import scene
 
     _note(f"reading {config['data'].get('name')}")
-    return scene(config)
+    return announced(scene(config))
 
 
 def _prepare(config: Config) -> None:

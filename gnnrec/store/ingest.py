@@ -25,7 +25,7 @@ from gnnrec.quality.row_counts import RowCounts
 from gnnrec.quality.rules import rules_of
 from gnnrec.quality.verdict import Verdict
 from gnnrec.store.quality_report import review
-from gnnrec.store.sorted_rows import Bands, Facts
+from gnnrec.store.sorted_rows import Facts, SortedRows
 from gnnrec.store.table import Store
 from gnnrec.store.version import Version
 
@@ -112,34 +112,34 @@ def ingest(
                 store.sync(number)
             return Ingested(None, seen, {}, ())
         newest = max((v.last for v in old if v.last is not None), default=None)
-        with Overflow(store.scratch, LIMIT) as overflow, store.draft() as draft:
+        with Overflow(store.scratch, LIMIT) as overflow, store.stage() as staged:
             reading = log.gather(left, overflow=overflow)
             events = reading.events
             ids = {"user": events.users.all(), "item": events.items.all()}
-            bands = Bands(ids, events.timed, newest, overflow)
-            known, repeat = _take(events, bands, store, bool(old), log.rules.repeats)
-            facts = Facts.of(bands, draft)
-            _check_order(bands, facts, policy or Policy())
+            ordered = SortedRows(ids, events.timed, newest, overflow)
+            known, repeat = _take(events, ordered, store, bool(old), log.rules.repeats)
+            facts = Facts.of(ordered, staged)
+            _check_order(ordered, facts, policy or Policy())
             data = log.describe(reading, events.account_only(log.name), facts.statistics.items["key"])
-            counts = _counted(data, bands.height, known, repeat, facts.late)
+            counts = _counted(data, ordered.height, known, repeat, facts.late)
             version = _record(store, facts, data, counts, cleaning)
             version = replace(version, aside=_set_aside(store, reading.lost), side=_beside(store, data), origin=origin)
             verdict = review(store, version, facts, data.examples, rules or rules_of(), page)
             if verdict.level == "BLOCK" and (policy or Policy()).blocked == "refuse":
                 raise GnnrecError(_blocked(store, version, verdict))
-            store.append(draft, version)
+            store.append(staged, version)
         return Ingested(version, seen, data.examples, data.notes, verdict)
 
 
-def _take(events: Gathered, bands: Bands, store: Store, grown: bool, repeats: str) -> tuple[dict[int, int], int]:
-    """Put the rows that are new into `bands`; return how many equal one of each earlier version, or repeat an earlier pair."""
+def _take(events: Gathered, ordered: SortedRows, store: Store, grown: bool, repeats: str) -> tuple[dict[int, int], int]:
+    """Put what is new into `ordered`; return how many rows equal one of each earlier version, or repeat an earlier pair."""
     known: Counter[int] = Counter()
     repeat = 0
     for columns in events.parts():
-        rows, same, again = _apart(bands.frame(columns), bands.ids, store, grown, repeats)
+        rows, same, again = _apart(ordered.frame(columns), ordered.ids, store, grown, repeats)
         known.update(same)
         repeat += again
-        bands.keep(rows)
+        ordered.keep(rows)
     return dict(sorted(known.items())), repeat
 
 
@@ -228,9 +228,9 @@ def _apart(
     return rows.filter(first), dict(sorted(known.items())), int(fresh.sum()) - int(first.sum())
 
 
-def _check_order(bands: Bands, facts: Facts, policy: Policy) -> None:
+def _check_order(ordered: SortedRows, facts: Facts, policy: Policy) -> None:
     """Refuse what the policy does not take: late rows, or files that came out of order."""
-    if bands.height and facts.late == bands.height and policy.out_of_order == "refuse":
+    if ordered.height and facts.late == ordered.height and policy.out_of_order == "refuse":
         raise GnnrecError(
             f"all {facts.late:,} new rows are earlier than the newest event of the store: files out of order; ingest the "
             "older files first, or pass --out-of-order accept"

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from gnnrec.data.clean.external_sort import RECORD, Overflow, Records
 from gnnrec.quality.statistics import Counting, Statistics
-from gnnrec.store.staging import COLUMNS, Draft
+from gnnrec.store.staging import COLUMNS, StagedFiles
 from gnnrec.store.version import ContentHash
 
 TIME = COLUMNS["time"]
 
 
-class Bands:
+class SortedRows:
     """Rows as columns of a store: user, item (numbers, whose texts are `ids`), value, time, late and place.
 
     Args:
@@ -61,12 +61,12 @@ class Bands:
         if self.newest is not None:
             late = (pl.col("time").dt.epoch("us") < round(self.newest * 1e6)).fill_null(False)
         start = 0
-        for rows in self._bands():
+        for rows in self._pieces():
             place = pl.int_range(start, start + pl.len(), dtype=pl.Int64)
             start += rows.height
             yield rows.with_columns(late=late, place=place)
 
-    def _bands(self) -> Iterator[pl.DataFrame]:
+    def _pieces(self) -> Iterator[pl.DataFrame]:
         yield from self._held
         for found in () if self._held else self._overflow.bands():
             yield self.frame({name: np.ascontiguousarray(found[name]) for name in ("user", "item", "value", "time")})
@@ -92,13 +92,13 @@ class Facts:
     last: float | None
 
     @staticmethod
-    def of(bands: Bands, draft: Draft) -> Facts:
-        """Return the facts and write the rows to `draft`; hashing, counting and writing go on side by side."""
-        content, counting, late = ContentHash(bands.height, bands.ids), Counting(bands.ids), 0
+    def of(ordered: SortedRows, staged: StagedFiles) -> Facts:
+        """Return the facts and write the rows to `staged`; hashing, counting and writing go on side by side."""
+        content, counting, late = ContentHash(ordered.height, ordered.ids), Counting(ordered.ids), 0
         ends: list[int] = []
         with ThreadPoolExecutor(2) as beside:
-            for rows in bands:
-                others = [beside.submit(content.update, rows), beside.submit(draft.write, rows, bands.ids)]
+            for rows in ordered:
+                others = [beside.submit(content.update, rows), beside.submit(staged.write, rows, ordered.ids)]
                 counting.add(rows)
                 late += int(rows["late"].sum())
                 time = rows["time"].dt.epoch("us").drop_nulls()

@@ -32,7 +32,7 @@ GROUP = 1 << 18
 """Rows encoded at once."""
 
 
-class Draft:
+class StagedFiles:
     """Files that no reader knows of until their actions are committed.
 
     Args:

@@ -33,7 +33,7 @@ from gnnrec.core import locks
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.core.files import sync_file, sync_folder
 from gnnrec.store import delta_log, foreign
-from gnnrec.store.staging import COLUMNS, SCHEMA, Draft
+from gnnrec.store.staging import COLUMNS, SCHEMA, StagedFiles
 from gnnrec.store.version import Version
 
 KEY, ERASURE, ASIDE = "gnnrec", "gnnrec_erasure", ".jsonl"
@@ -268,7 +268,7 @@ class Store:
         except Timeout:
             raise BusyError(f"{self.path} is being written by another process; wait for it to finish") from None
 
-    def draft(self) -> Draft:
+    def stage(self) -> StagedFiles:
         """Return what takes the rows of the next version.
 
         Raises:
@@ -279,30 +279,30 @@ class Store:
                 f"{self.path} is a Delta table that gnnrec did not make, and stays as it is; choose another folder for the "
                 f"store: `gnnrec data ingest STORE {self.path}` makes one whose versions are its commits"
             )
-        return Draft(self.path, self.head + 1)
+        return StagedFiles(self.path, self.head + 1)
 
     @staticmethod
     def _fields(schema: Schema) -> list[tuple[str, str]]:
         return [(field.name, str(field.type)) for field in schema.fields]
 
-    def append(self, draft: Draft, version: Version) -> None:
+    def append(self, staged: StagedFiles, version: Version) -> None:
         """Commit the rows of a version with its record; returns once the disk has them."""
         seen = [Transaction(f"{KEY}:{file.sha256}", 0) for file in version.files]
         # The table as it was when the version was numbered, and no retry: a commit in between must not shift its number.
         record = CommitProperties({KEY: version.to_json()}, 0, seen)
         try:
-            if draft.number:
-                self._table.create_write_transaction([*draft.actions], "append", SCHEMA, commit_properties=record)
+            if staged.number:
+                self._table.create_write_transaction([*staged.actions], "append", SCHEMA, commit_properties=record)
             else:  # refused where somebody else has made a table meanwhile
                 create_table_with_add_actions(
-                    self._uri, SCHEMA, draft.actions, configuration=_SETTINGS, commit_properties=record
+                    self._uri, SCHEMA, staged.actions, configuration=_SETTINGS, commit_properties=record
                 )
         except DeltaError as error:
             self.refresh()
             raise GnnrecError(
                 f"{self.path}: the version was not committed ({one_line(str(error))[:200]}); run again"
             ) from None
-        draft.committed()
+        staged.committed()
         self.refresh()
         self.sync(version.number)
 

@@ -19,7 +19,7 @@ from test_cli import results
 from test_sweep import states
 
 from gnnrec.core import signals
-from gnnrec.store.staging import Draft
+from gnnrec.store.staging import StagedFiles
 from gnnrec.store.table import Store
 from gnnrec.store.verify import verify
 
@@ -143,7 +143,7 @@ def test_a_signal_between_a_commit_and_the_word_of_it_leaves_the_new_version(tmp
         raise signals.Interrupted
 
     with monkeypatch.context() as patched:
-        patched.setattr(Draft, "committed", interrupted)
+        patched.setattr(StagedFiles, "committed", interrupted)
         with pytest.raises(signals.Interrupted):
             add(store, write(tmp_path / "b.csv", rows(20, 1, START + DAY)))
     again = Store(store.path)

@@ -10,6 +10,8 @@ import time
 import pytest
 from contracts.stores import DAY, START, grown, rows, write
 
+from gnnrec.cli import data
+from gnnrec.cli.data import ABOUT
 from gnnrec.cli.main import main
 from gnnrec.data.datasets import File
 from gnnrec.store.ingest import ingest
@@ -98,6 +100,35 @@ def test_an_unknown_user_is_said_to_be_unknown(tmp_path, capsys):
     assert "Traceback" not in out + err
 
 
+@pytest.mark.parametrize("asked", ["--help", "-h", "help"])
+def test_help_names_every_action(capsys, asked):
+    code, out, err = run(capsys, asked)
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[3:13]] == sorted(ACTIONS, key=list(ABOUT).index)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_action_has_its_help(capsys, action):
+    try:
+        code = main(["data", action, "--help"])
+    except SystemExit as ending:
+        code = ending.code
+    assert code == 0
+    assert "gnnrec data " + action in capsys.readouterr().out
+
+
+def test_follow_names_no_file_that_the_store_has_but_where_that_is_asked(tmp_path, capsys):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for k in range(3):
+        write(inbox / f"{k}.csv", rows(40, k, START + k * DAY, users=100))
+    follow = ("ingest", tmp_path / "s", "--follow", inbox, "--settle", "0", "--idle", "0.1")
+    assert run(capsys, *follow)[1].count("read 40 =") == 3
+    out = run(capsys, *follow)[1]
+    assert out.splitlines() == [f"3 of {inbox} already in the store (--verbose names them)"]
+    assert run(capsys, *follow, "--verbose")[1].count("already in version") == 3
+
+
 @pytest.mark.parametrize("action", [a for a in ACTIONS if a not in ("ingest", "summary")])
 def test_a_folder_that_is_no_store_is_refused(tmp_path, capsys, action):
     more = {"diff": ["0", "1"], "checkout": ["0", "x.csv"], "export": ["x.csv"], "forget": ["--user", "u"]}
@@ -181,16 +212,17 @@ def test_a_link_out_of_the_inbox_is_not_followed(tmp_path, capsys):
     assert [f.name for f in Store(tmp_path / "s").versions[0].files] == ["own.csv"]
 
 
-def test_a_followed_file_waits_for_another_writer(tmp_path, capsys):
+def test_a_followed_file_waits_for_another_writer(tmp_path, capsys, monkeypatch):
     inbox, store = tmp_path / "inbox", grown(tmp_path, versions=1)
     inbox.mkdir()
     write(inbox / "own.csv", rows(40, 1, START + DAY, users=300))
-    held = threading.Event()
+    held, told, once = threading.Event(), threading.Event(), data._once
+    monkeypatch.setattr(data, "_once", lambda *given: (told.set(), once(*given))[1])
 
     def hold():
         with store.writing():
             held.set()
-            time.sleep(2)
+            told.wait(60)
 
     writer = threading.Thread(target=hold)
     writer.start()

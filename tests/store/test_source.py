@@ -124,9 +124,9 @@ def test_a_table_that_gnnrec_did_not_make_is_no_store_and_stays_as_it_is(tmp_pat
 def test_a_table_that_somebody_makes_meanwhile_is_not_written_to(tmp_path, monkeypatch):
     store, append = Store(tmp_path / "s"), Store.append
 
-    def late(self, draft, version):
+    def late(self, staged, version):
         write_deltalake(str(self.path), pl.DataFrame(FOREIGN))
-        append(self, draft, version)
+        append(self, staged, version)
 
     monkeypatch.setattr(Store, "append", late)
     with pytest.raises(GnnrecError, match="was not committed"):

@@ -23,7 +23,7 @@ STEP = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Population:
     """Everything that is true of users and items; both are ordered by arrival.
 
     Attributes:
@@ -80,11 +80,11 @@ class Oracle:
 
     Args:
         world: the truth.
-        user_ids, item_ids: external ids in the order of the world.
+        user_ids, item_ids: external ids in the order of the population.
         explicit: whether events carry ratings.
     """
 
-    def __init__(self, world: World, user_ids: Texts, item_ids: Texts, explicit: bool) -> None:
+    def __init__(self, world: Population, user_ids: Texts, item_ids: Texts, explicit: bool) -> None:
         self.world, self.explicit = world, explicit
         self._user = {u: k for k, u in enumerate(user_ids)}
         self._item = {i: k for k, i in enumerate(item_ids)}

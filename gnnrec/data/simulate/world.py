@@ -16,7 +16,7 @@ from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.core.seeds import generator
 from gnnrec.data.clean.ids import coded
 from gnnrec.data.dataset import Counts, Dataset
-from gnnrec.data.simulate.oracle import APPEAL, BIAS, Oracle, World
+from gnnrec.data.simulate.oracle import APPEAL, BIAS, Oracle, Population
 from gnnrec.data.types import Floats, Ints, Texts
 
 _START = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
@@ -108,12 +108,12 @@ class SimulatedWorld:
             oracle=Oracle(world, *names, explicit),
         )
 
-    def _world(self) -> World:
+    def _world(self) -> Population:
         rng = generator(self.seed, "world")
         u, i, c = self.users, self.items, self.factors
         appeal = rng.normal(size=(i, c))
         popularity = np.asarray((rng.permutation(i) + 1.0) ** -self.popularity_bias, np.float64)
-        return World(
+        return Population(
             rng.normal(size=(u, c)),
             rng.normal(size=(u, c)),
             rng.normal(scale=BIAS, size=u),
@@ -136,7 +136,7 @@ class SimulatedWorld:
         when = rng.uniform(self.base, 1.0, later)
         return _START + self.span * np.sort(np.concatenate([np.zeros(size - later), when]))
 
-    def _draw(self, world: World) -> tuple[Ints, Ints, Floats]:
+    def _draw(self, world: Population) -> tuple[Ints, Ints, Floats]:
         """Draw until enough pairs are distinct, keep the first event of each, thin evenly to the number asked for."""
         drawn = round(self.events * 1.3) + 100
         for attempt in range(_ATTEMPTS):
@@ -153,7 +153,7 @@ class SimulatedWorld:
             "raise data.users or data.items, or lower data.events"
         )
 
-    def _ratings(self, world: World, user: Ints, item: Ints, time: Floats) -> Floats:
+    def _ratings(self, world: Population, user: Ints, item: Ints, time: Floats) -> Floats:
         error = generator(self.seed, "noise").normal(scale=self.noise, size=len(user))
         return world.observed(world.levels(user, item, world.tastes(user, time)), error)
 
@@ -165,7 +165,7 @@ class SimulatedWorld:
         return names
 
 
-def _pairs(world: World, time: Floats, rng: np.random.Generator) -> tuple[Ints, Ints]:
+def _pairs(world: Population, time: Floats, rng: np.random.Generator) -> tuple[Ints, Ints]:
     """Draw the user of each event by activity among those present, then a taste, then an item by its weights."""
     n = len(time)
     user = _among(np.cumsum(world.activity), np.searchsorted(world.user_arrival, time, side="right"), rng.random(n))
