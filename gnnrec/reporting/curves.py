@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from gnnrec.evaluation import r_matrix
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.reporting.style import MARKERS, PALETTE, Look, canvas, label, legend
@@ -116,8 +117,8 @@ def _stale_curves(tests: pl.DataFrame, strategy: str, scorer: str, metric: str, 
     """Return [seeds, δ] of one row of the table, None when there are fewer than two finite δ."""
     own = tests.filter((pl.col("strategy") == strategy) & (pl.col("scorer") == scorer))
     seeds = own["seed"].unique(maintain_order=True).to_list()
-    matrices = [table.matrix(tests, strategy, scorer, seed, metric) for seed in seeds]
-    curves = np.array([table.staleness(r, first=first) for r in matrices if r is not None])
+    matrices = [r_matrix.matrix(tests, strategy, scorer, seed, metric) for seed in seeds]
+    curves = np.array([r_matrix.staleness(r, first=first) for r in matrices if r is not None])
     usable = curves.ndim == 2 and curves.shape[1] > 1 and bool(np.isfinite(curves).all())
     return curves if usable else None
 

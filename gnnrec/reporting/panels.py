@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
+from gnnrec.evaluation import r_matrix
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.reporting.style import INK, MUTED, Look, canvas, label, legend
@@ -50,7 +51,7 @@ def _mean_matrices(results: pl.DataFrame, scorer: str, metric: str) -> dict[str,
     found: dict[str, list[Floats]] = {}
     rows = tests.filter(pl.col("scorer") == scorer).select("strategy", "seed").unique(maintain_order=True)
     for strategy, seed in rows.iter_rows():
-        r = table.matrix(tests, strategy, scorer, seed, metric)
+        r = r_matrix.matrix(tests, strategy, scorer, seed, metric)
         if r is not None:
             found.setdefault(strategy, []).append(r)
     return {strategy: np.mean(matrices, axis=0) for strategy, matrices in found.items()}

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.evaluation import r_matrix as rm
 from gnnrec.evaluation import results as rs
 
 Row = dict[str, object]
@@ -43,19 +44,19 @@ def planted(strategy: str, seed: int | None, last: int = 5, learn: float = 0.5, 
 
 
 def test_averages_of_a_planted_matrix() -> None:
-    r = rs.matrix(table(planted("a", 0)), "a", "model", 0, "recall@20")
+    r = rm.matrix(table(planted("a", 0)), "a", "model", 0, "recall@20")
     assert r is not None
     assert r.shape == (6, 6)
     assert math.isnan(r[0, 5])
-    assert rs.learning_average(r) == pytest.approx(0.5)
+    assert rm.learning_average(r) == pytest.approx(0.5)
     retained = 0.5 - 0.02 * np.mean([4, 3, 2, 1, 0])
-    assert rs.retained_average(r) == rs.acc(r) == pytest.approx(retained)
-    assert rs.h_mean(r) == pytest.approx(2 * 0.5 * retained / (0.5 + retained))
-    assert rs.aia(r) == pytest.approx(np.mean([0.5 - 0.02 * (t - 1) / 2 for t in range(1, 6)]))
+    assert rm.retained_average(r) == rm.acc(r) == pytest.approx(retained)
+    assert rm.h_mean(r) == pytest.approx(2 * 0.5 * retained / (0.5 + retained))
+    assert rm.aia(r) == pytest.approx(np.mean([0.5 - 0.02 * (t - 1) / 2 for t in range(1, 6)]))
     lost = 0.02 * np.mean([4, 3, 2, 1])
-    assert rs.bwt(r) == pytest.approx(-lost)
-    assert rs.forgetting(r) == pytest.approx(lost)
-    assert rs.staleness(r) == pytest.approx([0.25 - 0.01 * d for d in (1, 2, 3, 4)])
+    assert rm.bwt(r) == pytest.approx(-lost)
+    assert rm.forgetting(r) == pytest.approx(lost)
+    assert rm.staleness(r) == pytest.approx([0.25 - 0.01 * d for d in (1, 2, 3, 4)])
 
 
 def test_forward_transfer_and_intransigence_against_their_references() -> None:
@@ -71,30 +72,30 @@ def test_forward_transfer_and_intransigence_against_their_references() -> None:
 def test_fixed_scores_forget_nothing() -> None:
     column = np.linspace(0.1, 0.4, 6)
     r = np.tile(column, (6, 1))
-    assert rs.forgetting(r) == rs.bwt(r) == 0.0
+    assert rm.forgetting(r) == rm.bwt(r) == 0.0
 
 
 def test_forgetting_counts_the_best_earlier_model_even_one_before_the_increment() -> None:
     r = np.array([[0.0, 0.9, 0.1], [0.0, 0.5, 0.2], [0.0, 0.4, 0.3]])
-    assert rs.forgetting(r) == pytest.approx(0.5)
+    assert rm.forgetting(r) == pytest.approx(0.5)
 
 
 def test_an_empty_test_slice_is_left_out_and_a_missing_cell_is_not_guessed() -> None:
     r = np.tile(np.linspace(0.1, 0.4, 6), (6, 1))
     r[:, 3] = np.nan
-    assert rs.measured(r).tolist() == [1, 2, 4, 5]
-    assert rs.forgetting(r) == 0.0
-    assert math.isfinite(rs.learning_average(r))
+    assert rm.measured(r).tolist() == [1, 2, 4, 5]
+    assert rm.forgetting(r) == 0.0
+    assert math.isfinite(rm.learning_average(r))
     r[5, 2] = np.nan
-    for broken in (rs.forgetting, rs.bwt, rs.retained_average, rs.aia, rs.h_mean):
+    for broken in (rm.forgetting, rm.bwt, rm.retained_average, rm.aia, rm.h_mean):
         assert math.isnan(broken(r)), broken.__name__
 
 
 def test_one_increment_has_no_forgetting() -> None:
     r = np.array([[0.2, 0.1], [0.2, 0.3]])
-    assert math.isnan(rs.forgetting(r))
-    assert math.isnan(rs.bwt(r))
-    assert rs.staleness(r) == pytest.approx([0.1])
+    assert math.isnan(rm.forgetting(r))
+    assert math.isnan(rm.bwt(r))
+    assert rm.staleness(r) == pytest.approx([0.1])
 
 
 def test_next_mean_leaves_out_the_base_and_after_a_sweep_the_tuned_increments() -> None:
@@ -140,7 +141,7 @@ def test_cost_ratio_only_when_everybody_converged_and_full_retraining_ran() -> N
 
 def test_without_test_slices_there_is_no_matrix() -> None:
     frame = table([r for r in planted("a", 0) if r["split"] != "test"])
-    assert rs.matrix(frame, "a", "model", 0, "recall@20") is None
+    assert rm.matrix(frame, "a", "model", 0, "recall@20") is None
     assert rs.summary(frame)["forgetting"].to_list() == [None]
 
 
