@@ -88,6 +88,18 @@ def cost_mean(results: pl.DataFrame, metric: str = "seconds", first: int = 1) ->
     return _over_increments(results, "cost", metric, "all", first)
 
 
+def epochs_mean(results: pl.DataFrame, first: int = 1) -> pl.DataFrame:
+    """Return strategy, scorer, seed, value: mean epochs of an update, one number for all scorers of a trained model.
+
+    Where it is recorded for one scorer (split ``fit``) or for each (split ``cost``).
+    """
+    counted = results.filter(pl.col("split").is_in(["cost", "fit"]), metric="epochs")
+    once = counted.unique(["strategy", "seed", "trained_to"], maintain_order=True).with_columns(split=pl.lit("cost"))
+    mean = _over_increments(once, "cost", "epochs", "all", first).drop("scorer")
+    rows = results.select(_ROW).unique(maintain_order=True)
+    return rows.join(mean, on=["strategy", "seed"], maintain_order="left")
+
+
 def _over_increments(results: pl.DataFrame, split: str, metric: str, segment: str, first: int) -> pl.DataFrame:
     rows = results.filter(
         (pl.col("split") == split) & (pl.col("metric") == metric) & (pl.col("segment") == segment),
@@ -101,16 +113,26 @@ def _over_increments(results: pl.DataFrame, split: str, metric: str, segment: st
     )
 
 
+def model_off(results: pl.DataFrame, first: int = 1) -> pl.DataFrame:
+    """Return strategy, scorer, seed, value: the share of increments t ≥ `first` whose blend left the model out (α = 0)."""
+    rows = results.filter(
+        (pl.col("split") == "blend") & (pl.col("metric") == "alpha") & (pl.col("segment") == "all"),
+        pl.col("trained_to") >= first,
+        pl.col("value").is_not_null() & pl.col("value").is_not_nan(),
+    )
+    return rows.group_by(_ROW, maintain_order=True).agg((pl.col("value") == 0).mean().alias("value"))
+
+
 def cost_ratio(
     results: pl.DataFrame, first: int = 1, budget: str = "converge", full: str = "full_retrain"
 ) -> pl.DataFrame:
     """Return strategy, scorer, seed, value = seconds(full_retrain) ÷ seconds(row), same scorer and seed.
 
-    Null where full retraining did not run, where a row took no time, and under any budget but ``converge`` (rule 14).
+    Null where full retraining did not run, where a row took no time, and under the budget ``equal`` (rule 14).
     """
     seconds = cost_mean(results, "seconds", first)
     against = seconds.filter(pl.col("strategy") == full).select("scorer", "seed", full=pl.col("value"))
-    known = (pl.col("value") > 0) & pl.lit(budget == "converge")
+    known = (pl.col("value") > 0) & pl.lit(budget != "equal")
     ratio = pl.when(known).then(pl.col("full") / pl.col("value"))
     return seconds.join(against, on=["scorer", "seed"], how="left", maintain_order="left").select(*_ROW, value=ratio)
 
@@ -143,7 +165,7 @@ def incomplete(results: pl.DataFrame) -> list[str]:
 
 # The summary ----------------------------------------------------------------------------------------------------------
 
-_COSTS = ("bytes_kept", "edges_touched", "steps", "triplets", "peak_memory")
+_COSTS = ("bytes_kept", "edges_touched", "steps", "triplets", "rows_rewritten", "peak_memory")
 
 
 def summary(results: pl.DataFrame, k: int = 20, first: int = 1, budget: str = "converge") -> pl.DataFrame:
@@ -151,9 +173,10 @@ def summary(results: pl.DataFrame, k: int = 20, first: int = 1, budget: str = "c
 
     Means over increments are unweighted (rule 6), then mean and deviation (n−1) over seeds; the deviation is null with
     one seed. Quantities: rating errors and ranking metrics @k of next (`recall@k_known`: known users only); forgetting,
-    BWT and the other summaries of R, all of recall@k over all users; cost per update (of peak memory the largest);
-    `vs_full`. Counts: `seeds`, `increments`, `users_known` and `users_all` (summed over increments); and `ceiling`, the
-    share of relevant events on known items.
+    BWT and the other summaries of R, all of recall@k over all users; cost per update (of peak memory the largest), each
+    scorer's own; `vs_full`; `model_off`, the share of increments whose blend left the model out. Counts: `seeds`,
+    `increments`, `users_known` and `users_all` (summed over increments); and `ceiling`, the share of relevant events on
+    known items.
     """
     if (found := results["experiment"].n_unique()) > 1:
         raise GnnrecError(f"the table mixes {found} experiments: summarise them one at a time")
@@ -201,6 +224,8 @@ def _quantities(results: pl.DataFrame, k: int, first: int, budget: str) -> dict[
     columns |= {f"{m}@{k}": next_mean(results, f"{m}@{k}", first=first) for m in ("mrr", "hit_rate", "map")}
     columns |= {name: curves.select(*_ROW, value=name) for name in r_matrix.SUMMARIES if name != "forgetting"}
     columns |= {name: cost_mean(results, name, first) for name in _COSTS}
+    columns["epochs"] = epochs_mean(results, first)
+    columns["model_off"] = model_off(results, first)
     columns["users_known"] = known.select(*_ROW, value="n")
     columns["users_all"] = everyone.select(*_ROW, value="n")
     columns["ceiling"] = next_mean(results, "ceiling", first=first)

@@ -42,6 +42,7 @@ def heat_maps(results: pl.DataFrame, scorer: str, metric: str) -> Figure | None:
             _annotate(axis, r, norm)
     for axis in axes[len(maps) :]:
         axis.set_visible(False)
+    figure.suptitle(f"R[t, k]: {metric} · {label(scorer)}", x=0.01, ha="left", fontsize=11, fontweight="bold")
     figure.colorbar(image, ax=axes, label=metric, shrink=0.75, pad=0.02)
     return figure
 

@@ -69,6 +69,16 @@ def test_forward_transfer_and_intransigence_against_their_references() -> None:
     assert a["intransigence"] == pytest.approx(0.1)
 
 
+def test_the_base_is_in_no_average_of_r() -> None:
+    """Means over 1 ≤ j < T, as docs/protocol.md says: what the base loses is no loss of an update."""
+    r = rm.matrix(table(planted("a", 0)), "a", "model", 0, "recall@20")
+    assert r is not None
+    lost = r.copy()
+    lost[:, 0] = np.linspace(0.9, 0.0, 6)
+    for average in (rm.forgetting, rm.bwt, rm.learning_average, rm.retained_average, rm.aia, rm.h_mean):
+        assert average(lost) == average(r), average.__name__
+
+
 def test_fixed_scores_forget_nothing() -> None:
     column = np.linspace(0.1, 0.4, 6)
     r = np.tile(column, (6, 1))
@@ -137,6 +147,49 @@ def test_cost_ratio_only_when_everybody_converged_and_full_retraining_ran() -> N
     assert rs.summary(table(planted("a", 0)))["vs_full"].to_list() == [None]
     free = [r | {"value": 0.0} if r["metric"] == "seconds" else r for r in planted("stale", 0)]
     assert rs.summary(table([*free, *planted("full_retrain", 0)]))["vs_full"].to_list() == [None, 1.0]
+
+
+def test_every_scorer_pays_its_own_cost() -> None:
+    rows = [r | {"value": 2.0} if r["metric"] == "seconds" else r for r in planted("a", 0)]
+    rows += [
+        r | {"scorer": "blend", "value": 5.0} if r["metric"] == "seconds" else r | {"scorer": "blend"} for r in rows
+    ]
+    full = [r | {"value": 20.0} if r["metric"] == "seconds" else r for r in planted("full_retrain", 0)]
+    rows += [
+        *full,
+        *(
+            r | {"scorer": "blend", "value": 40.0} if r["metric"] == "seconds" else r | {"scorer": "blend"}
+            for r in full
+        ),
+    ]
+    found = {(r["strategy"], r["scorer"]): r for r in rs.summary(table(rows)).iter_rows(named=True)}
+    assert (found["a", "model"]["seconds_per_update"], found["a", "blend"]["seconds_per_update"]) == (2.0, 5.0)
+    assert (found["a", "model"]["vs_full"], found["a", "blend"]["vs_full"]) == (10.0, 8.0)
+    assert rs.summary(table(rows), budget="ahead")["vs_full"].to_list() == rs.summary(table(rows))["vs_full"].to_list()
+
+
+def test_share_of_increments_without_the_model_epochs_and_rewritten_rows() -> None:
+    rows = [r | {"scorer": "blend"} for s in (0, 1) for r in planted("a", s)] + planted("b", 0)
+    for seed, alphas in ((0, (1, 0, 0, 1, 1, 1)), (1, (0, 0, 0, 0, 0, 0))):  # the base is left out
+        rows += [row("a", seed, t, t, "blend", "alpha", float(x), scorer="blend") for t, x in enumerate(alphas)]
+        rows += [row("a", seed, t, t, "blend", "beta", 1.0, scorer="blend") for t in range(6)]
+        rows += [
+            row("a", seed, t, t, "cost", "epochs", 9.0 if t == 0 else 2.0 + seed, scorer="blend") for t in range(6)
+        ]
+        rows += [row("a", seed, t, t, "cost", "rows_rewritten", 100.0, scorer="blend") for t in range(6)]
+    blend, model = rs.summary(table(rows)).rows(named=True)
+    assert blend["model_off"] == pytest.approx((2 / 5 + 1) / 2)
+    assert blend["epochs"] == pytest.approx(2.5)
+    assert blend["rows_rewritten"] == pytest.approx(100)
+    assert (model["model_off"], model["epochs"], model["rows_rewritten"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(("split", "scorers"), [("fit", ["model"]), ("cost", ["model", "blend"])])
+def test_both_scorers_of_a_trained_model_have_its_epochs(split: str, scorers: list[str]) -> None:
+    rows = [r | {"scorer": scorer} for scorer in ("model", "blend") for r in planted("a", 3)] + planted("stale", 3)
+    rows += [row("a", 3, t, t, split, "epochs", float(t), scorer=scorer) for scorer in scorers for t in range(6)]
+    found = {(r["strategy"], r["scorer"]): r["epochs"] for r in rs.summary(table(rows)).iter_rows(named=True)}
+    assert found == {("a", "model"): 3.0, ("a", "blend"): 3.0, ("stale", "model"): None}
 
 
 def test_without_test_slices_there_is_no_matrix() -> None:
