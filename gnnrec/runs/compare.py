@@ -47,7 +47,7 @@ def compare(
     folders = [job.folder(scene.setting.stream) for job in jobs]
     if reused := sum(map(finished, folders)):
         progress.say(f"{reused} finished run{'' if reused == 1 else 's'} reused")
-    parts, failed = run_all(jobs, scene, progress)
+    parts, failed = run_all(jobs, scene, progress, run_job)
     parts.append(references(config, scene, progress))
     runs = [folder.name for folder in folders if finished(folder)]
     done = report(joined(parts), config, scene, command, runs, first, output, failed)
