@@ -24,8 +24,8 @@ from gnnrec.evaluation import results as table
 from gnnrec.evaluation.reference import reference_rows
 from gnnrec.learner import Learner
 from gnnrec.objectives.base import Objective
-from gnnrec.reporting import curves, style, tables
-from gnnrec.runs import build
+from gnnrec.reporting import curves, style, terminal
+from gnnrec.runs import build, pages
 from gnnrec.runs import compare as runs
 from gnnrec.runs.build import Scene
 from gnnrec.runs.folder import Frames
@@ -297,7 +297,7 @@ class Result:
 
     def table(self) -> Printed:
         """Return the comparison as text, with a line for each run that failed."""
-        return Printed("\n".join([tables.comparison(self.summary), *self.failed]))
+        return Printed("\n".join([terminal.comparison(self.summary), *self.failed]))
 
     def plot(self, metric: str = "recall@20", segment: str = "all") -> Picture:
         """Return a figure of a metric on each next increment.
@@ -321,7 +321,7 @@ class Result:
         """Write the report as one HTML file and return where it is."""
         frames = {"results": self.results, "per_user": self.per_user, "predictions": self.predictions}
         with tempfile.TemporaryDirectory() as folder:
-            done = runs.report(
+            done = pages.report(
                 frames, self.config, self.scene, "gnnrec.compare(…)", output=Path(folder), remarks=self.failed
             )
             write_atomic(Path(path), done.path.read_text(encoding="utf-8"))

@@ -22,7 +22,7 @@ from bench.timing import Line
 
 from gnnrec.core import allocator
 from gnnrec.core.files import write_atomic
-from gnnrec.runs.compare import run_record
+from gnnrec.runs.pages import run_record
 
 MODULES = (step, accelerator, ranking, extend, history, reading, start, growth, quality, update)
 

@@ -1,4 +1,4 @@
-"""The one table of results and what follows from it: the R matrix, means over increments, cost, the summary.
+"""The one table of results and what follows from it: means over increments, cost, the summary.
 
 Letters: t the last increment a model absorbed (`trained_to`), k the increment scored (`evaluated_on`), T the last one.
 Everything is a pure function of the table. What cannot be computed is null or NaN and printed as n/a, never filled in.
@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.evaluation import r_matrix
 
 Floats = NDArray[np.float64]
 
@@ -70,124 +71,6 @@ def check(frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-# The R matrix ---------------------------------------------------------------------------------------------------------
-
-
-def matrix(results: pl.DataFrame, strategy: str, scorer: str, seed: int | None, metric: str) -> Floats | None:
-    """Return R [T+1, T+1] of one row: R[t, k] = `metric` on the test slice of k by the model that absorbed 0..t.
-
-    NaN where it was not measured; None where the experiment has no test slices (``stream.split=next_half``). T is taken
-    from the whole table, so a run that stopped early has NaN rows rather than a smaller matrix.
-    """
-    tests = results.filter((pl.col("split") == "test") & (pl.col("segment") == "all") & (pl.col("metric") == metric))
-    return _matrix(tests, strategy, scorer, seed)
-
-
-def _matrix(tests: pl.DataFrame, strategy: str, scorer: str, seed: int | None) -> Floats | None:
-    own = (pl.col("strategy") == strategy) & (pl.col("scorer") == scorer) & pl.col("seed").eq_missing(pl.lit(seed))
-    cells = tests.filter(own & pl.col("value").is_not_null())
-    if not cells.height:
-        return None
-    r = np.full((int(_last(tests)) + 1,) * 2, np.nan)
-    r[cells["trained_to"].to_numpy(), cells["evaluated_on"].to_numpy()] = cells["value"].to_numpy()
-    return r
-
-
-def _last(tests: pl.DataFrame) -> int:
-    return max(int(tests[c].max()) for c in ("trained_to", "evaluated_on"))  # type: ignore[arg-type]
-
-
-def measured(r: Floats, first: int = 1) -> NDArray[np.int64]:
-    """Return the increments k ≥ `first` whose test slice was ever scored; an empty slice is left out for every row."""
-    columns = np.flatnonzero(np.isfinite(r).any(axis=0))
-    return columns[columns >= first]
-
-
-def _mean(values: Floats) -> float:
-    """Mean that is NaN when empty or when any term is missing."""
-    return float(np.mean(values)) if values.size else float("nan")
-
-
-def learning_average(r: Floats, first: int = 1) -> float:
-    """LA = 1/T Σ_{j=1..T} R[j, j]: each increment as scored right after it was absorbed (CCD, CSTRec)."""
-    j = measured(r, first)
-    return _mean(r[j, j])
-
-
-def retained_average(r: Floats, first: int = 1, at: int | None = None) -> float:
-    """RA(t) = 1/t Σ_{j=1..t} R[t, j], at t = T by default: the last increment is included (CCD, CSTRec have both)."""
-    t = len(r) - 1 if at is None else at
-    j = measured(r, first)
-    return _mean(r[t, j[j <= t]])
-
-
-def h_mean(r: Floats, first: int = 1) -> float:
-    """H = 2·LA·RA / (LA + RA), the harmonic mean of learning and retained average; 0 when both are 0."""
-    learnt, retained = learning_average(r, first), retained_average(r, first)
-    return 0.0 if learnt + retained == 0 else 2 * learnt * retained / (learnt + retained)
-
-
-def acc(r: Floats, first: int = 1) -> float:
-    """ACC = 1/T Σ_{j=1..T} R[T, j] (Lopez-Paz & Ranzato 2017), which is RA(T)."""
-    return retained_average(r, first)
-
-
-def aia(r: Floats, first: int = 1) -> float:
-    """AIA = 1/T Σ_{t=1..T} (1/t Σ_{j≤t} R[t, j]), the average incremental value; empty test slices are left out."""
-    return _mean(np.array([retained_average(r, first, at=int(t)) for t in measured(r, first)]))
-
-
-def bwt(r: Floats, first: int = 1) -> float:
-    """BWT = 1/(T−1) Σ_{j<T} (R[T, j] − R[j, j]) (Lopez-Paz & Ranzato 2017).
-
-    A diagnostic only: old test slices are past behaviour.
-    """
-    j = _before_last(r, first)
-    return _mean(r[-1, j] - r[j, j])
-
-
-def fwt(r: Floats, reference: Floats, first: int = 1) -> float:
-    """FWT = 1/(T−1) Σ_{j=2..T} (R[j−1, j] − b_j) with b_j = `reference`[j−1, j].
-
-    Departs from Lopez-Paz & Ranzato (2017): b is decayed popularity, not a random initialisation.
-    """
-    j = measured(r, first + 1)
-    return _mean(r[j - 1, j] - reference[j - 1, j])
-
-
-def forgetting(r: Floats, first: int = 1) -> float:
-    """F = mean over j<T of max_{l<T} R[l, j] − R[T, j], of a metric where more is better (Chaudhry et al. 2018).
-
-    l runs over every measured model, those before j included. n/a when a model from j on was not scored on j.
-    """
-    j = _before_last(r, first)
-    complete = [bool(np.isfinite(r[column:, column]).all()) for column in j]
-    if not all(complete) or not len(j):
-        return float("nan")
-    return _mean(np.nanmax(r[:-1, j], axis=0) - r[-1, j])
-
-
-def intransigence(r: Floats, full_retrain: Floats, first: int = 1) -> float:
-    """I = 1/T Σ_{t=1..T} (R*[t, t] − R[t, t]) with R* of cold full retraining (Chaudhry et al. 2018)."""
-    j = measured(r, first)
-    return _mean(full_retrain[j, j] - r[j, j])
-
-
-def staleness(r: Floats, deltas: int = 4, first: int = 1) -> Floats:
-    """Return [δ] = mean over k of R[k−δ, k] for δ = 1..`deltas`: how a model decays while it is not updated.
-
-    Every δ uses the same increments k ≥ `deltas` (drift between increments would otherwise look like decay).
-    """
-    deltas = min(deltas, len(r) - 1)
-    k = measured(r, max(first, deltas))
-    return np.array([_mean(r[k - d, k]) for d in range(1, deltas + 1)])
-
-
-def _before_last(r: Floats, first: int) -> NDArray[np.int64]:
-    j = measured(r, first)
-    return j[j < len(r) - 1]
-
-
 # Means over increments ------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +88,18 @@ def cost_mean(results: pl.DataFrame, metric: str = "seconds", first: int = 1) ->
     return _over_increments(results, "cost", metric, "all", first)
 
 
+def epochs_mean(results: pl.DataFrame, first: int = 1) -> pl.DataFrame:
+    """Return strategy, scorer, seed, value: mean epochs of an update, one number for all scorers of a trained model.
+
+    Where it is recorded for one scorer (split ``fit``) or for each (split ``cost``).
+    """
+    counted = results.filter(pl.col("split").is_in(["cost", "fit"]), metric="epochs")
+    once = counted.unique(["strategy", "seed", "trained_to"], maintain_order=True).with_columns(split=pl.lit("cost"))
+    mean = _over_increments(once, "cost", "epochs", "all", first).drop("scorer")
+    rows = results.select(_ROW).unique(maintain_order=True)
+    return rows.join(mean, on=["strategy", "seed"], maintain_order="left")
+
+
 def _over_increments(results: pl.DataFrame, split: str, metric: str, segment: str, first: int) -> pl.DataFrame:
     rows = results.filter(
         (pl.col("split") == split) & (pl.col("metric") == metric) & (pl.col("segment") == segment),
@@ -218,16 +113,26 @@ def _over_increments(results: pl.DataFrame, split: str, metric: str, segment: st
     )
 
 
+def model_off(results: pl.DataFrame, first: int = 1) -> pl.DataFrame:
+    """Return strategy, scorer, seed, value: the share of increments t ≥ `first` whose blend left the model out (α = 0)."""
+    rows = results.filter(
+        (pl.col("split") == "blend") & (pl.col("metric") == "alpha") & (pl.col("segment") == "all"),
+        pl.col("trained_to") >= first,
+        pl.col("value").is_not_null() & pl.col("value").is_not_nan(),
+    )
+    return rows.group_by(_ROW, maintain_order=True).agg((pl.col("value") == 0).mean().alias("value"))
+
+
 def cost_ratio(
     results: pl.DataFrame, first: int = 1, budget: str = "converge", full: str = "full_retrain"
 ) -> pl.DataFrame:
     """Return strategy, scorer, seed, value = seconds(full_retrain) ÷ seconds(row), same scorer and seed.
 
-    Null where full retraining did not run, where a row took no time, and under any budget but ``converge`` (rule 14).
+    Null where full retraining did not run, where a row took no time, and under the budget ``equal`` (rule 14).
     """
     seconds = cost_mean(results, "seconds", first)
     against = seconds.filter(pl.col("strategy") == full).select("scorer", "seed", full=pl.col("value"))
-    known = (pl.col("value") > 0) & pl.lit(budget == "converge")
+    known = (pl.col("value") > 0) & pl.lit(budget != "equal")
     ratio = pl.when(known).then(pl.col("full") / pl.col("value"))
     return seconds.join(against, on=["scorer", "seed"], how="left", maintain_order="left").select(*_ROW, value=ratio)
 
@@ -260,8 +165,7 @@ def incomplete(results: pl.DataFrame) -> list[str]:
 
 # The summary ----------------------------------------------------------------------------------------------------------
 
-_R_COLUMNS = ("forgetting", "bwt", "fwt", "intransigence", "learning_average", "retained_average", "h_mean", "aia")
-_COSTS = ("bytes_kept", "edges_touched", "steps", "triplets", "peak_memory")
+_COSTS = ("bytes_kept", "edges_touched", "steps", "triplets", "rows_rewritten", "peak_memory")
 
 
 def summary(results: pl.DataFrame, k: int = 20, first: int = 1, budget: str = "converge") -> pl.DataFrame:
@@ -269,9 +173,10 @@ def summary(results: pl.DataFrame, k: int = 20, first: int = 1, budget: str = "c
 
     Means over increments are unweighted (rule 6), then mean and deviation (n−1) over seeds; the deviation is null with
     one seed. Quantities: rating errors and ranking metrics @k of next (`recall@k_known`: known users only); forgetting,
-    BWT and the other summaries of R, all of recall@k over all users; cost per update (of peak memory the largest);
-    `vs_full`. Counts: `seeds`, `increments`, `users_known` and `users_all` (summed over increments); and `ceiling`, the
-    share of relevant events on known items.
+    BWT and the other summaries of R, all of recall@k over all users; cost per update (of peak memory the largest), each
+    scorer's own; `vs_full`; `model_off`, the share of increments whose blend left the model out. Counts: `seeds`,
+    `increments`, `users_known` and `users_all` (summed over increments); and `ceiling`, the share of relevant events on
+    known items.
     """
     if (found := results["experiment"].n_unique()) > 1:
         raise GnnrecError(f"the table mixes {found} experiments: summarise them one at a time")
@@ -317,8 +222,10 @@ def _quantities(results: pl.DataFrame, k: int, first: int, budget: str) -> dict[
         "mae": next_mean(results, "mae", first=first),
     }
     columns |= {f"{m}@{k}": next_mean(results, f"{m}@{k}", first=first) for m in ("mrr", "hit_rate", "map")}
-    columns |= {name: curves.select(*_ROW, value=name) for name in _R_COLUMNS if name != "forgetting"}
+    columns |= {name: curves.select(*_ROW, value=name) for name in r_matrix.SUMMARIES if name != "forgetting"}
     columns |= {name: cost_mean(results, name, first) for name in _COSTS}
+    columns["epochs"] = epochs_mean(results, first)
+    columns["model_off"] = model_off(results, first)
     columns["users_known"] = known.select(*_ROW, value="n")
     columns["users_all"] = everyone.select(*_ROW, value="n")
     columns["ceiling"] = next_mean(results, "ceiling", first=first)
@@ -326,32 +233,19 @@ def _quantities(results: pl.DataFrame, k: int, first: int, budget: str) -> dict[
 
 
 def _from_matrices(results: pl.DataFrame, metric: str, first: int) -> pl.DataFrame:
-    """Return strategy, scorer, seed and `_R_COLUMNS`: one row per matrix R that exists."""
+    """Return strategy, scorer, seed and `r_matrix.SUMMARIES`: one row per matrix R that exists."""
     tests = results.filter((pl.col("split") == "test") & (pl.col("segment") == "all") & (pl.col("metric") == metric))
-    baseline = _matrix(tests, "decayed_popularity", REFERENCE, None)
+    baseline = r_matrix.of(tests, "decayed_popularity", REFERENCE, None)
     rows: list[dict[str, object]] = []
     for strategy, scorer, seed in tests.select(_ROW).unique(maintain_order=True).iter_rows():
-        r = _matrix(tests, strategy, scorer, seed)
+        r = r_matrix.of(tests, strategy, scorer, seed)
         if r is not None:
-            full = _matrix(tests, "full_retrain", scorer, seed)
+            full = r_matrix.of(tests, "full_retrain", scorer, seed)
             rows.append(
-                {"strategy": strategy, "scorer": scorer, "seed": seed, **_averages(r, baseline, full, first)},
+                {"strategy": strategy, "scorer": scorer, "seed": seed, **r_matrix.averages(r, baseline, full, first)},
             )
-    schema = {name: SCHEMA[name] for name in _ROW} | dict.fromkeys(_R_COLUMNS, pl.Float64())
-    return pl.DataFrame(rows, schema=schema).with_columns(pl.col(_R_COLUMNS).fill_nan(None))
-
-
-def _averages(r: Floats, baseline: Floats | None, full: Floats | None, first: int) -> dict[str, float | None]:
-    return {
-        "forgetting": forgetting(r, first),
-        "bwt": bwt(r, first),
-        "fwt": None if baseline is None else fwt(r, baseline, first),
-        "intransigence": None if full is None else intransigence(r, full, first),
-        "learning_average": learning_average(r, first),
-        "retained_average": retained_average(r, first),
-        "h_mean": h_mean(r, first),
-        "aia": aia(r, first),
-    }
+    schema = {name: SCHEMA[name] for name in _ROW} | dict.fromkeys(r_matrix.SUMMARIES, pl.Float64())
+    return pl.DataFrame(rows, schema=schema).with_columns(pl.col(r_matrix.SUMMARIES).fill_nan(None))
 
 
 def per_increment(results: pl.DataFrame, metric: str, segment: str = "all") -> pl.DataFrame:

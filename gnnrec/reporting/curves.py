@@ -9,18 +9,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from gnnrec.evaluation import r_matrix
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.results import REFERENCE
-from gnnrec.reporting.style import MARKERS, PALETTE, Look, canvas, label, legend
+from gnnrec.reporting.style import GRID, MARKERS, PALETTE, Look, canvas, label, legend
 
 Floats = NDArray[np.float64]
 _SHARES = ("new users", "new items", "set aside", "repeated", "late")
 
 
-def metric_by_increment(results: pl.DataFrame, metric: str, segment: str, title: str, look: Look) -> Figure | None:
+def metric_by_increment(
+    results: pl.DataFrame, metric: str, segment: str, title: str, look: Look, first: int = 1
+) -> Figure | None:
     """Draw `metric` on the next increment against its number: mean over seeds, ± deviation as a band.
 
-    None without data. One panel per scorer; reference rows stand in all of them as grey dashes.
+    Increments up to `first` are shaded: they are drawn and not averaged. None without data. One panel per scorer;
+    reference rows stand in all of them as grey dashes.
     """
     frame = table.per_increment(results, metric, segment)
     scorers = scorers_of(frame)
@@ -31,6 +35,7 @@ def metric_by_increment(results: pl.DataFrame, metric: str, segment: str, title:
         _draw(axis, frame.filter(pl.col("scorer").is_in([scorer, REFERENCE])), look)
         axis.set_title(f"{title} · {label(scorer)}" if scorer != REFERENCE else title)
         axis.set_xlabel("increment scored before it was seen")
+        _shade(axis, frame, first)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set_ylabel(metric if "@" in metric else metric.upper())
     drawn = set(frame["strategy"].to_list())
@@ -52,6 +57,14 @@ def _draw(axis: Axes, frame: pl.DataFrame, look: Look) -> None:
         if spread.any():
             axis.fill_between(x, mean - spread, mean + spread, color=look.colour(name), alpha=0.16, lw=0)
     axis.margins(x=0.03)
+
+
+def _shade(axis: Axes, frame: pl.DataFrame, first: int) -> None:
+    """Shade next[t], t < first: what means leave out."""
+    if int(frame["evaluated_on"].min()) <= first:  # type: ignore[arg-type]
+        low, high = axis.get_xlim()
+        axis.axvspan(low, first + 0.5, color=GRID, alpha=0.7, lw=0, zorder=0)
+        axis.set_xlim(low, max(high, first + 0.5))
 
 
 def quality(results: pl.DataFrame, table_of: pl.DataFrame, metric: str, look: Look) -> Figure | None:
@@ -116,8 +129,8 @@ def _stale_curves(tests: pl.DataFrame, strategy: str, scorer: str, metric: str, 
     """Return [seeds, δ] of one row of the table, None when there are fewer than two finite δ."""
     own = tests.filter((pl.col("strategy") == strategy) & (pl.col("scorer") == scorer))
     seeds = own["seed"].unique(maintain_order=True).to_list()
-    matrices = [table.matrix(tests, strategy, scorer, seed, metric) for seed in seeds]
-    curves = np.array([table.staleness(r, first=first) for r in matrices if r is not None])
+    matrices = [r_matrix.matrix(tests, strategy, scorer, seed, metric) for seed in seeds]
+    curves = np.array([r_matrix.staleness(r, first=first) for r in matrices if r is not None])
     usable = curves.ndim == 2 and curves.shape[1] > 1 and bool(np.isfinite(curves).all())
     return curves if usable else None
 

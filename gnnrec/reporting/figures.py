@@ -12,7 +12,10 @@ from matplotlib.figure import Figure
 from gnnrec.core.errors import GnnrecError
 from gnnrec.reporting import curves, panels, style
 
-SETTING = "The mean over seeds; the band is ± one deviation. Grey dashes are reference rows, computed once."
+SETTING = (
+    "The mean over seeds; the band is ± one deviation. Grey dashes are reference rows, computed once. Shaded: drawn, not "
+    "averaged."
+)
 CAPTIONS = {
     "next_recall_all": f"Recall of the next increment, all users, by the model that had not seen it. {SETTING}",
     "next_recall_known": f"Recall of the next increment, users known by then only. {SETTING}",
@@ -26,7 +29,7 @@ CAPTIONS = {
     "model on the increment that came next): quartiles, 5th and 95th percentile. The line is a perfect prediction.",
     "data_quality": "Recall of each next increment above what its data look like: how far its items' popularity is from the "
     "increments before (PSI), and the shares of new users, new items and of rows set aside or repeated.",
-    "staleness": "How recall falls with the number of increments since the last update, over the same increments for "
+    "staleness": "How recall changes with the number of increments since the last update, over the same increments for "
     "every δ.",
 }
 
@@ -82,7 +85,7 @@ def _figures(
     if predictions is not None and "when" not in predictions.columns:
         predictions = panels.before_and_after(predictions)
     look, recall = style.Look.of(results), f"recall@{k}"
-    line = partial(curves.metric_by_increment, results, look=look)
+    line = partial(curves.metric_by_increment, results, look=look, first=first)
     drawn: dict[str, Callable[[], Figure | None]] = {
         "next_recall_all": partial(line, recall, "all", f"{recall}, all users"),
         "next_recall_known": partial(line, recall, "known_user", f"{recall}, known users"),

@@ -23,7 +23,8 @@ def picture(png: bytes, caption: str) -> str:
 
 
 def page(title: str, answer: str, sections: Sequence[tuple[str, str, str]]) -> str:
-    """Return a page of sections (id, heading, inner HTML) under a title and a few sentences."""
+    """Return a page of sections (id, heading, inner HTML) under a title and a few lines."""
+    lines = "<br>".join(text(line) for line in answer.splitlines())
     links = "".join(f'<a href="#{name}">{text(heading)}</a>' for name, heading, _ in sections)
     body = "".join(
         f'<section id="{name}"><h2>{text(heading)}</h2>{inner}</section>' for name, heading, inner in sections
@@ -34,7 +35,7 @@ def page(title: str, answer: str, sections: Sequence[tuple[str, str, str]]) -> s
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
         f"<title>{text(title)}</title>\n<style>{CSS.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<main>\n"
-        f'<h1>{text(title)}</h1>\n<p class="answer">{text(answer)}</p>\n<nav>{links}</nav>\n{body}\n'
+        f'<h1>{text(title)}</h1>\n<p class="answer">{lines}</p>\n<nav>{links}</nav>\n{body}\n'
         "</main>\n</body>\n</html>\n"
     )
 

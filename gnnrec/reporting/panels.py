@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
+from gnnrec.evaluation import r_matrix
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.reporting.style import INK, MUTED, Look, canvas, label, legend
@@ -41,6 +42,7 @@ def heat_maps(results: pl.DataFrame, scorer: str, metric: str) -> Figure | None:
             _annotate(axis, r, norm)
     for axis in axes[len(maps) :]:
         axis.set_visible(False)
+    figure.suptitle(f"R[t, k]: {metric} · {label(scorer)}", x=0.01, ha="left", fontsize=11, fontweight="bold")
     figure.colorbar(image, ax=axes, label=metric, shrink=0.75, pad=0.02)
     return figure
 
@@ -50,7 +52,7 @@ def _mean_matrices(results: pl.DataFrame, scorer: str, metric: str) -> dict[str,
     found: dict[str, list[Floats]] = {}
     rows = tests.filter(pl.col("scorer") == scorer).select("strategy", "seed").unique(maintain_order=True)
     for strategy, seed in rows.iter_rows():
-        r = table.matrix(tests, strategy, scorer, seed, metric)
+        r = r_matrix.matrix(tests, strategy, scorer, seed, metric)
         if r is not None:
             found.setdefault(strategy, []).append(r)
     return {strategy: np.mean(matrices, axis=0) for strategy, matrices in found.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import polars as pl
 
@@ -11,30 +10,38 @@ from gnnrec.core.errors import one_line
 from gnnrec.evaluation.results import REFERENCE
 
 NA = "n/a"
-GAP = "   "
-
-_AT = ("evaluated_on", "scorer", "metric", "segment", "value")
+OFF = "†"
+"""Marks a blend that left the model out in some increment."""
+FEW = 100
+"""Fewer users an increment than this are said."""
 
 Columns = tuple[tuple[str, str, int], ...]
 """(heading, column of the summary, decimals)."""
 
 
-def columns(k: int = 20) -> Columns:
-    """Return heading, column of the summary and decimals of the numbers in the table."""
-    return (
+def columns(summary: pl.DataFrame, k: int = 20) -> Columns:
+    """Return heading, column of the summary and decimals of the numbers in the table; epochs only where counted."""
+    every = (
         ("MSE", "mse", 4),
         (f"recall@{k} known", f"recall@{k}_known", 4),
         (f"recall@{k} all", f"recall@{k}_all", 4),
         (f"ndcg@{k}", f"ndcg@{k}", 4),
         ("forgetting", "forgetting", 4),
+        ("epochs", "epochs", 1),
         ("s/update", "seconds_per_update", 2),
         ("vs full", "vs_full", 1),
     )
+    return tuple(c for c in every if c[1] != "epochs" or measured(summary, "epochs"))
 
 
-def headings(k: int = 20) -> list[str]:
+def headings(shown: Columns) -> list[str]:
     """Return the headings of the table in order."""
-    return ["strategy", "scorer", *(heading for heading, _, _ in columns(k))]
+    return ["strategy", "scorer", *(heading for heading, _, _ in shown)]
+
+
+def measured(summary: pl.DataFrame, name: str) -> bool:
+    """Return whether any row has this quantity."""
+    return name in summary.columns and summary[name].count() > 0
 
 
 def number(value: float | None, decimals: int) -> str:
@@ -60,55 +67,26 @@ def ratio(value: float | None) -> str:
     return f"{value:,.0f}×" if value >= 99.95 else f"{value:.{1 if value >= 0.95 else 2}f}×"
 
 
-def cells(summary: pl.DataFrame, k: int = 20) -> list[list[str]]:
-    """Return the text of every cell, row by row, reference rows last."""
+def cells(summary: pl.DataFrame, shown: Columns, deviations: bool = True) -> list[list[str]]:
+    """Return the text of every cell, row by row, reference rows last; a scorer is marked where its blend is switched off."""
     ordered = summary.sort(pl.col("scorer") == REFERENCE, maintain_order=True)
-    return [_row(row, k) for row in ordered.iter_rows(named=True)]
+    return [_row(row, shown, deviations) for row in ordered.iter_rows(named=True)]
 
 
-def _row(row: dict[str, float | None], k: int) -> list[str]:
-    texts = [one_line(str(row["strategy"])), one_line(str(row["scorer"]))]
-    for _, name, decimals in columns(k):
-        mean, deviation = row.get(name), row.get(f"{name}_deviation")
+def _row(row: dict[str, float | None], shown: Columns, deviations: bool) -> list[str]:
+    mark = f" {OFF}" if row.get("model_off") else ""
+    texts = [one_line(str(row["strategy"])), one_line(str(row["scorer"])) + mark]
+    for _, name, decimals in shown:
+        mean, deviation = row.get(name), row.get(f"{name}_deviation") if deviations else None
         texts.append(ratio(mean) if name == "vs_full" else cell(mean, deviation, decimals))
     return texts
 
 
-def comparison(summary: pl.DataFrame, k: int = 20) -> str:
-    """Return the table of a terminal: fixed width, a rule above the reference rows, what it rests on below."""
-    rows, heads = cells(summary, k), headings(k)
-    widths = [max(len(text) for text in column) for column in zip(heads, *rows, strict=True)]
-    rule = "-" * (sum(widths) + len(GAP) * (len(widths) - 1))
-    models = sum(row[1] != REFERENCE for row in rows)
-    lines = [_line(heads, widths), rule, *(_line(row, widths) for row in rows[:models])]
-    if 0 < models < len(rows):
-        lines.append(rule)
-    lines += [_line(row, widths) for row in rows[models:]]
-    return "\n".join([*lines, "", *footnotes(summary, k)]) + "\n"
-
-
-def _line(texts: Iterable[str], widths: Iterable[int]) -> str:
-    """Names to the left, numbers to the right."""
-    aligned = [t.ljust(w) if i < 2 else t.rjust(w) for i, (t, w) in enumerate(zip(texts, widths, strict=True))]
-    return GAP.join(aligned).rstrip()
-
-
-def increments(results: pl.DataFrame, k: int = 20) -> str:
-    """Return what one run reached on each next increment, a line per increment and scorer."""
-    heads = ["increment", "scorer", "MSE", f"recall@{k} known", f"recall@{k} all", f"ndcg@{k}"]
-    wanted = (("mse", "all"), (f"recall@{k}", "known_user"), (f"recall@{k}", "all"), (f"ndcg@{k}", "all"))
-    scored = results.filter(pl.col("split") == "next")
-    value = {(t, s, m, g): v for t, s, m, g, v in scored.select(_AT).iter_rows()}
-    at = scored.select("evaluated_on", "scorer").unique(maintain_order=True).sort("evaluated_on", maintain_order=True)
-    rows = [[str(t), s, *(number(value.get((t, s, m, g)), 4) for m, g in wanted)] for t, s in at.iter_rows()]
-    widths = [max(len(text) for text in column) for column in zip(heads, *rows, strict=True)]
-    return "\n".join(_line(row, widths) for row in [heads, *rows]) + "\n"
-
-
 def to_markdown(summary: pl.DataFrame, k: int = 20) -> str:
     """Return the table as GitHub Markdown; a pipe in a name is escaped."""
-    heads = headings(k)
-    lines = [heads, ["---" if i < 2 else "---:" for i in range(len(heads))], *cells(summary, k)]
+    shown = columns(summary, k)
+    heads = headings(shown)
+    lines = [heads, ["---" if i < 2 else "---:" for i in range(len(heads))], *cells(summary, shown)]
     text = ["| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines]
     return "\n".join([*text, "", *(line + "  " for line in footnotes(summary, k))]) + "\n"
 
@@ -127,7 +105,23 @@ def footnotes(summary: pl.DataFrame, k: int = 20) -> list[str]:
     ]
     if not summary["forgetting"].null_count() < summary.height:
         lines.append("Forgetting is n/a: there are no test slices to come back to, or only one.")
-    return lines
+    return lines + _few(summary) + _switched_off(summary)
+
+
+def _few(summary: pl.DataFrame) -> list[str]:
+    """Warn where the means rest on few users: a recall of so few is mostly chance."""
+    users, increments = summary["users_all"].max(), summary["increments"][0]
+    if users is None or not increments or (each := float(users) / increments) >= FEW:  # type: ignore[arg-type]
+        return []
+    return [f"Few users: about {each:.0f} an increment; a difference whose interval holds 0 says nothing."]
+
+
+def _switched_off(summary: pl.DataFrame) -> list[str]:
+    if not measured(summary, "model_off"):
+        return []
+    rows = summary.filter(pl.col("model_off") > 0).iter_rows(named=True)
+    shares = ", ".join(f"{one_line(row['strategy'])} {row['model_off']:.0%}" for row in rows)
+    return [f"{OFF} Share of increments whose blend left the model out (α = 0): {shares}."] if shares else []
 
 
 def _counted(count: int, word: str) -> str:

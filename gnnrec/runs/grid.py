@@ -11,7 +11,7 @@ from pathlib import Path
 from gnnrec.core import resources
 from gnnrec.core.errors import one_line
 from gnnrec.evaluation import results as table
-from gnnrec.reporting import tables
+from gnnrec.reporting import terminal
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.compare import joined
 from gnnrec.runs.folder import Frames, check_versions, named
@@ -80,6 +80,7 @@ def _table(done: Sequence[tuple[Job, Frames]], scene: Scene, progress: Progress)
     rows = names([job.config for job, _ in done], frames)
     parts = [named(f, name) for f, name in zip(frames, rows, strict=True)]
     results = table.check(joined([*parts, references(config, scene, progress)])["results"])
-    text = tables.comparison(table.summary(results, budget=str(config["fit"]["budget"])))
+    summary = table.summary(results, budget=str(config["fit"]["budget"]))
+    text = terminal.comparison(summary, width=terminal.width_of_terminal())
     folders = [f"run: {job.folder(scene.setting.stream)}" for job, _ in done]
     return "\n".join([text, *folders, f"gnnrec report {config['output']} writes the report of all that it holds"])

@@ -12,8 +12,9 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation.record import Name
 from gnnrec.runs import build, saved
 from gnnrec.runs.build import Config
-from gnnrec.runs.compare import Report, joined, report
+from gnnrec.runs.compare import joined
 from gnnrec.runs.folder import Frames, differing, named, read_frames
+from gnnrec.runs.pages import Report, report
 from gnnrec.runs.progress import Progress
 from gnnrec.runs.saved import Saved
 from gnnrec.runs.shared import references
@@ -52,12 +53,13 @@ def rebuild(
     scene, config = saved.scene_of(runs[0], allow, data), runs[0].config
     frames = [read_frames(run.folder) for run in runs]
     parts = [named(f, name) for f, name in zip(frames, names([run.config for run in runs], frames), strict=True)]
+    config = {**config, "output": str(_root(folders[0]))}
     if (now := build.protocol_hash(config)) == runs[0].protocol:
-        parts.append(references({**config, "output": str(_root(folders[0]))}, scene, progress))
+        parts.append(references(config, scene, progress))
     else:
         was = runs[0].protocol or "of an older version"
         progress.say(f"measured by protocol {was}, which is {now} by now: reference rows would not compare, left out")
-    return report(joined(parts), config, scene, command, output=_root(folders[0]))
+    return report(joined(parts), config, scene, command, [run.folder.name for run in runs])
 
 
 def _finished(runs: Sequence[Saved], progress: Progress) -> list[Saved]:
@@ -83,10 +85,12 @@ def _comparable(one: Saved, other: Saved) -> None:
         if one.versions and other.versions and one.versions != other.versions:
             how = differing(one.versions, other.versions)
             raise GnnrecError(f"{one.folder} and {other.folder} ran on different data: {how}; compare runs of one")
+        cut = _difference(one, other, ("stream.",))
+        what = "" if _difference(one, other, ("data.",)) or not cut else "; rows of one table are scored on one stream"
         raise GnnrecError(
-            f"{one.folder} and {other.folder} ran on different data ({one.fingerprint[:12]} and "
+            f"{one.folder} and {other.folder} ran on different {'streams' if what else 'data'} ({one.fingerprint[:12]} and "
             f"{other.fingerprint[:12]}{_difference(one, other, ('data.', 'stream.'))}); compare runs of one data set "
-            "and stream"
+            f"and stream{what}"
         )
     if found := _difference(one, other, MEASURED):
         raise GnnrecError(f"{one.folder} and {other.folder} are measured differently{found}")

@@ -21,12 +21,16 @@ from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.core.files import write_atomic
 from gnnrec.core.seeds import derive
 from gnnrec.data.types import Stream
+from gnnrec.evaluation import significance
 from gnnrec.evaluation.record import Name
+from gnnrec.reporting.tables import number
+from gnnrec.reporting.verdicts import Verdicts, key_of
 from gnnrec.runs import build, experiment
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.compare import compare
 from gnnrec.runs.folder import locked, safe
 from gnnrec.runs.job import Job
+from gnnrec.runs.pages import Report
 from gnnrec.runs.progress import Progress
 from gnnrec.runs.ready import ready
 from gnnrec.runs.shared import base_state
@@ -214,12 +218,11 @@ def _conclude(
     if best.params != default:
         jobs.append(Job(f"{row}[best]", compose(overrides(best.params))))
     done = compare(jobs, scene, command, progress, LAST + 1, output / f"sweep-{row}")
-    verdict = _verdict(before, best.value, MAXIMISED[metric])
     lines = [
         f"default: {_text(default)}: valid {metric} {'failed' if before is None else f'{before:.5f}'}",
         f"best of {len(_ended(study))} trials: {_text(best.params)}: valid {metric} {best.value:.5f}",
-        f"on the valid events of increments 1 to {LAST} the best setting is {verdict} than the default",
-        f"on the increments behind, t ≥ {LAST + 1}, it is {_afterwards(done.summary, row, metric)}",
+        "both numbers are of the events that chose it, and not tested",
+        f"on the increments behind, t ≥ {LAST + 1}, the best setting is {_afterwards(done, row, metric)}",
         f"written to {path}; use it with {' '.join(overrides(best.params))}",
     ]
     return "\n".join([*lines, "", done.text, f"report: {done.path}"])
@@ -231,22 +234,20 @@ def _best_yaml(row: str, best: optuna.trial.FrozenTrial, metric: str, trials: in
     return f"{head}{yaml.safe_dump(tree(best.params), sort_keys=False)}"
 
 
-def _afterwards(summary: pl.DataFrame, row: str, metric: str) -> str:
+def _afterwards(done: Report, row: str, metric: str) -> str:
     """Return how the best setting does on next increments that tuning has not seen, by the model alone."""
-    rows = summary.filter(pl.col("scorer") == "model")
-    found = {r["strategy"]: r[metric] for r in rows.iter_rows(named=True)}
-    default, best = found.get(f"{row}[default]"), found.get(f"{row}[best]")
-    if default is None or best is None:
-        return "the default itself" if best is None else f"alone: {metric} {best:.5f}"
-    return f"{_verdict(default, best, MAXIMISED[metric])} by {metric} of next: {best:.5f} against {default:.5f}"
-
-
-def _verdict(default: float | None, best: float | None, maximised: bool) -> str:
-    if default is None or best is None:
-        return "better (the default failed)"
-    if best == default:
-        return "equal: no better"
-    return "better" if (best > default) == maximised else "worse"
+    rows = {r["strategy"]: r for r in done.summary.filter(scorer="model").iter_rows(named=True)}
+    default, best = rows.get(f"{row}[default]"), rows.get(f"{row}[best]")
+    if best is None:
+        return "the default itself"
+    if default is None or default[metric] is None or best[metric] is None:
+        return f"alone: {metric} {number(best[metric], 5)} (the default failed)"
+    tests = None
+    if metric in done.per_user.columns:
+        models = done.per_user.filter(scorer="model")
+        tests = significance.compare(models, metric, references=(), best=key_of(default), first=LAST + 1)
+    values = f"{number(best[metric], 5)} against {number(default[metric], 5)}"
+    return f"{Verdicts(tests, metric).say(best, default)}, by {metric} of next: {values}"
 
 
 def _text(chosen: Mapping[str, Any]) -> str:

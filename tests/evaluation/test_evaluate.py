@@ -16,7 +16,7 @@ from gnnrec.counters.counters import Counters
 from gnnrec.data.simulate.world import SimulatedWorld
 from gnnrec.data.stream.cuts import ByCount
 from gnnrec.data.types import Interactions
-from gnnrec.evaluation import results as table
+from gnnrec.evaluation import r_matrix
 from gnnrec.evaluation.evaluate import Settings, Slice, evaluate, evaluate_all, rank
 from gnnrec.evaluation.ranking import tie_order, top_items
 from gnnrec.evaluation.record import Name, Record, score_round
@@ -356,15 +356,15 @@ def test_a_stale_model_does_not_forget(stream):
 
 
 def assert_flat(frame):
-    r = table.matrix(frame, "s", "model", 0, "recall@20")
+    r = r_matrix.matrix(frame, "s", "model", 0, "recall@20")
     assert r.shape == (6, 6)
     for k in range(6):
         column = r[:, k][np.isfinite(r[:, k])]
         assert len(column) >= 5
         assert set(column) == {column[0]}
     assert len(set(r[5])) > 1
-    assert table.forgetting(r) == 0
-    assert table.bwt(r) == 0
+    assert r_matrix.forgetting(r) == 0
+    assert r_matrix.bwt(r) == 0
 
 
 def test_what_is_scored_is_the_whole_next_increment_and_the_test_slices(stream):

@@ -14,7 +14,7 @@ from gnnrec.config.compose import compose
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.stream.cuts import ByCount
 from gnnrec.encoders.tables import Embeddings
-from gnnrec.evaluation import results as table
+from gnnrec.evaluation import r_matrix
 from gnnrec.evaluation.evaluate import Settings, Slice, evaluate_all
 from gnnrec.evaluation.record import Name, Record, score_round
 from gnnrec.evaluation.world import worlds
@@ -55,11 +55,11 @@ def played(stream, measure=MEASURE):
 
 
 def test_what_was_learnt_later_is_not_taken_for_forgetting(stream):
-    r = table.matrix(played(stream), "s", "model", 0, "recall@20")
+    r = r_matrix.matrix(played(stream), "s", "model", 0, "recall@20")
     for k in range(6):
         assert len(set(r[np.isfinite(r[:, k]), k])) == 1
     assert 0 < np.nanmax(r) < 1
-    assert table.forgetting(r) == table.bwt(r) == 0
+    assert r_matrix.forgetting(r) == r_matrix.bwt(r) == 0
 
 
 def test_of_a_mask_the_relevant_items_of_the_slice_alone_stay_candidates():
@@ -96,15 +96,22 @@ def test_cells_are_those_asked_for_and_what_lacks_one_is_not_available(stream, m
     assert set(rows.select("trained_to", "evaluated_on").iter_rows()) == expected
     whole = played(stream).filter(split="test").join(rows, on=["trained_to", "evaluated_on", "segment", "metric"])
     assert whole["value"].equals(whole["value_right"])
-    r = table.matrix(rows, "s", "model", 0, "recall@20")
+    r = r_matrix.matrix(rows, "s", "model", 0, "recall@20")
     if matrix == "off":
         assert r is None
     if matrix == "diagonal":
-        assert np.isfinite(table.learning_average(r))
-        for n_a in (table.forgetting, table.bwt, table.acc, table.aia, table.h_mean, table.retained_average):
+        assert np.isfinite(r_matrix.learning_average(r))
+        for n_a in (
+            r_matrix.forgetting,
+            r_matrix.bwt,
+            r_matrix.acc,
+            r_matrix.aia,
+            r_matrix.h_mean,
+            r_matrix.retained_average,
+        ):
             assert np.isnan(n_a(r))
-        assert np.isnan(table.fwt(r, r))
-        assert np.isnan(table.staleness(r)).all()
+        assert np.isnan(r_matrix.fwt(r, r))
+        assert np.isnan(r_matrix.staleness(r)).all()
     assert frame.height
 
 

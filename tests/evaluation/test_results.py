@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.evaluation import r_matrix as rm
 from gnnrec.evaluation import results as rs
 
 Row = dict[str, object]
@@ -43,19 +44,19 @@ def planted(strategy: str, seed: int | None, last: int = 5, learn: float = 0.5, 
 
 
 def test_averages_of_a_planted_matrix() -> None:
-    r = rs.matrix(table(planted("a", 0)), "a", "model", 0, "recall@20")
+    r = rm.matrix(table(planted("a", 0)), "a", "model", 0, "recall@20")
     assert r is not None
     assert r.shape == (6, 6)
     assert math.isnan(r[0, 5])
-    assert rs.learning_average(r) == pytest.approx(0.5)
+    assert rm.learning_average(r) == pytest.approx(0.5)
     retained = 0.5 - 0.02 * np.mean([4, 3, 2, 1, 0])
-    assert rs.retained_average(r) == rs.acc(r) == pytest.approx(retained)
-    assert rs.h_mean(r) == pytest.approx(2 * 0.5 * retained / (0.5 + retained))
-    assert rs.aia(r) == pytest.approx(np.mean([0.5 - 0.02 * (t - 1) / 2 for t in range(1, 6)]))
+    assert rm.retained_average(r) == rm.acc(r) == pytest.approx(retained)
+    assert rm.h_mean(r) == pytest.approx(2 * 0.5 * retained / (0.5 + retained))
+    assert rm.aia(r) == pytest.approx(np.mean([0.5 - 0.02 * (t - 1) / 2 for t in range(1, 6)]))
     lost = 0.02 * np.mean([4, 3, 2, 1])
-    assert rs.bwt(r) == pytest.approx(-lost)
-    assert rs.forgetting(r) == pytest.approx(lost)
-    assert rs.staleness(r) == pytest.approx([0.25 - 0.01 * d for d in (1, 2, 3, 4)])
+    assert rm.bwt(r) == pytest.approx(-lost)
+    assert rm.forgetting(r) == pytest.approx(lost)
+    assert rm.staleness(r) == pytest.approx([0.25 - 0.01 * d for d in (1, 2, 3, 4)])
 
 
 def test_forward_transfer_and_intransigence_against_their_references() -> None:
@@ -68,33 +69,43 @@ def test_forward_transfer_and_intransigence_against_their_references() -> None:
     assert a["intransigence"] == pytest.approx(0.1)
 
 
+def test_the_base_is_in_no_average_of_r() -> None:
+    """Means over 1 ≤ j < T, as docs/protocol.md says: what the base loses is no loss of an update."""
+    r = rm.matrix(table(planted("a", 0)), "a", "model", 0, "recall@20")
+    assert r is not None
+    lost = r.copy()
+    lost[:, 0] = np.linspace(0.9, 0.0, 6)
+    for average in (rm.forgetting, rm.bwt, rm.learning_average, rm.retained_average, rm.aia, rm.h_mean):
+        assert average(lost) == average(r), average.__name__
+
+
 def test_fixed_scores_forget_nothing() -> None:
     column = np.linspace(0.1, 0.4, 6)
     r = np.tile(column, (6, 1))
-    assert rs.forgetting(r) == rs.bwt(r) == 0.0
+    assert rm.forgetting(r) == rm.bwt(r) == 0.0
 
 
 def test_forgetting_counts_the_best_earlier_model_even_one_before_the_increment() -> None:
     r = np.array([[0.0, 0.9, 0.1], [0.0, 0.5, 0.2], [0.0, 0.4, 0.3]])
-    assert rs.forgetting(r) == pytest.approx(0.5)
+    assert rm.forgetting(r) == pytest.approx(0.5)
 
 
 def test_an_empty_test_slice_is_left_out_and_a_missing_cell_is_not_guessed() -> None:
     r = np.tile(np.linspace(0.1, 0.4, 6), (6, 1))
     r[:, 3] = np.nan
-    assert rs.measured(r).tolist() == [1, 2, 4, 5]
-    assert rs.forgetting(r) == 0.0
-    assert math.isfinite(rs.learning_average(r))
+    assert rm.measured(r).tolist() == [1, 2, 4, 5]
+    assert rm.forgetting(r) == 0.0
+    assert math.isfinite(rm.learning_average(r))
     r[5, 2] = np.nan
-    for broken in (rs.forgetting, rs.bwt, rs.retained_average, rs.aia, rs.h_mean):
+    for broken in (rm.forgetting, rm.bwt, rm.retained_average, rm.aia, rm.h_mean):
         assert math.isnan(broken(r)), broken.__name__
 
 
 def test_one_increment_has_no_forgetting() -> None:
     r = np.array([[0.2, 0.1], [0.2, 0.3]])
-    assert math.isnan(rs.forgetting(r))
-    assert math.isnan(rs.bwt(r))
-    assert rs.staleness(r) == pytest.approx([0.1])
+    assert math.isnan(rm.forgetting(r))
+    assert math.isnan(rm.bwt(r))
+    assert rm.staleness(r) == pytest.approx([0.1])
 
 
 def test_next_mean_leaves_out_the_base_and_after_a_sweep_the_tuned_increments() -> None:
@@ -138,9 +149,52 @@ def test_cost_ratio_only_when_everybody_converged_and_full_retraining_ran() -> N
     assert rs.summary(table([*free, *planted("full_retrain", 0)]))["vs_full"].to_list() == [None, 1.0]
 
 
+def test_every_scorer_pays_its_own_cost() -> None:
+    rows = [r | {"value": 2.0} if r["metric"] == "seconds" else r for r in planted("a", 0)]
+    rows += [
+        r | {"scorer": "blend", "value": 5.0} if r["metric"] == "seconds" else r | {"scorer": "blend"} for r in rows
+    ]
+    full = [r | {"value": 20.0} if r["metric"] == "seconds" else r for r in planted("full_retrain", 0)]
+    rows += [
+        *full,
+        *(
+            r | {"scorer": "blend", "value": 40.0} if r["metric"] == "seconds" else r | {"scorer": "blend"}
+            for r in full
+        ),
+    ]
+    found = {(r["strategy"], r["scorer"]): r for r in rs.summary(table(rows)).iter_rows(named=True)}
+    assert (found["a", "model"]["seconds_per_update"], found["a", "blend"]["seconds_per_update"]) == (2.0, 5.0)
+    assert (found["a", "model"]["vs_full"], found["a", "blend"]["vs_full"]) == (10.0, 8.0)
+    assert rs.summary(table(rows), budget="ahead")["vs_full"].to_list() == rs.summary(table(rows))["vs_full"].to_list()
+
+
+def test_share_of_increments_without_the_model_epochs_and_rewritten_rows() -> None:
+    rows = [r | {"scorer": "blend"} for s in (0, 1) for r in planted("a", s)] + planted("b", 0)
+    for seed, alphas in ((0, (1, 0, 0, 1, 1, 1)), (1, (0, 0, 0, 0, 0, 0))):  # the base is left out
+        rows += [row("a", seed, t, t, "blend", "alpha", float(x), scorer="blend") for t, x in enumerate(alphas)]
+        rows += [row("a", seed, t, t, "blend", "beta", 1.0, scorer="blend") for t in range(6)]
+        rows += [
+            row("a", seed, t, t, "cost", "epochs", 9.0 if t == 0 else 2.0 + seed, scorer="blend") for t in range(6)
+        ]
+        rows += [row("a", seed, t, t, "cost", "rows_rewritten", 100.0, scorer="blend") for t in range(6)]
+    blend, model = rs.summary(table(rows)).rows(named=True)
+    assert blend["model_off"] == pytest.approx((2 / 5 + 1) / 2)
+    assert blend["epochs"] == pytest.approx(2.5)
+    assert blend["rows_rewritten"] == pytest.approx(100)
+    assert (model["model_off"], model["epochs"], model["rows_rewritten"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(("split", "scorers"), [("fit", ["model"]), ("cost", ["model", "blend"])])
+def test_both_scorers_of_a_trained_model_have_its_epochs(split: str, scorers: list[str]) -> None:
+    rows = [r | {"scorer": scorer} for scorer in ("model", "blend") for r in planted("a", 3)] + planted("stale", 3)
+    rows += [row("a", 3, t, t, split, "epochs", float(t), scorer=scorer) for scorer in scorers for t in range(6)]
+    found = {(r["strategy"], r["scorer"]): r["epochs"] for r in rs.summary(table(rows)).iter_rows(named=True)}
+    assert found == {("a", "model"): 3.0, ("a", "blend"): 3.0, ("stale", "model"): None}
+
+
 def test_without_test_slices_there_is_no_matrix() -> None:
     frame = table([r for r in planted("a", 0) if r["split"] != "test"])
-    assert rs.matrix(frame, "a", "model", 0, "recall@20") is None
+    assert rm.matrix(frame, "a", "model", 0, "recall@20") is None
     assert rs.summary(frame)["forgetting"].to_list() == [None]
 
 

@@ -99,6 +99,19 @@ def test_every_text_is_escaped(pretend: Make, tmp_path: Path) -> None:
     assert text.count("&lt;script&gt;") > 8
 
 
+def test_what_was_scored_stands_at_each_increment_and_segment(pretend: Make) -> None:
+    found = dict(html.increments_and_segments(pretend(3, 2)))
+    assert "2 (1,010 users)" in found["recall@20 on each next increment, all users"].columns
+    assert "2 (1,010 events)" in found["MSE on each next increment"].columns
+    (segments,) = (frame for heading, frame in found.items() if "by segment" in heading)
+    assert "new_user (n 2,030)" in segments.columns  # 1,010 + 1,020
+
+
+def test_the_answer_keeps_its_lines(pretend: Make, tmp_path: Path) -> None:
+    text, _ = report(pretend, tmp_path, answer="one <b>\ntwo")
+    assert '<p class="answer">one &lt;b&gt;<br>two</p>' in text
+
+
 def test_lone_surrogates_and_control_codes_do_not_break_it(pretend: Make, tmp_path: Path) -> None:
     text, _ = report(pretend, tmp_path, title="a\ud800\x00b", data_text="x\ud800\x07y\nz")
     assert "a b" in text
@@ -107,17 +120,19 @@ def test_lone_surrogates_and_control_codes_do_not_break_it(pretend: Make, tmp_pa
 
 def test_the_table_differences_and_details_are_in_it(pretend: Make, tmp_path: Path) -> None:
     row = {"strategy": "replay", "scorer": "model", "reference": "fine_tune", "reference_scorer": "model"}
-    row |= {
-        "metric": "recall@20",
-        "difference": 0.0123,
-        "low": 0.001,
-        "high": 0.02,
-        "wide_low": -0.001,
-        "wide_high": 0.03,
-    }
-    row |= {"p": float("nan"), "detectable": 0.004, "users": 12345, "increments": 3, "seeds": 2}
+    row |= {"metric": "recall@20", "difference": 0.0123, "low": 0.001, "high": 0.02, "p": 0.031, "wide_low": None}
+    row |= {"wide_high": None, "wide_p": None, "as_good": "cannot tell", "detectable": 0.004, "users": 12345}
     text, parsed = report(pretend, tmp_path, significance=pl.DataFrame([row]))
-    for want in ("recall@20 known", "fine_tune / model", "0.0010 to 0.0200", "12,345", "n/a", "by segment"):
+    for want in (
+        "recall@20 known",
+        "fine_tune / model",
+        "0.0010 to 0.0200",
+        "12,345",
+        "n/a",
+        "0.0310",
+        "cannot tell",
+        "by segment",
+    ):
         assert want in text
     assert re.search(r"<pre>rows\n  read 10</pre>", text)
     assert sum(tag == "details" for tag, _ in parsed.tags) == 4

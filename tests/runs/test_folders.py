@@ -154,3 +154,43 @@ def test_a_folder_does_not_choose_what_is_imported(command, output, tmp_path, ca
     config["strategy"]["_target_"] = config["data"]["_target_"] = "os.getcwd"
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     assert "--allow os." in refused(capsys, command[0], str(folder), *command[1:])
+
+
+def test_a_comparison_of_other_runs_does_not_write_over_a_page(output, tmp_path, capsys):
+    folder = shutil.copytree(output, tmp_path / "again")
+    assert main(["compare", *TINY, "strategies=[stale,frozen]", f"output={folder}"]) == 0  # holds all its runs: goes on
+    assert rows(folder) == {"stale", "frozen"}
+    before = {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    capsys.readouterr()
+    assert main(["compare", *TINY, "strategies=[frozen]", f"output={folder}"]) == 0
+    out, err = capsys.readouterr()
+    assert "1 finished run reused" in err
+    assert f"{folder / 'report.html'} is of other runs and is kept" in out
+    assert {p: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
+    (other,) = folder.glob("comparison-*")
+    assert f"report: {other / 'report.html'}" in out
+    assert rows(other) == {"frozen"}
+    assert list((other / "figures").glob("*.png"))
+    assert main(["compare", *TINY, "strategies=[frozen]", f"output={folder}"]) == 0  # again: the same place
+    assert len(list(folder.glob("comparison-*"))) == 1
+    assert main(["report", str(next(folder.glob("frozen-*")))]) == 0  # one run of six is another comparison, too
+    assert {p: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
+
+
+def test_a_second_comparison_says_that_nothing_ran_and_prints_the_answer(output, capsys):
+    assert main(["compare", *TINY, "strategies=[stale]", "seeds=[0]", f"output={output}"]) == 0
+    out, err = capsys.readouterr()
+    assert "1 finished run reused" in err
+    answer = out.split("\n\n")[2].splitlines()
+    assert answer[0].startswith("Best recall@20: stale (")
+    assert len(answer) <= 4
+
+
+@pytest.mark.parametrize("more", ["stream.increments=2", "stream.base=0.4"])
+def test_rows_of_different_streams_are_refused_with_what_differs(more, output, tmp_path, capsys):
+    same = [a for a in TINY if a.split("=")[0] != more.split("=")[0]]
+    assert main(["run", *same, "strategy=stale", more, f"output={tmp_path}"]) == 0
+    capsys.readouterr()
+    said = refused(capsys, "report", str(output), str(tmp_path))
+    assert "different streams" in said
+    assert more.split("=")[0] in said

@@ -1,0 +1,102 @@
+"""What can be said of two rows of the table, in words that carry no more than the test of the pair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from gnnrec.core.errors import one_line
+from gnnrec.evaluation.pairs import Key
+from gnnrec.evaluation.results import REFERENCE
+from gnnrec.reporting.tables import NA, number
+
+Row = dict[str, Any]
+
+
+class Verdicts:
+    """What can be said of a pair of rows on one metric."""
+
+    def __init__(self, tests: pl.DataFrame | None, metric: str) -> None:
+        """Take tested pairs.
+
+        Args:
+            tests: gnnrec.evaluation.significance.compare; None: nothing was tested.
+            metric: column of the summary that rows are compared by.
+        """
+        self.metric = metric
+        rows = [] if tests is None else tests.filter(metric=metric.removesuffix("_all")).rows(named=True)
+        self._pairs = {((r["strategy"], r["scorer"]), (r["reference"], r["reference_scorer"])): r for r in rows}
+
+    def say(self, a: Row, b: Row) -> str:
+        """Return how a stands to b, by name: "better than b by 0.0100 (0.0040 to 0.0160)"."""
+        name = name_of(b)
+        if a[self.metric] is None or b[self.metric] is None:
+            return f"{NA} against {name}"
+        test = self._test(a, b)
+        if test is None:
+            return f"untested against {name} ({_signed(a[self.metric] - b[self.metric])})"
+        if test["low"] == test["high"] == 0:
+            return f"equal to {name} for every user"
+        here, beyond = _side(test["low"], test["high"]), _side(test["wide_low"], test["wide_high"])
+        span = f"({number(test['low'], 4)} to {number(test['high'], 4)})"
+        if not here:
+            return f"not shown to differ from {name} {span}"
+        if here == beyond:
+            span = f"({number(test['wide_low'], 4)} to {number(test['wide_high'], 4)})"
+        scope = "" if here == beyond else " on these increments and seeds"
+        return f"{here} than {name} by {number(abs(test['difference']), 4)} {span}{scope}"
+
+    def as_good(self, row: Row, full: Row) -> str:
+        """Return whether a row is at least as good as full retraining, and if that cannot be told what would tell."""
+        test = self._pairs.get((key_of(row), key_of(full)))
+        if test is None or test["as_good"] is None:
+            return "untested"
+        if test["as_good"] != "cannot tell":
+            return str(test["as_good"])
+        if test["wide_low"] is None:
+            return "cannot tell (below 5 increments)"
+        enough = [
+            f"{test[column]} {what}"
+            for column, what in (("increments_to_tell", "increments"), ("seeds_to_tell", "seeds"))
+            if test[column] is not None
+        ]
+        return f"cannot tell (about {' or '.join(enough)} would)" if enough else "cannot tell"
+
+    def _test(self, a: Row, b: Row) -> Row | None:
+        """Return the tested pair as a − b, whichever of the two was the reference."""
+        if (row := self._pairs.get((key_of(a), key_of(b)))) is not None:
+            return row
+        if (row := self._pairs.get((key_of(b), key_of(a)))) is None:
+            return None
+        turned = {
+            "low": "high",
+            "high": "low",
+            "wide_low": "wide_high",
+            "wide_high": "wide_low",
+            "difference": "difference",
+        }
+        return row | {name: None if row[other] is None else -row[other] for name, other in turned.items()}
+
+
+def key_of(row: Row) -> Key:
+    """Return what a row is told by."""
+    return row["strategy"], row["scorer"]
+
+
+def name_of(row: Row) -> str:
+    """Return a row's name for a sentence."""
+    name = one_line(str(row["strategy"]))
+    return name if row["scorer"] == REFERENCE else f"{name} ({one_line(str(row['scorer']))})"
+
+
+def _side(low: float | None, high: float | None) -> str:
+    """Return what an interval says; nothing where it is n/a or holds 0."""
+    if low is None or high is None:
+        return ""
+    return "better" if low > 0 else "worse" if high < 0 else ""
+
+
+def _signed(value: float) -> str:
+    text = number(value, 4)
+    return text if text.startswith("-") else f"+{text}"

@@ -1,0 +1,164 @@
+"""The page of a comparison: table, figures and report of finished runs, never written over the page of others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import polars as pl
+import yaml
+
+from gnnrec.core.files import write_atomic
+from gnnrec.data.summary import summarise
+from gnnrec.evaluation import results as table
+from gnnrec.evaluation import significance
+from gnnrec.quality import increments
+from gnnrec.reporting import figures, html, terminal
+from gnnrec.reporting.answer import answer, best_row
+from gnnrec.runs import build
+from gnnrec.runs.build import Config, Scene
+from gnnrec.runs.folder import Frames, write_frames
+from gnnrec.training.loggers import Tracker
+
+PAGE, RUNS, BELOW = "report.html", "runs", "comparison-"
+PROTOCOL = """next: every event of increment t+1 is scored by the model that absorbed increments 0..t, before it sees \
+any of them. Means run over t ≥ 1, unweighted, then over seeds; the deviation is over seeds. All candidates are ranked, none \
+sampled; ties are broken by a seeded random order. Users without an absorbed event count, with the popularity of what the \
+row's model absorbed. Valid events select (early stopping, blend) and are absorbed only then; test events are never absorbed. \
+Seconds per update run from the increment's arrival until the model could serve: extension, fit, selection, one \
+propagation; the choice of the blend is paid for by the blend's row alone. docs/protocol.md has the rules and formulas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a comparison has written: table and answer as text, where the report is, and which runs failed and why."""
+
+    text: str
+    path: Path
+    summary: pl.DataFrame
+    per_user: pl.DataFrame
+    failed: tuple[str, ...] = ()
+
+
+def report(
+    frames: Frames,
+    config: Config,
+    scene: Scene,
+    command: str,
+    runs: Sequence[str] = (),
+    first: int = 1,
+    output: Path | None = None,
+    remarks: Sequence[str] = (),
+) -> Report:
+    """Write results, summary, figures and report.html, and return the table and the answer.
+
+    Args:
+        frames: of all runs and the reference rows.
+        config: of one of the runs.
+        scene: data and stream of all of them.
+        command: what was typed, for the record.
+        runs: names of the folders of the runs: what makes this comparison another than that of other runs.
+        first: smallest t in means.
+        output: a folder that belongs to this comparison; None: `place` in the configuration's output.
+        remarks: what went wrong, for the notes.
+    """
+    there = Path(config["output"])
+    output = output or place(there, runs)
+    results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
+    summary = table.summary(results, first=first, budget=budget)
+    tests = significance.compare(frames["per_user"], best=best_row(summary), first=first)
+    said, record = answer(summary, tests), _record(command, config, scene)
+    write_frames(output, {**frames, "results": results})
+    write_atomic(output / "summary.csv", summary.write_csv())
+    write_atomic(output / "run.json", json.dumps({**record, RUNS: sorted(runs)}, indent=1))
+    quality = increments.per_increment(scene.setting.stream, scene.dataset.reports)
+    pictures, missing = figures.write_all(
+        results, summary, frames["predictions"], output / "figures", quality=quality, first=first
+    )
+    html.write(
+        output / PAGE,
+        title=f"{config['name']}: how the model absorbs each increment",
+        answer=said,
+        summary=summary,
+        figures=pictures,
+        data_text=summarise(scene.dataset, scene.setting.stream, increments.as_text(quality)),
+        config_text=_shared(config, results),
+        notes=[*remarks, *scene.setting.stream.notes, *table.incomplete(results), *missing, *_lines(record)],
+        protocol_text=PROTOCOL,
+        significance=tests,
+        details=html.increments_and_segments(results, first=first),
+    )
+    with Tracker.open(config, "compare", output) as tracker:
+        tracker.report(pictures, summary)
+    text = _text(summary, said, there / PAGE if output.name.startswith(BELOW) else None)
+    return Report(text, output / PAGE, summary, frames["per_user"])
+
+
+def _text(summary: pl.DataFrame, said: str, kept: Path | None) -> str:
+    """Return what a terminal shows: table, answer, and which page of other runs was kept."""
+    shown = f"{terminal.comparison(summary, width=terminal.width_of_terminal())}\n{said}\n"
+    return shown if kept is None else f"{shown}\n{kept} is of other runs and is kept\n"
+
+
+def place(output: Path, runs: Sequence[str]) -> Path:
+    """Return the folder for the report of `runs`: `output`, unless the report of a run that is not among them is there.
+
+    A report is written over only by one that holds all its runs; any other lies in a folder of its own below.
+    """
+    if not (output / PAGE).is_file():
+        return output
+    try:
+        before = set(json.loads((output / "run.json").read_text())[RUNS])
+    except (OSError, ValueError, KeyError):  # a report that does not say of what is not ours to replace
+        before = {""}
+    if before <= set(runs):
+        return output
+    return output / f"{BELOW}{hashlib.blake2b(' '.join(sorted(runs)).encode(), digest_size=4).hexdigest()}"
+
+
+def _record(command: str, config: Config, scene: Scene) -> dict[str, str]:
+    record = {**run_record(command), "protocol": build.protocol_hash(config)}
+    if versions := scene.setting.stream.versions:
+        newest = max(versions)
+        record["data"] = f"versions {min(versions)} to {newest} of a store, content of the newest {versions[newest]}"
+    return record
+
+
+def _shared(config: Config, results: pl.DataFrame) -> str:
+    """Return the configuration that all rows have in common, and which rows they are."""
+    rows = results.filter(pl.col("scorer") != table.REFERENCE)
+    own = {"strategies": rows["strategy"].unique(maintain_order=True).to_list()}
+    own["seeds"] = rows["seed"].unique(maintain_order=True).to_list()
+    common = {key: value for key, value in config.items() if key not in ("strategy", "seed")}
+    return str(yaml.safe_dump({**common, **own}, sort_keys=False, allow_unicode=True))
+
+
+def run_record(command: str) -> dict[str, str]:
+    """Return command, machine size and versions, for the record."""
+    packages = ("gnnrec", "torch", "torch-geometric", "pytorch-lightning", "hydra-core", "polars", "numpy", "scipy")
+    return {
+        "command": command,
+        "cores": str(os.cpu_count()),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
+        "processor": platform.machine(),
+        "python": sys.version.split()[0],
+        **{name: _version(name) for name in packages},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _lines(record: dict[str, str]) -> list[str]:
+    return [f"{key}: {value}" for key, value in record.items()]
