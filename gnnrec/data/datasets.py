@@ -161,7 +161,11 @@ class File:
         self.decimal = check_decimal(decimal)
         valuation = make_valuation(weights, quantity, scale, rescale)
         self.rules = make_rules(make_filters(filters), valuation, time_range, repeats, on_bad, normalise_ids)
-        self.time_rule, self.time_unit, self.time_zone = declared_rule(time_unit, time_format), time_unit, check_zone(time_zone)
+        self.time_rule, self.time_unit, self.time_zone = (
+            declared_rule(time_unit, time_format),
+            time_unit,
+            check_zone(time_zone),
+        )
         self.feedback, self.positive_from = feedback, positive_from
         self.upper_items, self.items, self.side = upper_items, items, make_side(side)
 
@@ -302,6 +306,8 @@ def _distinct(blobs: Sequence[Blob]) -> tuple[list[Blob], list[str]]:
 def _filled(blobs: Sequence[Blob]) -> tuple[list[Blob], list[str]]:
     """Leave files without rows out and say so; one at least must have some."""
     filled = [b for b in blobs if b.head.strip()]
+    if len(blobs) == 1:
+        return list(blobs), []
     if not filled:
         raise GnnrecError(f"{blobs[0].path} is empty, and so is every other file of data.path; give a file with rows")
     return filled, [f"{b.path.name} is empty and was passed over" for b in blobs if b not in filled]

@@ -86,7 +86,8 @@ class Part:
         return self.table.batches(list(dict.fromkeys([*self.roles.values(), *self.raw])))
 
     def _cells(self, rows: Rows) -> dict[str, pl.Series]:
-        return {role: rows.frame[name] for role, name in self.roles.items()}
+        # Under the role's name: a column may be called like a pattern, which polars would expand.
+        return {role: rows.frame[name].alias(role) for role, name in self.roles.items()}
 
     def _cleaned(self, rows: Rows, habits: Habits) -> Cleaned:
         cells = self._cells(rows)

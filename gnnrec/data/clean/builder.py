@@ -18,7 +18,6 @@ from gnnrec.data.clean.external_sort import Overflow
 from gnnrec.data.clean.ids import Codes, Ids
 from gnnrec.data.clean.rows import PLACE, SHAPELESS, Tally, raw
 
-
 _TIMES = "data.time_range=[EARLIEST,LATEST] and data.time_unit, or data.columns.time=false where the column is no time"
 KEYS = {
     "above_the_header": "data.header",
@@ -196,7 +195,11 @@ def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
 def _advice(aside: Tally) -> str:
     """Return the keys that mend the reasons, the most frequent first."""
     reasons = sorted(aside.counts, key=lambda r: -aside.counts[r])
-    return "check " + "; ".join(dict.fromkeys(KEYS.get(r, "data.filters") for r in reasons[:3])) if reasons else "check data.columns"
+    return (
+        "check " + "; ".join(dict.fromkeys(KEYS.get(r, "data.filters") for r in reasons[:3]))
+        if reasons
+        else "check data.columns"
+    )
 
 
 def describe(aside: Tally) -> str:

@@ -97,7 +97,11 @@ class Observer:
             rule = decide(found.times, self.unit, file)
             notes += [rule.note] if rule.note else []
             habits = replace(habits, time=replace(rule, note=None))
-        notes += [f"{file}: {name} ids are written as floats; whole ones are taken as integers" for name in _IDS if name in habits.whole]
+        notes += [
+            f"{file}: {name} ids are written as floats; whole ones are taken as integers"
+            for name in _IDS
+            if name in habits.whole
+        ]
         if self.decimal is None and habits.decimal == ",":
             notes.append(f"{file}: decimal comma inferred; data.decimal says otherwise")
         return habits, notes

@@ -1,4 +1,4 @@
-"""Dates as people and programs write them, brought to one form and read: ISO, slashed, dotted, compact, with names of months."""
+"""Dates as people and programs write them, brought to one form and read: ISO, slashed, dotted, compact, named months."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAY_OR_MONTH = r"^(\d{1,2})([-/.])(\d{1,2})[-/.](?:\d{4}|\d{2})(?:\D|$)"
 _MONTH = r"(?i:(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)\.?"
 _PLAIN = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d", "%Y-%m-%d %H:%M")
 _ZONED = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
-_HALVED = ("%Y-%m-%d %I:%M:%S%.f %p", "%Y-%m-%d %I:%M %p", "%Y-%m-%d %I %p")
+_HALVED = ("%Y-%m-%d %I:%M:%S%.f %p", "%Y-%m-%d %I:%M %p")
 _HALVED_ZONED = ("%Y-%m-%d %I:%M:%S%.f %p%#z", "%Y-%m-%d %I:%M %p%#z")
 CLOCK_CODES = ("%H", "%I", "%k", "%l", "%M", "%S", "%T", "%R", "%X", "%c", "%s", "%+")
 
@@ -47,13 +47,16 @@ def canonical(text: pl.Series, day_first: bool) -> pl.Series:
     text = text.str.replace(r"^(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+", "")
     # 2020/1/14, 20200114, 20200114T1030, 14.1.2020, 14-Jan-2020, Jan 5, 2020, Jan 05 10:30:00 [+0000] 2020
     text = text.str.replace(r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})", "${1}-${2}-${3}")
-    text = text.str.replace(r"^(\d{4})(\d{2})(\d{2})(?:[T ]?(\d{2})(\d{2})(\d{2}))?Z?$", "${1}-${2}-${3} ${4}:${5}:${6}")
+    text = text.str.replace(
+        r"^(\d{4})(\d{2})(\d{2})(?:[T ]?(\d{2})(\d{2})(\d{2}))?Z?$", "${1}-${2}-${3} ${4}:${5}:${6}"
+    )
     text = text.str.replace(r"^(\d{4})(\d{2})(\d{2})[T ]?(\d{2})(\d{2})Z?$", "${1}-${2}-${3} ${4}:${5}")
     text = text.str.replace(r"^(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4}|\d{2})(\D|$)", "${4}-" + f"{month}-{day}" + "${5}")
     text = text.str.replace(rf"^(\d{{1,2}})(?:st|nd|rd|th)?[-/. ]+{_MONTH},?[-/. ]+(\d{{4}}|\d{{2}})", "${3}-${2}-${1}")
     text = text.str.replace(rf"^{_MONTH}\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}})(\D|$)", "${3}-${1}-${2}${4}")
     text = text.str.replace(
-        rf"^{_MONTH}\s+(\d{{1,2}})\s+(\d{{1,2}}:\d{{2}}:\d{{2}})\s*([-+]\d{{4}})?\s*(\d{{4}})$", "${5}-${1}-${2} ${3}${4}"
+        rf"^{_MONTH}\s+(\d{{1,2}})\s+(\d{{1,2}}:\d{{2}}:\d{{2}})\s*([-+]\d{{4}})?\s*(\d{{4}})$",
+        "${5}-${1}-${2} ${3}${4}",
     )
     numbers = {f"-{name}-": f"-{k:02d}-" for k, name in enumerate(MONTHS, 1)}
     text = text.str.replace_many(numbers, ascii_case_insensitive=True)
@@ -64,10 +67,12 @@ def canonical(text: pl.Series, day_first: bool) -> pl.Series:
 
 def _clock(text: pl.Series) -> pl.Series:
     """Return dates whose clocks and zones are written in one way."""
-    text = text.str.replace(r" ::$", "").str.replace(r"^(\d{4}-\d{1,2}-\d{1,2})[Tt:,\s]+", "${1} ").str.strip_chars_end()
+    text = (
+        text.str.replace(r" ::$", "").str.replace(r"^(\d{4}-\d{1,2}-\d{1,2})[Tt:,\s]+", "${1} ").str.strip_chars_end()
+    )
     text = text.str.replace(r"\s*([Zz]|UTC|GMT)$", "+00:00").str.replace(r"(\d)\s+([-+]\d{2}:?\d{2})$", "${1}${2}")
     text = text.str.replace(r"\s*([AaPp])\.?[Mm]\.?\s*([-+]\d{2}:?\d{2})?$", " ${1}M${2}")
-    return text.str.replace(r"(:\d{2}),(\d+)", "${1}.${2}")
+    return text.str.replace(r"(:\d{2}),(\d+)", "${1}.${2}").str.replace(r" (\d{1,2}) ([APap]M)", " ${1}:00 ${2}")
 
 
 def parsed(text: pl.Series, pattern: str) -> pl.Series:

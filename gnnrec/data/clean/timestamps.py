@@ -17,6 +17,8 @@ _KINDS = (*UNITS, "iso", "mixed", "auto")
 _LIMITS = {"s": 1e11, "ms": 1e14, "us": 1e17}
 _ORDERS = {"day_first": True, "month_first": False}
 _MIXED_SHARE = 1e-3
+_TORN = 0.2
+"""A share of cells in another format above which a column has none that its cells agree on."""
 _YEARS = range(1900, 2101)
 _LEAST_SECONDS = 1e8
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
@@ -171,36 +173,34 @@ def survey(text: pl.Series, low: float, high: float) -> Survey:
     if count and not sum(possible):  # as seconds, such numbers lie before the first log
         compact = int(_texts(text).str.contains(COMPACT).sum())
     largest = numbers.abs().max()
-    return Survey(
-        len(text),
-        count + len(others),
-        count,
-        possible,
-        inside,
-        compact,
+    found = Survey(
+        rows=len(text),
+        filled=count + len(others),
+        numbers=count,
+        possible=possible,
+        inside=inside,
+        compact=compact,
         largest=0.0 if largest is None else float(largest),  # type: ignore[arg-type]
-        **(_looks(others) if len(others) else {}),
     )
+    return found + _looks(others) if len(others) else found
 
 
-def _looks(text: pl.Series) -> dict[str, int | str | None]:
+def _looks(text: pl.Series) -> Survey:
     """Return counts of dates, and of those whose day and month are numbers, by what can be the day."""
     dated = text.str.contains(DATED)
     groups = text.str.extract_groups(DAY_OR_MONTH).struct
-    parts = groups.field("1").cast(pl.Int8, strict=False), groups.field("3").cast(pl.Int8, strict=False)
-    first, second = parts
-    slashed, odd = first.is_not_null(), text.filter(~dated)
-    only_day, only_month = (first > 12) & (second <= 12), (first <= 12) & (second > 12)
+    first, second = (groups.field(k).cast(pl.Int8, strict=False) for k in ("1", "3"))
+    slashed = first.is_not_null()
     either = slashed & (first <= 12) & (second <= 12)
-    shown = text.filter(either) if either.any() else text.filter(slashed) if slashed.any() else odd
-    return {
-        "dated": int(dated.sum()),
-        "day": int((only_day & (first <= 31)).sum()),
-        "month": int((only_month & (second <= 31)).sum()),
-        "either": int(either.sum()),
-        "dots": int((groups.field("2") == ".").sum()),
-        "shown": shown[0] if len(shown) else None,
-    }
+    shown = text.filter(either) if either.any() else text.filter(slashed) if slashed.any() else text.filter(~dated)
+    return Survey(
+        dated=int(dated.sum()),
+        day=int((first.is_between(13, 31) & (second <= 12)).sum()),
+        month=int((second.is_between(13, 31) & (first <= 12)).sum()),
+        either=int(either.sum()),
+        dots=int((groups.field("2") == ".").sum()),
+        shown=shown[0] if len(shown) else None,
+    )
 
 
 def _sizes(numbers: pl.Series, low: float, high: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -275,7 +275,7 @@ def _check_one_kind(found: Survey, rule: TimeRule, file: str) -> list[str]:
     numbers, dates = sum(found.possible), found.dated + found.compact
     if not numbers or not dates:
         return []
-    if min(numbers, dates) > _MIXED_SHARE * found.rows:
+    if min(numbers, dates) > _TORN * (numbers + dates):
         raise GnnrecError(
             f"{file}: times are written in two ways ({dates:,} dates, {numbers:,} numbers); set data.time_unit=mixed to read "
             "each as it is, or data.time_unit=iso or s|ms|us|ns to set the others aside"
@@ -299,7 +299,9 @@ def _order_note(found: Survey, day_first: bool, file: str) -> list[str]:
             "set data.time_format=day_first or month_first, or a strptime format such as '%d/%m/%Y %H:%M'"
         )
     by = " by their dots" if found.day == found.month else ""
-    return [f"{file}: dates read {'day' if day_first else 'month'} first (inferred{by}; data.time_format says otherwise)"]
+    return [
+        f"{file}: dates read {'day' if day_first else 'month'} first (inferred{by}; data.time_format says otherwise)"
+    ]
 
 
 def _unit_note(found: Survey, main: str, file: str) -> list[str]:

@@ -66,7 +66,7 @@ class Adjacency:
         frame = frame.filter(pl.col("spoilt") | (pl.col("text") != ""))
         cells = pl.col("text").str.split(self.dialect.cut)
         frame = frame.select("line", "spoilt", user=cells.list.first(), item=cells.list.slice(1))
-        events = frame.explode("item")
+        events = frame.explode("item", empty_as_null=True)
         number = pl.int_range(start + 1, start + events.height + 1, dtype=pl.Int64, eager=True)
         return events.with_columns(number.alias(ROW)), piece.undecodable
 

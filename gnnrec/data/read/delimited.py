@@ -6,7 +6,6 @@ time, so that an open quote can spoil its own line and never swallow the next.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ import polars as pl
 
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.data.clean.rows import EXAMPLES, ROW, SHAPELESS, Example, Rows, Tally
-from gnnrec.data.read.dialect import Dialect, declared_mark, declared_quote, numbered_lines, raw_lines
+from gnnrec.data.read.dialect import Dialect, declared_mark, declared_quote, numbered_lines, raw_lines, usual_width
 from gnnrec.data.read.formats import Blob
 from gnnrec.data.read.guess import check_adjacency, choose, weigh
 from gnnrec.data.read.header import column_count, find_header, header_names
@@ -248,9 +247,13 @@ def open_delimited(
     if len(rows[above]) == 1:
         raise _wrong_delimiter(blob, mark, sample, known)
     if above:
-        notes.append(f"{blob.path.name}: {above} lines above the header, such as '{one_line(sample[0])[:60]}', set aside")
-    width = Counter(map(len, rows[above:])).most_common(1)[0][0]
-    names = header_names(blob, head, column_count(head, width)) if head else tuple(str(i) for i in range(width))
+        notes.append(
+            f"{blob.path.name}: {above} lines above the header, such as '{one_line(sample[0])[:60]}', set aside"
+        )
+    if head:
+        names = header_names(blob, head, column_count(head, rows[above + 1 :]))
+    else:
+        names = tuple(str(i) for i in range(usual_width(rows[above:])))
     sample = sample[above + bool(head) :]
     return Delimited(blob, names, tuple(head), dialect, encoding, multiline, above, tuple(sample), tuple(notes))
 

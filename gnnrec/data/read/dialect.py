@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -68,6 +69,12 @@ class Dialect:
         except csv.Error:
             records = []
         return records if len(records) == len(texts) else [self.split(line) for line in texts]
+
+
+def usual_width(rows: Sequence[Sequence[str]]) -> int:
+    """Return how many fields most lines have, of those that have more than one."""
+    widths = Counter(len(row) for row in rows if len(row) > 1)
+    return widths.most_common(1)[0][0] if widths else 1
 
 
 def declared_quote(quote: str | None) -> str | None:

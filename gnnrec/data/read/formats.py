@@ -140,7 +140,9 @@ def load(path: Path, max_bytes: int = DEFAULT_MAX_BYTES, empty: bool = False) ->
     source = Source(path.name, digest, before.st_size)
     kind = _kind(path, found.head, found.size, suffix) if found.size else "text"
     if kind == "parquet" and packed == "zstd":
-        raise GnnrecError(f"{path} is Parquet packed by zstd; unpack it by `zstd -d` (Parquet is packed inside already)")
+        raise GnnrecError(
+            f"{path} is Parquet packed by zstd; unpack it by `zstd -d` (Parquet is packed inside already)"
+        )
     shape = found.size, packed, found.line_end, suffix, kind, source, _stamp(before), found.joined
     return Blob(path, found.head, *shape, found.quoted if kind == "text" else (), notes)
 

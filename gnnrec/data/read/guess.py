@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.data.read.columns import names_columns
-from gnnrec.data.read.dialect import BLANKS, Dialect
+from gnnrec.data.read.dialect import BLANKS, Dialect, usual_width
 from gnnrec.data.read.formats import Blob
 
 CANDIDATES = ("::", "\t", ",", ";", "|", " ", BLANKS)
@@ -22,7 +21,7 @@ _ATOM = re.compile(
     )\s*""",
     re.VERBOSE,
 )
-_SURE, _CONSTANT, _TIDY = 0.8, 0.9, 0.95
+_SURE, _CONSTANT, _TIDY, _RARE = 0.8, 0.9, 0.95, 0.1
 _PURE = re.compile(r"\d+")
 
 
@@ -47,7 +46,7 @@ class Guess:
     @property
     def score(self) -> float:
         """How well it cuts the lines."""
-        return self.share**2 * (self.width * self.worth + self.named) if self.width > 1 else 0.0
+        return self.share**2 * (self.width * self.worth + self.named) if self.width > 1 and self.share > _RARE else 0.0
 
     def __str__(self) -> str:
         return f"{self.mark!r} makes {self.width} fields in {self.share:.0%} of the lines"
@@ -59,7 +58,8 @@ def weigh(sample: Sequence[str], known: Collection[str]) -> list[Guess]:
     Blanks stand inside texts and dates too: they come last unless every field they make is a number, a date or an id and
     they cut all lines alike.
     """
-    found = [_guess(mark, sample, known) for mark in CANDIDATES if mark != BLANKS or _has_runs(sample)]
+    left_out = " " if _has_runs(sample) else BLANKS
+    found = [_guess(mark, sample, known) for mark in CANDIDATES if mark != left_out]
     strong = [g for g in found if g.mark in _STRONG and g.share >= _CONSTANT and g.width > 1]
     weak = [g for g in found if g.mark not in _STRONG]
     if strong:
@@ -116,11 +116,12 @@ def _has_runs(sample: Sequence[str]) -> bool:
 def _guess(mark: str, sample: Sequence[str], known: Collection[str]) -> Guess:
     dialect = Dialect(mark)
     rows = [dialect.split(line) or line.split(dialect.cut) for line in sample]
-    width, count = Counter(map(len, rows)).most_common(1)[0]
-    cells = [cell for row in rows if len(row) == width for cell in row]
+    width = usual_width(rows)
+    alike = [row for row in rows if len(row) == width]
+    cells = [cell for row in alike for cell in row]
     worth = sum(map(_worth, cells)) / len(cells)
     named = max((names_columns(row, known) for row in rows[:20] if len(row) == width), default=0)
-    return Guess(mark, width, count / len(rows), worth, named)
+    return Guess(mark, width, len(alike) / len(rows), worth, named)
 
 
 def _worth(cell: str) -> float:

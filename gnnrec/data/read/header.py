@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.data.read.columns import looks_like_header, names_columns
+from gnnrec.data.read.dialect import usual_width
 from gnnrec.data.read.formats import Blob
 
 _RECBOLE = re.compile(r":(token|float|token_seq|float_seq)$")
@@ -26,7 +27,7 @@ def find_header(
         known: declared names of columns.
         doubtful: whether files of this kind have none as a rule.
     """
-    width = Counter(map(len, rows)).most_common(1)[0][0]
+    width = usual_width(rows)
     above = 0
     while above < min(len(rows) - 1, _ABOVE) and header is not False:
         bare = _bare(rows[above])
@@ -61,12 +62,14 @@ def _is_above(rows: Sequence[list[str]], k: int, width: int, known: set[str]) ->
     return len(rows) - k > 2 and (len(rows[k]) == 1 or names_columns(below, known) > 1)
 
 
-def column_count(head: Sequence[str], usual: int) -> int:
-    """Return how many columns there are, given the fields of the header and of most rows: a header may end in empty ones."""
+def column_count(head: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return how many columns there are, given a header, which may end in empty fields, and the first rows."""
     named = len(head)
     while named > 1 and not head[named - 1].strip():
         named -= 1
-    return usual if named <= usual <= len(head) else named
+    # Without a name, but with something in it, a field is a column still.
+    beyond = [k for row in rows for k, cell in enumerate(row[: len(head)]) if k >= named and cell.strip()]
+    return max(beyond, default=named - 1) + 1
 
 
 def header_names(blob: Blob, head: Sequence[str], width: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -43,7 +43,7 @@ def open_packed(path: Path, packing: str) -> IO[bytes]:
         return zipfile.ZipFile(path).open(member(path))
     if packing == "zstd":
         return cast(IO[bytes], io.BufferedReader(_Zstd(path)))
-    openers = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
+    openers: dict[str, Callable[..., object]] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
     return cast(IO[bytes], openers[packing](path, "rb") if packing else path.open("rb"))
 
 

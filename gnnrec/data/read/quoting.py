@@ -17,7 +17,7 @@ def find_quote(blob: Blob, mark: str, encoding: str, sample: Sequence[str]) -> t
     """Return the quote of a file, None where quotes are text, and a note then.
 
     Quotes are text where fields go on behind a second quote, or, between tabs, are left open, in more lines than there are
-    that only quotes hold together; and no column has them around most of its cells.
+    that only quotes hold together; and in most lines with a quote, or no column has them around most of its cells.
     """
     if len(mark) > 1 or not blob.quoted:
         return '"', []
@@ -29,7 +29,7 @@ def find_quote(blob: Blob, mark: str, encoding: str, sample: Sequence[str]) -> t
             text, shown = text + 1, shown or line
         if record is not None and (len(record) != len(cells) or any('""' in cell[1:-1] for cell in cells)):
             needed += 1
-    if text <= needed or _enclosed(sample, plain):
+    if text <= needed or (2 * text <= len(blob.quoted) and _enclosed(sample, plain)):
         return '"', []
     return None, [
         f"{blob.path.name}: quotes are part of the text, as in '{one_line(shown)[:60]}' (inferred); "

@@ -55,6 +55,4 @@ def table_of(blob: Blob, how: How) -> Table:
         return open_jsonlines(blob, how.encoding)
     if how.delimiter is None and blob.head.removeprefix(BOM).lstrip()[:1] in {b"{", b"["}:
         return open_jsonlines(blob, how.encoding)
-    return open_delimited(
-        blob, how.delimiter, how.header, how.encoding, set(how.known), how.multiline, how.quote
-    )
+    return open_delimited(blob, how.delimiter, how.header, how.encoding, set(how.known), how.multiline, how.quote)
