@@ -20,6 +20,34 @@ _PLAIN = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d", "%Y-%m-%d %H:%M")
 _ZONED = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
 _HALVED = ("%Y-%m-%d %I:%M:%S%.f %p", "%Y-%m-%d %I:%M %p")
 _HALVED_ZONED = ("%Y-%m-%d %I:%M:%S%.f %p%#z", "%Y-%m-%d %I:%M %p%#z")
+_ISO = r"^\d{4}-"
+_DONE = r"^\d{4}-(?:\d|[A-Za-z]{3}-)"
+_WEEKDAY = r"^(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+"
+_DIGITS = r"^(\d{1,2})[-/.](\d{1,2})[-/.]"
+_DAY_NAME = rf"^(\d{{1,2}})(?:st|nd|rd|th)?[-/. ]+{_MONTH},?[-/. ]+"
+_LAST_CENTURY = r"(69|[7-9]\d)(\D|$)"
+# Of years with two digits 69 to 99 are of the last century, as in POSIX.
+_ORDERS = (
+    (_DIGITS + r"(\d{4})(\D|$)", "${3}-MONTH-DAY${4}"),
+    (_DIGITS + _LAST_CENTURY, "19${3}-MONTH-DAY${4}"),
+    (_DIGITS + r"(\d{2})(\D|$)", "20${3}-MONTH-DAY${4}"),
+    (r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})", "${1}-${2}-${3}"),
+    (r"^(\d{4})(\d{2})(\d{2})$", "${1}-${2}-${3}"),
+    (r"^(\d{4})(\d{2})(\d{2})[T ]?(\d{2})(\d{2})Z?$", "${1}-${2}-${3} ${4}:${5}"),
+    (r"^(\d{4})(\d{2})(\d{2})[T ]?(\d{2})(\d{2})(\d{2})Z?$", "${1}-${2}-${3} ${4}:${5}:${6}"),
+    (_DAY_NAME + r"(\d{4})(\D|$)", "${3}-${2}-${1}${4}"),
+    (_DAY_NAME + _LAST_CENTURY, "19${3}-${2}-${1}${4}"),
+    (_DAY_NAME + r"(\d{2})(\D|$)", "20${3}-${2}-${1}${4}"),
+    (rf"^{_MONTH}\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}})(\D|$)", "${3}-${1}-${2}${4}"),
+    (
+        rf"^{_MONTH}\s+(\d{{1,2}})\s+(\d{{1,2}}:\d{{2}}:\d{{2}})\s*([-+]\d{{4}})?\s*(\d{{4}})$",
+        "${5}-${1}-${2} ${3}${4}",
+    ),
+)
+"""Ways to write a date, and the same with the year first."""
+_NAMED = r"^\d{2,4}-[A-Za-z]{3}-"
+_NUMBERS = {f"-{name}-": f"-{k:02d}-" for k, name in enumerate(MONTHS, 1)}
+_ODD_CLOCK = r"[A-Za-z,+]|^\d{4}-\d{1,2}-\d{1,2}:| -\d{2}:?\d{2}$|\d-\d{2}:?\d{2}$|\s\s|\s$"
 CLOCK_CODES = ("%H", "%I", "%k", "%l", "%M", "%S", "%T", "%R", "%X", "%c", "%s", "%+")
 
 
@@ -31,8 +59,10 @@ def read_dates(text: pl.Series, day_first: bool, zone: str | None = None) -> pl.
         day_first: whether the day stands before the month where both are numbers and the year does not come first.
         zone: of dates that name none; None: UTC.
     """
-    plain = text.str.replace(r"^(\d{4}-\d{2}-\d{2})[Tt]", "${1} ").str.replace(r"\s*([Zz]|UTC|GMT)$", "+00:00")
-    found = _first_that_reads(plain, [(f, zone) for f in _PLAIN] + [(f, None) for f in _ZONED])
+    found = pl.repeat(None, len(text), dtype=pl.Float64, eager=True)
+    if text.str.contains(_ISO).any():
+        plain = text.str.replace(r"^(\d{4}-\d{2}-\d{2})[Tt]", "${1} ").str.replace(r"\s*([Zz]|UTC|GMT)$", "+00:00")
+        found = _first_that_reads(plain, [(f, zone) for f in _PLAIN] + [(f, None) for f in _ZONED])
     return _filled(found, text, lambda left: _uncommon(left, day_first, zone))
 
 
@@ -43,33 +73,23 @@ def _uncommon(text: pl.Series, day_first: bool, zone: str | None) -> pl.Series:
 
 def canonical(text: pl.Series, day_first: bool) -> pl.Series:
     """Return dates with the year first and the rest behind a blank, as far as they are recognised."""
-    day, month = ("${1}", "${3}") if day_first else ("${3}", "${1}")
-    text = text.str.replace(r"^(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+", "")
-    # 2020/1/14, 20200114, 20200114T1030, 14.1.2020, 14-Jan-2020, Jan 5, 2020, Jan 05 10:30:00 [+0000] 2020
-    text = text.str.replace(r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})", "${1}-${2}-${3}")
-    text = text.str.replace(
-        r"^(\d{4})(\d{2})(\d{2})(?:[T ]?(\d{2})(\d{2})(\d{2}))?Z?$", "${1}-${2}-${3} ${4}:${5}:${6}"
-    )
-    text = text.str.replace(r"^(\d{4})(\d{2})(\d{2})[T ]?(\d{2})(\d{2})Z?$", "${1}-${2}-${3} ${4}:${5}")
-    text = text.str.replace(r"^(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4}|\d{2})(\D|$)", "${4}-" + f"{month}-{day}" + "${5}")
-    text = text.str.replace(rf"^(\d{{1,2}})(?:st|nd|rd|th)?[-/. ]+{_MONTH},?[-/. ]+(\d{{4}}|\d{{2}})", "${3}-${2}-${1}")
-    text = text.str.replace(rf"^{_MONTH}\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}})(\D|$)", "${3}-${1}-${2}${4}")
-    text = text.str.replace(
-        rf"^{_MONTH}\s+(\d{{1,2}})\s+(\d{{1,2}}:\d{{2}}:\d{{2}})\s*([-+]\d{{4}})?\s*(\d{{4}})$",
-        "${5}-${1}-${2} ${3}${4}",
-    )
-    numbers = {f"-{name}-": f"-{k:02d}-" for k, name in enumerate(MONTHS, 1)}
-    text = text.str.replace_many(numbers, ascii_case_insensitive=True)
-    # Two digits of a year: 69 to 99 are of the last century, as in POSIX.
-    text = text.str.replace(r"^(69|[7-9]\d)-", "19${1}-").str.replace(r"^(\d{2})-", "20${1}-")
-    return _clock(text)
+    day, month = ("${1}", "${2}") if day_first else ("${2}", "${1}")
+    if text.str.contains(_WEEKDAY).any():
+        text = text.str.replace(_WEEKDAY, "")
+    for pattern, order in _ORDERS:
+        left = ~text.str.contains(_DONE)
+        if not left.any():  # most columns are done after the first pattern
+            break
+        new = text.str.replace(pattern, order.replace("DAY", day).replace("MONTH", month))
+        text = text.zip_with(~left.fill_null(True), new)
+    if text.str.contains(_NAMED).any():
+        text = text.str.replace_many(_NUMBERS, ascii_case_insensitive=True)
+    return _clock(text) if text.str.contains(_ODD_CLOCK).any() else text
 
 
 def _clock(text: pl.Series) -> pl.Series:
     """Return dates whose clocks and zones are written in one way."""
-    text = (
-        text.str.replace(r" ::$", "").str.replace(r"^(\d{4}-\d{1,2}-\d{1,2})[Tt:,\s]+", "${1} ").str.strip_chars_end()
-    )
+    text = text.str.replace(r"^(\d{4}-\d{1,2}-\d{1,2})[Tt:,\s]+", "${1} ").str.strip_chars_end()
     text = text.str.replace(r"\s*([Zz]|UTC|GMT)$", "+00:00").str.replace(r"(\d)\s+([-+]\d{2}:?\d{2})$", "${1}${2}")
     text = text.str.replace(r"\s*([AaPp])\.?[Mm]\.?\s*([-+]\d{2}:?\d{2})?$", " ${1}M${2}")
     return text.str.replace(r"(:\d{2}),(\d+)", "${1}.${2}").str.replace(r" (\d{1,2}) ([APap]M)", " ${1}:00 ${2}")
