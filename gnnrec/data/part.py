@@ -25,7 +25,7 @@ class Part:
     """One file of a log: its columns under the names user, item, rating, time, title, and the raw ones asked for.
 
     Attributes:
-        timeless: whether its time column, which nobody named, holds numbers that are no times.
+        timeless: whether its time column, which nobody named, holds nothing but numbers that are no times; None: no rows.
     """
 
     def __init__(self, how: File, blob: Blob, keep: Sequence[str]) -> None:
@@ -38,7 +38,7 @@ class Part:
         self._found: list[str] = []
         self.raw = self._raw(self.table, how.rules)
         self.titles: dict[str, str] = {}
-        self.timeless = False
+        self.timeless: bool | None = False
 
     @property
     def notes(self) -> list[str]:
@@ -54,8 +54,8 @@ class Part:
         """Take the file as one without times."""
         name = self.roles.pop("time")
         self._opened.append(
-            f"{self.blob.path.name}: column '{name}' holds numbers that are no times and was left out; if they are, set "
-            "data.time_range=[EARLIEST,LATEST] or data.time_unit; data.columns.time=false says that they are none"
+            f"{self.blob.path.name}: column '{name}' holds no times but small numbers or nothing, and was left out; if "
+            "they are times, set data.time_range=[EARLIEST,LATEST] or data.time_unit; else data.columns.time=false"
         )
 
     def feed(self, collector: Collector) -> None:
@@ -72,7 +72,9 @@ class Part:
             guess = guess or self._observer.guess(look, timed)
             collector.add(self._cleaned(rows, guess), rows.rows_read, rows.aside)
         settled, self._found = self._observer.settle(found, timed, self.blob.path.name)
-        self.timeless = timed and found.times.timeless and self.how.declared.get("time") is None
+        # Who names the column, or says how its times are written, means it.
+        meant = not timed or self.how.declared.get("time") is not None or self.how.time_rule is not None
+        self.timeless = False if meant else found.times.timeless
         if settled != guess:
             collector.rewind(mark)
             for rows in self._rows():

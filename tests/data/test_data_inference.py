@@ -178,6 +178,18 @@ def test_a_common_name_makes_no_times(write) -> None:
     assert kept.counts.kept == 60
 
 
+def test_an_empty_time_column_makes_no_times_and_a_declared_range_makes_some(write) -> None:
+    data = File(path=write("a.csv", "user,item,date\nu,i,\nv,j,\n")).load()
+    assert data.time is None
+    assert data.counts.kept == 2
+    steps = write("b.csv", "user,item,time\nu,i,0\nv,j,5\n")
+    assert list(File(path=steps, time_range=["1970-01-01", "1970-01-02"]).load().time) == [0, 5]
+    parts = [steps, write("c.csv", "user,item,time\n"), write("d.csv", "user,item,time\nw,j,7\n")]
+    assert File(path=parts).load().counts.kept == 3
+    with pytest.raises(GnnrecError, match="3 time_out_of_range"):
+        File(path=[*parts, write("e.csv", "user,item,time\nw,j,1400000000\n")], on_bad="refuse").load()
+
+
 def test_a_store_with_times_takes_no_file_without(write, tmp_path) -> None:
     store = Store(tmp_path / "store")
     ingest(store, File(path=write("a.csv", GOOD)), {})
@@ -260,6 +272,25 @@ def test_truth_values_and_numbers_are_met_as_they_are_spelt(write) -> None:
 def test_the_delimiter_is_what_makes_sense_of_the_fields(write, text, mark) -> None:
     table, _ = open_table(Path(write("a.csv", text)))
     assert table.dialect.mark == mark
+
+
+def test_lines_of_any_length_name_the_keys(write) -> None:
+    path = write("a.txt", "".join(f"u{k} " + " ".join(f"i{n}" for n in range(k % 9)) + "\n" for k in range(60)))
+    with pytest.raises(GnnrecError, match=r"data\.format=adjacency"):
+        File(path=path).load()
+    assert File(path=path, format="adjacency").load().counts.kept > 100
+
+
+@pytest.mark.parametrize("kind", ["latin-1", "parquet"])
+def test_zstd_of_what_is_no_utf8_is_to_be_unpacked(write, kind) -> None:
+    if subprocess.run(["which", "zstd"], capture_output=True, check=False).returncode:
+        pytest.skip("no zstd here to pack with")
+    content = (
+        "user,item\nv,caf\u00e9\n".encode("latin-1") if kind == "latin-1" else parquet(user=range(999), item=range(999))
+    )
+    packed = subprocess.run(["zstd", "-qc"], input=content, capture_output=True, check=True).stdout
+    with pytest.raises(GnnrecError, match="unpack it by `zstd -d`"):
+        File(path=write("a.zst", packed), encoding="latin-1").load()
 
 
 def test_control_characters_of_latin_1_name_cp1252(write) -> None:

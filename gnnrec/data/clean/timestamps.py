@@ -119,9 +119,16 @@ class Survey:
         return self.day + self.month + self.either
 
     @property
-    def timeless(self) -> bool:
-        """Whether the cells are numbers too small for any time, so that the column is none of times."""
-        return 0 < self.filled == self.numbers and not self.compact and self.largest < _LEAST_SECONDS
+    def timeless(self) -> bool | None:
+        """Whether all cells are empty or numbers too small for any time: the column is none of times; None: no cells."""
+        if not self.rows:
+            return None
+        return (
+            self.filled == self.numbers
+            and not self.compact
+            and not any(self.possible)
+            and self.largest < _LEAST_SECONDS
+        )
 
 
 def _plus(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:

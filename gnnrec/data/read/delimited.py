@@ -230,18 +230,8 @@ def open_delimited(
     sample = _sample(blob, encoding, multiline)
     if not sample:
         raise GnnrecError(f"{blob.path} holds no readable line; give a file with rows")
-    if delimiter is None:
-        check_adjacency(blob, sample)
-        mark, said = choose(blob, sample, known)
-        notes += said
-    else:
-        mark = declared_mark(delimiter)
-    if quote == "auto":
-        found, said = ('"', []) if multiline else find_quote(blob, mark, encoding, sample)
-        notes += said
-    else:
-        found = declared_quote(quote)
-    dialect = Dialect(mark, found)
+    dialect, said = _dialect(blob, sample, delimiter, quote, encoding, known, multiline)
+    notes += said
     rows = [dialect.split(line) or line.split(dialect.cut) for line in sample]
     above, head = find_header(rows, header, known, blob.suffix in _HEADERLESS)
     if len(rows[above]) == 1:
@@ -256,6 +246,30 @@ def open_delimited(
         names = tuple(str(i) for i in range(usual_width(rows[above:])))
     sample = sample[above + bool(head) :]
     return Delimited(blob, names, tuple(head), dialect, encoding, multiline, above, tuple(sample), tuple(notes))
+
+
+def _dialect(
+    blob: Blob,
+    sample: Sequence[str],
+    delimiter: str | None,
+    quote: str | None,
+    encoding: str,
+    known: set[str],
+    multiline: bool,
+) -> tuple[Dialect, list[str]]:
+    """Return how lines are cut, as declared or inferred, and what was inferred."""
+    notes: list[str] = []
+    if delimiter is None:
+        check_adjacency(blob, sample)
+        mark, notes = choose(blob, sample, known)
+    else:
+        mark = declared_mark(delimiter)
+    if quote != "auto":
+        return Dialect(mark, declared_quote(quote)), notes
+    if multiline:
+        return Dialect(mark), notes
+    found, said = find_quote(blob, mark, encoding, sample)
+    return Dialect(mark, found), [*notes, *said]
 
 
 def _wrong_delimiter(blob: Blob, declared: str, sample: Sequence[str], known: set[str]) -> GnnrecError:

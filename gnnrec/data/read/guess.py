@@ -21,7 +21,7 @@ _ATOM = re.compile(
     )\s*""",
     re.VERBOSE,
 )
-_SURE, _CONSTANT, _TIDY, _RARE = 0.8, 0.9, 0.95, 0.1
+_SURE, _CONSTANT, _TIDY, _MOST, _RARE = 0.8, 0.9, 0.95, 0.5, 0.1
 _PURE = re.compile(r"\d+")
 
 
@@ -80,6 +80,11 @@ def choose(blob: Blob, sample: Sequence[str], known: Collection[str]) -> tuple[s
         raise GnnrecError(
             f"{blob.path}: no delimiter (one of {shown}) found in the first line "
             f"'{one_line(sample[0])[:80]}'; declare data.delimiter"
+        )
+    if best.share < _MOST and not best.named:
+        raise GnnrecError(
+            f"{blob.path}: no delimiter cuts most lines alike (at best {best}); declare data.delimiter, or "
+            "data.format=adjacency where a line is a user and any number of items"
         )
     second = others[0]
     if second.score > _SURE * best.score:

@@ -51,6 +51,10 @@ def fault(path: Path, packing: str, size: int, error: BaseException) -> GnnrecEr
     """Return what to say about a file that does not unpack."""
     if isinstance(error, EOFError):
         return GnnrecError(f"{path} is a truncated {packing} file ({size:,} bytes); fetch it again")
+    if packing == "zstd" and "utf8" in str(error).lower():
+        return GnnrecError(
+            f"{path} is zstd, of which only UTF-8 text can be read; unpack it by `zstd -d` and give that file"
+        )
     return GnnrecError(f"{path} is a damaged {packing} file ({one_line(str(error))[:80]}); fetch it again")
 
 
@@ -81,7 +85,7 @@ def member(path: Path) -> str:
 class _Zstd(io.RawIOBase):
     """The text of a zstd file as a stream: Python has no decoder before 3.14, and polars hands out lines.
 
-    Line ends become LF, and the last line has one: enough for text, not for binary files.
+    Line ends become LF, and the last line has one: enough for text. What is no UTF-8 polars refuses.
     """
 
     def __init__(self, path: Path) -> None:
