@@ -235,7 +235,7 @@ def open_delimited(
     rows = [dialect.split(line) or line.split(dialect.cut) for line in sample]
     above, head = find_header(rows, header, known, blob.suffix in _HEADERLESS)
     if len(rows[above]) == 1:
-        raise _wrong_delimiter(blob, mark, sample, known)
+        raise _wrong_delimiter(blob, dialect.mark, sample, known)
     if above:
         notes.append(
             f"{blob.path.name}: {above} lines above the header, such as '{one_line(sample[0])[:60]}', set aside"
