@@ -155,7 +155,7 @@ class File:
             raise GnnrecError(f"data.feedback={feedback} is not a choice{nearest(feedback, ['explicit', 'implicit'])}")
         self.name = name
         self.places = Places(path, root, tuple(files or ()), wheel, url, download)
-        self.declared = column_names.check_declared(columns or {})
+        self.declared: Mapping[str, object] = column_names.check_declared(columns or {})
         known = frozenset(str(c) for c in self.declared.values() if isinstance(c, str))
         self.how = How(delimiter, header, encoding, int(max_bytes), known, multiline, quote, format)
         self.decimal = check_decimal(decimal)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import polars as pl
 
@@ -13,12 +13,26 @@ from gnnrec.data.clean.clean import TIME_TEXT, Cleaned, Rules, clean
 from gnnrec.data.clean.habits import Habits, Looks, Observer
 from gnnrec.data.clean.ids import id_texts
 from gnnrec.data.clean.rows import ROW, Rows, Table, raw
+from gnnrec.data.clean.timestamps import TimeRule
 from gnnrec.data.read import columns as column_names
 from gnnrec.data.read.formats import Blob
-from gnnrec.data.read.reader import table_of
+from gnnrec.data.read.reader import How, table_of
 
-if TYPE_CHECKING:
-    from gnnrec.data.datasets import File
+
+class Settings(Protocol):
+    """How the files of a log are read: what `File` was given, checked."""
+
+    how: How
+    declared: Mapping[str, object]
+    rules: Rules
+    decimal: str | None
+    time_rule: TimeRule | None
+    time_unit: str
+    time_zone: str | None
+    upper_items: bool
+
+    def item_ids(self, item: pl.Series) -> pl.Series:
+        """Return item ids as the settings write them."""
 
 
 class Part:
@@ -28,7 +42,7 @@ class Part:
         timeless: whether its time column, which nobody named, holds nothing but numbers that are no times; None: no rows.
     """
 
-    def __init__(self, how: File, blob: Blob, keep: Sequence[str]) -> None:
+    def __init__(self, how: Settings, blob: Blob, keep: Sequence[str]) -> None:
         self.how, self.blob, self.keep = how, blob, keep
         self.table = table_of(blob, how.how)
         names, first = self.table.names, self.table.first()
