@@ -19,7 +19,7 @@ from gnnrec.data.read.formats import Blob
 from gnnrec.data.read.reader import How, table_of
 
 
-class Settings(Protocol):
+class Reads(Protocol):
     """How the files of a log are read: what `File` was given, checked."""
 
     how: How
@@ -42,7 +42,7 @@ class Part:
         timeless: whether its time column, which nobody named, holds nothing but numbers that are no times; None: no rows.
     """
 
-    def __init__(self, how: Settings, blob: Blob, keep: Sequence[str]) -> None:
+    def __init__(self, how: Reads, blob: Blob, keep: Sequence[str]) -> None:
         self.how, self.blob, self.keep = how, blob, keep
         self.table = table_of(blob, how.how)
         names, first = self.table.names, self.table.first()

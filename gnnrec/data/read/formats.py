@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gnnrec.core.errors import GnnrecError, one_line
-from gnnrec.data.read import packing
-from gnnrec.data.read.foreign import check_known
-from gnnrec.data.read.packing import open_packed, packing_of
-from gnnrec.data.read.scan import BOM, PIECE, Scan, scan
+from gnnrec.data.unpack import packing
+from gnnrec.data.unpack.foreign import check_known
+from gnnrec.data.unpack.packing import open_packed, packing_of
+from gnnrec.data.unpack.scan import BOM, PIECE, Scan, scan
 
 DEFAULT_MAX_BYTES = 4 << 30
 MAX_LINE = 64 << 20

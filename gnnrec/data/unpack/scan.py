@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gnnrec.core.errors import GnnrecError
-from gnnrec.data.read.packing import open_packed
+from gnnrec.data.unpack.packing import open_packed
 
 PIECE = 4 << 20
 """Bytes of text cleaned at once; what a row costs on the way is many times its text."""
