@@ -10,18 +10,20 @@ import polars as pl
 
 from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.data.clean.builder import Collector
-from gnnrec.data.clean.clean import TIME_TEXT, Cleaned, Rules, clean, make_rules, normalised
+from gnnrec.data.clean.cells import check_decimal
+from gnnrec.data.clean.clean import make_rules, normalised
 from gnnrec.data.clean.event_buffer import Gathered
 from gnnrec.data.clean.external_sort import Overflow
 from gnnrec.data.clean.filters import make_filters
 from gnnrec.data.clean.ratings import make_valuation
-from gnnrec.data.clean.rows import ROW, Rows, Table, raw
-from gnnrec.data.clean.timestamps import Survey, TimeRule, check_zone, decide, declared_rule, likely, survey
+from gnnrec.data.clean.rows import Table
+from gnnrec.data.clean.timestamps import check_zone, declared_rule
 from gnnrec.data.dataset import Dataset
+from gnnrec.data.part import Part
 from gnnrec.data.read import columns as column_names
 from gnnrec.data.read.formats import DEFAULT_MAX_BYTES, Blob, Source, load
 from gnnrec.data.read.locate import Places, data_root, find_files
-from gnnrec.data.read.reader import How, table_of
+from gnnrec.data.read.reader import How
 from gnnrec.data.read.titles import read_titles
 from gnnrec.data.side import ITEM, make_side, read_side
 
@@ -79,7 +81,7 @@ class File:
 
     Args:
         name: what to call the data set.
-        path: file or list of files; None: look below `root`, in a wheel, at a URL.
+        path: file, list of files, or glob; None: look below `root`, in a wheel, at a URL.
         root: data folder; None: $GNNREC_DATA, else a cache folder.
         files: names below the root.
         wheel: where an installed package keeps the files; see `Places`.
@@ -90,8 +92,11 @@ class File:
         header: whether the first line names columns; None: inferred.
         encoding: of text files.
         multiline: whether quoted fields of text files may hold line ends.
-        time_unit: s, ms, us, ns, iso, or auto.
-        time_format: strptime format, for example ``%d/%m/%Y %H:%M``.
+        format: adjacency: a line is a user and their items; None: told by content.
+        quote: what encloses fields of text files: double, single; None or none: nothing; auto: double, unless they are text.
+        decimal: what stands before the fraction of numbers in text: "." or ","; None: inferred.
+        time_unit: s, ms, us, ns, iso, mixed (each cell in its own way), or auto.
+        time_format: strptime format, for example ``%d/%m/%Y %H:%M``; or day_first, month_first of dates such as 1/2/2010.
         time_range: earliest and latest possible time (the latter excluded); None: 1990 and tomorrow.
         time_zone: of times that are written without one, such as Europe/London; None: UTC.
         scale: lowest and highest rating.
@@ -124,13 +129,16 @@ class File:
         header: bool | None = None,
         encoding: str = "utf-8",
         multiline: bool = False,
+        format: str | None = None,
+        quote: str | None = "auto",
+        decimal: str | None = None,
         time_unit: str = "auto",
         time_format: str | None = None,
         time_range: Sequence[object] | None = None,
         time_zone: str | None = None,
         scale: Sequence[float] | None = None,
         rescale: Sequence[float] | None = None,
-        weights: Mapping[str, object] | None = None,
+        weights: Mapping[object, object] | None = None,
         quantity: str | None = None,
         feedback: str | None = None,
         positive_from: float | None = None,
@@ -147,12 +155,17 @@ class File:
             raise GnnrecError(f"data.feedback={feedback} is not a choice{nearest(feedback, ['explicit', 'implicit'])}")
         self.name = name
         self.places = Places(path, root, tuple(files or ()), wheel, url, download)
-        self.declared = column_names.check_declared(columns or {})
+        self.declared: Mapping[str, object] = column_names.check_declared(columns or {})
         known = frozenset(str(c) for c in self.declared.values() if isinstance(c, str))
-        self.how = How(delimiter, header, encoding, int(max_bytes), known, multiline)
+        self.how = How(delimiter, header, encoding, int(max_bytes), known, multiline, quote, format)
+        self.decimal = check_decimal(decimal)
         valuation = make_valuation(weights, quantity, scale, rescale)
         self.rules = make_rules(make_filters(filters), valuation, time_range, repeats, on_bad, normalise_ids)
-        self.time_unit, self.time_format, self.time_zone = time_unit, time_format, check_zone(time_zone)
+        self.time_rule, self.time_unit, self.time_zone = (
+            declared_rule(time_unit, time_format),
+            time_unit,
+            check_zone(time_zone),
+        )
         self.feedback, self.positive_from = feedback, positive_from
         self.upper_items, self.items, self.side = upper_items, items, make_side(side)
 
@@ -168,7 +181,8 @@ class File:
 
     def blobs(self) -> list[Blob]:
         """Return the files, each checked and hashed."""
-        return [load(path, self.how.max_bytes) for path in find_files(self.name, self.places)]
+        paths = find_files(self.name, self.places)
+        return [load(path, self.how.max_bytes, empty=len(paths) > 1) for path in paths]
 
     def gather(
         self, blobs: Sequence[Blob] | None = None, keep: Sequence[str] = (), overflow: Overflow | None = None
@@ -181,16 +195,29 @@ class File:
             overflow: where rows go that memory is not to hold; None: memory holds all.
         """
         blobs, notes = _distinct(self.blobs() if blobs is None else blobs)
-        files = [_Part(self, blob, keep) for blob in blobs]
+        blobs, empty = _filled(blobs)
+        notes += empty
+        files = [Part(self, blob, keep) for blob in blobs]
         _check_alike(files)
-        collector, lost = Collector(self.rules, keep, overflow), []
+        collector = Collector(self.rules, keep, overflow)
+        lost = self._fed(files, collector)
+        if {file.timeless for file in files} in ({True}, {True, None}):
+            collector.rewind((0, 0))
+            for file in files:
+                file.leave_times_out()
+            lost = self._fed(files, collector)
+        notes += [note for file in files for note in file.notes]
+        titles = {i: t for file in reversed(files) for i, t in file.titles.items()}
+        return Reading(collector.finish(), tuple(lost), tuple(b.source for b in blobs), titles, tuple(notes))
+
+    def _fed(self, files: Sequence[Part], collector: Collector) -> list[Lost]:
+        """Hand the rows of all files on and return what each lost."""
+        lost = []
         for file in files:
             mark = collector.mark()
             file.feed(collector)
             lost.append(Lost(file.table, file.blob.source, collector.lost(mark)))
-        notes += [note for file in files for note in file.notes]
-        titles = {i: t for file in reversed(files) for i, t in file.titles.items()}
-        return Reading(collector.finish(), tuple(lost), tuple(b.source for b in blobs), titles, tuple(notes))
+        return lost
 
     def describe(self, reading: Reading, log: Dataset, items: pl.Series) -> Dataset:
         """Return the log with what is known about it beside its events.
@@ -213,7 +240,11 @@ class File:
         """Return what is unusual about the log."""
         notes = [] if events.timed else [_UNTIMED]
         if "open_quote" in log.counts.set_aside and not self.how.multiline:
-            notes.insert(0, "some rows have an open quote; if fields hold line ends, set data.multiline=true")
+            notes.insert(
+                0,
+                "some rows have an open quote; if quotes are part of the text, set data.quote=none; if quoted fields hold line "
+                "ends, set data.multiline=true",
+            )
         if log.feedback == "explicit" and log.scale is None and events.kept:
             notes.append(f"data.scale is not declared; ratings lie between {events.low:g} and {events.high:g}")
         return notes
@@ -253,94 +284,12 @@ class File:
     @property
     def _other(self) -> How:
         """How to read a file that is not the log."""
-        return replace(self.how, delimiter=None, header=None, known=frozenset())
+        return replace(self.how, delimiter=None, header=None, known=frozenset(), quote="auto", format=None)
 
     def _near(self, name: str) -> Path:
         """Return where a file beside the log lies: at its name, else below the data folder."""
         path, below = Path(name).expanduser(), data_root(self.places.root) / name
         return path if path.exists() or not below.exists() else below
-
-
-class _Part:
-    """One file of a log: its columns under the names user, item, rating, time, title, and the raw ones asked for."""
-
-    def __init__(self, how: File, blob: Blob, keep: Sequence[str]) -> None:
-        self.how, self.blob, self.keep = how, blob, keep
-        self.table = table_of(blob, how.how)
-        names, first = self.table.names, self.table.first()
-        roles, inferred = column_names.resolve(blob.path.name, names, self.table.headerless, first, how.declared)
-        self.roles = {role: name for role, name in roles.items() if name is not None}
-        self.notes = [*blob.notes, *self.table.notes, *inferred]
-        self.raw = self._raw(self.table, how.rules)
-        self.titles: dict[str, str] = {}
-
-    def _raw(self, table: Table, rules: Rules) -> list[str]:
-        file = self.blob.path.name
-        wanted = [(f.column, "data.filters") for f in rules.filters] + [(k, "stream.column") for k in self.keep]
-        return list(dict.fromkeys(column_names.find(file, table.names, name, key) for name, key in wanted))
-
-    def feed(self, collector: Collector) -> None:
-        """Hand the cleaned rows of the file on.
-
-        How times are written is decided by all of them. It is guessed from the first piece and checked in the end; the file
-        is read once more where the guess was wrong.
-        """
-        rule = declared_rule(self.how.time_unit, self.how.time_format)
-        if "time" not in self.roles or rule is not None:
-            self._hand_on(collector, rule)
-            return
-        mark = collector.mark()
-        looks = self._hand_on(collector, None)
-        settled = decide(sum(looks, Survey()), self.how.time_unit, self.blob.path.name)
-        self.notes += [settled.note] if settled.note else []
-        if replace(settled, note=None) != likely(looks[0], self.how.time_unit):
-            collector.rewind(mark)
-            self._hand_on(collector, settled)
-
-    def _hand_on(self, collector: Collector, rule: TimeRule | None) -> list[Survey]:
-        looks = []
-        for rows, cleaned, look in self._read(rule):
-            collector.add(cleaned, rows.rows_read, rows.aside)
-            looks.append(look)
-        return looks
-
-    def _read(self, rule: TimeRule | None) -> Iterator[tuple[Rows, Cleaned, Survey]]:
-        """Yield each piece, cleaned, and, where no rule is given, what its times look like."""
-        low, high = self.how.rules.time_range
-        guess = rule
-        for rows in self.table.batches(list(dict.fromkeys([*self.roles.values(), *self.raw]))):
-            look = Survey()
-            if "time" in self.roles and rule is None:
-                look = survey(rows.frame[self.roles["time"]], low, high)
-                guess = guess or likely(look, self.how.time_unit)
-            yield rows, self._cleaned(rows, guess), look
-
-    def _cleaned(self, rows: Rows, rule: TimeRule | None) -> Cleaned:
-        cells = {
-            role: rows.frame[name] if role == "time" else _text(rows.frame[name]) for role, name in self.roles.items()
-        }
-        if self.how.upper_items:
-            cells["item"] = cells["item"].str.to_uppercase()
-        if "time" in cells:
-            assert rule is not None
-            cells[TIME_TEXT] = cells["time"]
-            cells["time"] = rule.seconds(cells["time"], self.how.time_zone)
-        if "title" in cells:
-            self._remember(self.how.item_ids(cells["item"]), cells.pop("title"))
-        cells |= {raw(name): _text(rows.frame[name]) for name in self.raw} | {ROW: rows.frame[ROW]}
-        frame = pl.DataFrame([column.alias(name) for name, column in cells.items()])
-        return clean(frame, self.how.rules, self.keep, self.blob.path.name)
-
-    def _remember(self, item: pl.Series, title: pl.Series) -> None:
-        """Keep the first title of each item."""
-        named = pl.DataFrame([item.alias("item"), title.alias("title")]).filter(pl.col("title").str.strip_chars() != "")
-        for i, t in named.unique("item", keep="first", maintain_order=True).iter_rows():
-            if i:
-                self.titles.setdefault(i, t.strip())
-
-
-def _text(column: pl.Series) -> pl.Series:
-    return column.cast(pl.String) if column.dtype != pl.String else column
 
 
 def _distinct(blobs: Sequence[Blob]) -> tuple[list[Blob], list[str]]:
@@ -354,7 +303,17 @@ def _distinct(blobs: Sequence[Blob]) -> tuple[list[Blob], list[str]]:
     return list(seen.values()), notes
 
 
-def _check_alike(files: Sequence[_Part]) -> None:
+def _filled(blobs: Sequence[Blob]) -> tuple[list[Blob], list[str]]:
+    """Leave files without rows out and say so; one at least must have some."""
+    filled = [b for b in blobs if b.head.strip()]
+    if len(blobs) == 1:
+        return list(blobs), []
+    if not filled:
+        raise GnnrecError(f"{blobs[0].path} is empty, and so is every other file of data.path; give a file with rows")
+    return filled, [f"{b.path.name} is empty and was passed over" for b in blobs if b not in filled]
+
+
+def _check_alike(files: Sequence[Part]) -> None:
     """Refuse files that have not the same columns: their rows could not be told apart."""
     if len({(tuple(sorted(f.roles)), tuple(f.raw)) for f in files}) > 1:
         raise GnnrecError("the files of data.path do not have the same columns; name those they share in data.columns")

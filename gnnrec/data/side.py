@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gnnrec.core.errors import GnnrecError, nearest, one_line
+from gnnrec.data.clean.ids import are_whole, id_texts
 from gnnrec.data.read.formats import Source, load
 from gnnrec.data.read.reader import How, table_of
 from gnnrec.data.types import Features
@@ -67,6 +68,8 @@ def read_side(side: SideFile, path: Path, how: How) -> tuple[pl.DataFrame, Sourc
         table = table_of(blob, how)
         names = _wanted(side, table.names, path)
         frame = pl.concat([rows.frame.select(names) for rows in table.batches(names)])
+    ids = frame[side.id]
+    frame = frame.with_columns(id_texts(ids, bool(are_whole(ids))).alias(side.id))
     frame = frame.rename({side.id: ITEM}).filter(pl.col(ITEM).fill_null("").str.strip_chars() != "")
     frame = frame.unique(ITEM, keep="first", maintain_order=True)
     if side.vector is not None:
@@ -115,7 +118,7 @@ def _parquet(path: Path, side: SideFile) -> pl.DataFrame:
     try:
         names = _wanted(side, list(pl.read_parquet_schema(path)), path)
         frame = pl.read_parquet(path, columns=names, glob=False)
-        return frame.with_columns(pl.col(n).cast(pl.String) for n in names if n != side.vector)
+        return frame.with_columns(pl.col(n).cast(pl.String) for n in names if n not in (side.id, side.vector))
     except GnnrecError:
         raise
     except (Exception, pl.exceptions.PanicException) as error:

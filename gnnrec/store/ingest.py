@@ -115,6 +115,7 @@ def ingest(
         with Overflow(store.scratch, LIMIT) as overflow, store.stage() as staged:
             reading = log.gather(left, overflow=overflow)
             events = reading.events
+            _check_timed(old, events)
             ids = {"user": events.users.all(), "item": events.items.all()}
             ordered = SortedRows(ids, events.timed, newest, overflow)
             known, repeat = _take(events, ordered, store, bool(old), log.rules.repeats)
@@ -129,6 +130,15 @@ def ingest(
                 raise GnnrecError(_blocked(store, version, verdict))
             store.append(staged, version)
         return Ingested(version, seen, data.examples, data.notes, verdict)
+
+
+def _check_timed(old: Sequence[Version], events: Gathered) -> None:
+    """Refuse files without times where earlier versions have them: one row without a time leaves all without an order."""
+    if not events.timed and any(v.last is not None for v in old):
+        raise GnnrecError(
+            "the store has times and these files have none; name the column in data.columns.time, or how it is written in "
+            "data.time_unit and data.time_range, or make a store of their own"
+        )
 
 
 def _take(events: Gathered, ordered: SortedRows, store: Store, grown: bool, repeats: str) -> tuple[dict[int, int], int]:

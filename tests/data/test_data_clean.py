@@ -142,7 +142,7 @@ def test_fields_may_hold_line_ends_where_that_is_declared(write) -> None:
 
 
 def test_on_bad_refuse_and_hint_on_decimal_comma(write) -> None:
-    path = write("a.csv", "user;item;rating\nu;i;4,5\nu;j;3\n")
+    path = write("a.csv", "user;item;rating\nu;i;4,5\nu;j;3.5\n")
     with pytest.raises(GnnrecError, match=r"on_bad=refuse: 1 bad_rating.*a\.csv:2.*decimal comma"):
         File(path=path, on_bad="refuse").load()
 

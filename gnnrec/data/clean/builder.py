@@ -18,6 +18,30 @@ from gnnrec.data.clean.external_sort import Overflow
 from gnnrec.data.clean.ids import Codes, Ids
 from gnnrec.data.clean.rows import PLACE, SHAPELESS, Tally, raw
 
+_TIMES = "data.time_range=[EARLIEST,LATEST] and data.time_unit, or data.columns.time=false where the column is no time"
+KEYS = {
+    "above_the_header": "data.header",
+    "header_again": "data.header",
+    "invalid_utf8": "data.encoding",
+    "open_quote": "data.quote=none, or data.multiline=true where fields hold line ends",
+    "too_many_fields": "data.delimiter",
+    "too_few_fields": "data.delimiter",
+    "bad_json": "the lines of the file, which are to be JSON objects",
+    "duplicate_key": "the lines of the file, which have a key twice",
+    "not_an_object": "the lines of the file, which are to be JSON objects",
+    "nested_value": "data.columns, by a path such as user.id",
+    "missing_user": "data.columns.user",
+    "missing_item": "data.columns.item",
+    "control_characters": "data.encoding",
+    "id_too_long": "data.columns and data.delimiter",
+    "bad_rating": "data.columns.rating and data.decimal",
+    "unknown_action": "data.weights",
+    "out_of_scale": "data.scale",
+    "bad_time": "data.time_format (strptime) and data.time_unit, or data.columns.time=false where the column is no time",
+    "time_out_of_range": _TIMES,
+}
+"""What mends a reason for which rows are set aside; every other reason is a filter's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -162,8 +186,7 @@ class Collector:
             )
         if read and not self._good:
             why = f": {describe(aside)}" if aside.counts else ""
-            hint = "check data.columns, data.scale and data.time_unit"
-            raise GnnrecError(f"no row is left of {read:,} read{why}; {hint}")
+            raise GnnrecError(f"no row is left of {read:,} read{why}; {_advice(aside)}")
 
 
 def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
@@ -172,12 +195,22 @@ def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
     return {reason: n for reason, n in total.items() if n}
 
 
+def _advice(aside: Tally) -> str:
+    """Return the keys that mend the reasons, the most frequent first."""
+    reasons = sorted(aside.counts, key=lambda r: -aside.counts[r])
+    return (
+        "check " + "; ".join(dict.fromkeys(KEYS.get(r, "data.filters") for r in reasons[:3]))
+        if reasons
+        else "check data.columns"
+    )
+
+
 def describe(aside: Tally) -> str:
     """Return one line that says what was set aside and shows an example of each reason."""
     parts = []
     for reason, count in aside.counts.items():
         example = aside.examples[reason][0]
-        hint = " (a decimal comma? write 4.5)" if reason == "bad_rating" and _comma(example.value) else ""
+        hint = " (a decimal comma? set data.decimal=',')" if reason == "bad_rating" and _comma(example.value) else ""
         parts.append(f"{count:,} {reason}, as in {one_line(example.file)}:{example.row} '{example.value}'{hint}")
     return "; ".join(parts)
 

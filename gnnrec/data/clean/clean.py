@@ -34,6 +34,7 @@ class Rules:
     repeats: str = "first"
     refuse: bool = False
     normalise_ids: bool = False
+    decimal: str = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def _typed(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
         frame = frame.with_columns(normalised(pl.col("user", "item")))
     if "rating" not in frame.columns:
         return frame
-    return frame.with_columns(value=rules.valuation.read(pl.col("rating")))
+    return frame.with_columns(value=rules.valuation.read(pl.col("rating"), rules.decimal))
 
 
 def _reasons(frame: pl.DataFrame, rules: Rules) -> dict[str, pl.Expr]:
@@ -128,7 +129,7 @@ def _reasons(frame: pl.DataFrame, rules: Rules) -> dict[str, pl.Expr]:
     found["control_characters"] = ids[0].str.contains(r"\p{Cc}") | ids[1].str.contains(r"\p{Cc}")
     found["id_too_long"] = (ids[0].str.len_chars() > MAX_ID) | (ids[1].str.len_chars() > MAX_ID)
     for rule in rules.filters:
-        _also(found, rule.reason, rule.drops())
+        _also(found, rule.reason, rule.drops(rules.decimal))
     if "value" in frame.columns:
         finite = pl.col("value").is_finite().fill_null(False)
         _also(found, rules.valuation.reason, ~finite)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 import polars as pl
 
 from gnnrec.core.errors import GnnrecError, nearest, one_line
+from gnnrec.data.clean.cells import all_spellings
+from gnnrec.data.clean.cells import number as number_in
 from gnnrec.data.clean.rows import raw
 
 
@@ -33,10 +35,10 @@ class Filter:
     not_matches: str | None = None
     values: tuple[str, ...] | None = None
 
-    def drops(self) -> pl.Expr:
+    def drops(self, decimal: str = ".") -> pl.Expr:
         """Return the expression that is true for rows to set aside; an empty or unreadable cell is dropped."""
         cell = pl.col(raw(self.column))
-        number = cell.str.strip_chars().cast(pl.Float64, strict=False)
+        number = number_in(cell, decimal)
         keeps = [
             *([number >= self.min] if self.min is not None else []),
             *([number <= self.max] if self.max is not None else []),
@@ -66,7 +68,7 @@ def _make(one: dict[str, object]) -> Filter:
     if not {"column", "reason"} < set(one):
         raise GnnrecError("data.filters: each needs column, reason and a condition, such as min or matches")
     if "values" in one:
-        one["values"] = tuple(map(str, one["values"]))  # type: ignore[call-overload]
+        one["values"] = all_spellings(one["values"])  # type: ignore[arg-type]
     for key in ("matches", "not_matches"):
         _check_pattern(str(one.get(key) or ""))
     return Filter(**one)  # type: ignore[arg-type]

@@ -16,6 +16,41 @@ _PIECE = 1 << 20
 """Cells looked up at once: numpy widens the numbers on the way."""
 
 
+_WHOLE = r"^-?\d+\.0+$"
+_EXACT = float(1 << 53)
+"""Whole floats up to here are exact."""
+
+
+def id_texts(column: pl.Series, whole: bool = False) -> pl.Series:
+    """Return ids as text.
+
+    A number that a format types as a float is written as the integer that it is, and no number is no id: a column of ids
+    becomes one of floats where one id is missing.
+
+    Args:
+        column: as read: text or numbers.
+        whole: whether texts like 17840.0 are such numbers too.
+    """
+    if column.dtype.is_float():
+        is_whole = (column == column.round()) & (column.abs() <= _EXACT)
+        integer = column.cast(pl.Int64, strict=False).cast(pl.String)
+        return integer.zip_with(is_whole.fill_null(False), column.fill_nan(None).cast(pl.String))
+    text = column if column.dtype == pl.String else column.cast(pl.String)
+    return text.str.replace(r"\.0+\s*$", "") if whole else text
+
+
+def are_whole(column: pl.Series) -> bool | None:
+    """Return whether every id of a column of text is a whole number written with a fraction of 0; None: it has no ids."""
+    if column.dtype != pl.String:
+        return False
+    head = column.head(100).drop_nulls().str.strip_chars()
+    if not head.filter(head != "").str.contains(_WHOLE).all():  # most columns: no need to look at the rest
+        return False
+    text = column.drop_nulls().str.strip_chars()
+    text = text.filter(text != "")
+    return bool(text.str.contains(_WHOLE).all()) if len(text) else None
+
+
 class Ids:
     """Numbers for ids, in the order in which they are met: polars' categories."""
 

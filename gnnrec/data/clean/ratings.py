@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from gnnrec.core.errors import GnnrecError, nearest
+from gnnrec.data.clean.cells import number, spelt
 
 Bounds = tuple[float, float]
 QUANTITY = ("log2",)
@@ -19,7 +20,7 @@ class Valuation:
     """How cells become values; without any field set, numbers stay as they are.
 
     Attributes:
-        weights: action → value, where cells name actions; every other cell is set aside as `unknown_action`.
+        weights: text of a cell → value, where cells name actions; every other cell is set aside as `unknown_action`.
         quantity: "log2": a quantity q ≥ 0 becomes log2(1 + q), so that 1 stays 1 and bulk orders do not drown the rest.
         scale: lowest and highest number that is possible.
         rescale: what `scale` is stretched to.
@@ -45,13 +46,13 @@ class Valuation:
         """Lowest and highest value, where they are declared."""
         return self.rescale or (None if self.weighs else self.scale)
 
-    def read(self, cell: pl.Expr) -> pl.Expr:
+    def read(self, cell: pl.Expr, decimal: str = ".") -> pl.Expr:
         """Return the number in each cell of text; null or not finite where there is none."""
-        cell = cell.str.strip_chars()
         if self.weights is not None:
-            return cell.replace_strict(dict(self.weights), default=None, return_dtype=pl.Float64)
-        number = cell.cast(pl.Float64, strict=False)
-        return number if self.quantity is None else pl.when(number >= 0).then(number)
+            names = cell.str.strip_chars()
+            return names.replace_strict(dict(self.weights), default=None, return_dtype=pl.Float64)
+        found = number(cell, decimal)
+        return found if self.quantity is None else pl.when(found >= 0).then(found)
 
     def finish(self, number: pl.Expr) -> pl.Expr:
         """Return the value of each number that was found possible."""
@@ -64,7 +65,7 @@ class Valuation:
 
 
 def make_valuation(
-    weights: Mapping[str, object] | None,
+    weights: Mapping[object, object] | None,
     quantity: str | None,
     scale: Sequence[float] | None,
     rescale: Sequence[float] | None,
@@ -82,15 +83,15 @@ def make_valuation(
     return Valuation(None if weights is None else _weights(weights), quantity, bounds, stretched)
 
 
-def _weights(weights: Mapping[str, object]) -> dict[str, float]:
-    found = {}
+def _weights(weights: Mapping[object, object]) -> dict[str, float]:
+    found: dict[object, float] = {}
     for action, weight in weights.items():
         if not isinstance(weight, int | float) or not math.isfinite(weight) or weight <= 0:
             raise GnnrecError(
                 f"data.weights: '{action}' weighs {weight}; give a number above 0, or leave the action out"
             )
-        found[str(action)] = float(weight)
-    return found
+        found[action] = float(weight)
+    return spelt(found)
 
 
 def _bounds(key: str, given: Sequence[float] | None) -> Bounds | None:

@@ -13,7 +13,7 @@ from gnnrec.data.types import Ints
 
 EXAMPLES = 5
 SHAPELESS = (
-    *("invalid_utf8", "open_quote", "too_many_fields", "too_few_fields"),
+    *("above_the_header", "header_again", "invalid_utf8", "open_quote", "too_many_fields", "too_few_fields"),
     *("bad_json", "duplicate_key", "not_an_object", "nested_value"),
 )
 """Reasons why a line is no row, in the order in which they are told."""
@@ -105,7 +105,7 @@ def _short(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of one file: chosen columns as strings, or integers where a format has them, plus `ROW`; and rows without shape."""
+    """Rows of one file: chosen columns as strings, or numbers where a format has them, plus `ROW`; and rows without shape."""
 
     frame: pl.DataFrame
     rows_read: int

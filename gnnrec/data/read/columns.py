@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 from gnnrec.core.errors import GnnrecError, nearest, one_line
 
@@ -17,31 +18,44 @@ _COMMON: dict[str, tuple[str, ...]] = {
     "time": ("timestamp", "time", "datetime", "date", "unixtime", "unixreviewtime", "unixtimestamp", "invoicedate",
              "eventtime", "createdat", "reviewtime", "clicktimestamp", "ts", "t"),
 }  # fmt: skip
+_LONG = {name for names in _COMMON.values() for name in names if len(name) > 1}
 _ABSENT = {"none", "no", "false"}
-_EARLIEST_SECONDS = 1e8
+_DIGITS = re.compile(r"-?\d[\d.,:/ TZ+-]*")
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
+EARLIEST_SECONDS = 1e8
+"""Numbers below are no seconds of an event: 1973 is before the first log."""
 
 
 def _plain(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
 
 
+def names_columns(fields: Sequence[str], known: Collection[str]) -> int:
+    """Return how many of these fields are declared or common names of columns."""
+    stripped = [f.strip().strip("\ufeff") for f in fields]
+    return sum(f in known or _plain(f.split(":")[0]) in _LONG for f in stripped)
+
+
 def looks_like_header(fields: Sequence[str], known: set[str], doubtful: bool) -> bool:
     """Return whether the first line names columns: it has a declared or common name or, unless doubtful, no number."""
     stripped = [f.strip() for f in fields]
-    if known & set(stripped):
-        return True
-    common = {name for names in _COMMON.values() for name in names if len(name) > 1}
-    if any(_plain(f.split(":")[0]) in common for f in stripped):
-        return True
-    return not doubtful and not any(_is_number(f) for f in stripped)
+    return names_columns(stripped, known) > 0 or (not doubtful and not any(map(_is_value, stripped)))
 
 
-def _is_number(text: str) -> bool:
+def _is_value(text: str) -> bool:
+    """Return whether a text is a number, with a decimal comma too, or a date in digits."""
     try:
         float(text)
     except ValueError:
-        return False
+        return _DIGITS.fullmatch(text) is not None
     return True
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return abs(float(text)) >= EARLIEST_SECONDS
+    except ValueError:
+        return _DATE.match(text) is not None
 
 
 def check_declared(declared: Mapping[str, object]) -> dict[str, str | int | bool | None]:
@@ -118,9 +132,8 @@ def _by_name(names: Sequence[str]) -> dict[str, str]:
 
 
 def _by_position(names: Sequence[str], first: Mapping[str, str]) -> dict[str, str]:
-    roles = ["user", "item", "rating", "time"]
-    if len(names) == 3:
-        third = first.get(names[2], "")
-        if _is_number(third) and abs(float(third)) >= _EARLIEST_SECONDS:
-            roles = ["user", "item", "time"]
+    third, fourth = (first.get(names[k], "") if len(names) > k else "" for k in (2, 3))
+    # Events come as user, item, time, or with the rating last, too.
+    timed = _is_time(third) and not _is_time(fourth)
+    roles = ["user", "item", "time", "rating"] if timed and len(names) < 5 else ["user", "item", "rating", "time"]
     return dict(zip(roles, names, strict=False))

@@ -1,4 +1,4 @@
-"""The dialect of a text file: its delimiter, the names in its header, its fields, its records over several lines."""
+"""The dialect of a text file: its delimiter and quotes, its fields, its records over several lines."""
 
 from __future__ import annotations
 
@@ -6,19 +6,99 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.data.read.formats import Blob
 from gnnrec.data.read.lines import Lines, lines
 from gnnrec.data.types import Ints
 
-_CANDIDATES = ("::", "\t", ",", ";", "|", " ")
-_ALIASES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
-_RECBOLE = re.compile(r":(token|float|token_seq|float_seq)$")
+BLANKS = "blanks"
+"""The delimiter that any number of blanks and tabs is."""
+ALIASES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
+QUOTES = {"double": '"', "single": "'", '"': '"', "'": "'", "none": None, "null": None}
+_RUN = re.compile(r"[ \t]+")
 _REACH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a line is cut into fields.
+
+    Attributes:
+        mark: the delimiter, or `BLANKS`.
+        quote: what encloses fields; None: quotes are text like any other.
+    """
+
+    mark: str
+    quote: str | None = '"'
+
+    @property
+    def blanks(self) -> bool:
+        """Whether any run of blanks cuts."""
+        return self.mark == BLANKS
+
+    @property
+    def cut(self) -> str:
+        """What stands between two fields of a line once `even` has been over it."""
+        return " " if self.blanks else self.mark
+
+    def even(self, line: pl.Expr) -> pl.Expr:
+        """Return lines with single delimiters."""
+        return line.str.strip_chars(" \t").str.replace_all(r"[ \t]+", " ") if self.blanks else line
+
+    def split(self, line: str) -> list[str] | None:
+        """Return the fields of one line, or None when a quote is left open or closed inside a field."""
+        if self.blanks:
+            return _RUN.split(line.strip(" \t"))
+        if len(self.mark) > 1 or self.quote is None or self.quote not in line:
+            return line.split(self.mark)
+        try:
+            parts = [part + "\n" for part in line.split("\n")]
+            return next(csv.reader(parts, delimiter=self.mark, quotechar=self.quote, strict=True))
+        except csv.Error:
+            return None
+
+    def split_all(self, texts: list[str]) -> Sequence[list[str] | None]:
+        """Return the fields of every line; in one pass where that gives as many records as lines, else one by one."""
+        try:
+            records = list(csv.reader(texts, delimiter=self.mark, quotechar=self.quote, strict=True))
+        except csv.Error:
+            records = []
+        return records if len(records) == len(texts) else [self.split(line) for line in texts]
+
+
+def usual_width(rows: Sequence[Sequence[str]]) -> int:
+    """Return how many fields most lines have, of those that have more than one."""
+    widths = Counter(len(row) for row in rows if len(row) > 1)
+    return widths.most_common(1)[0][0] if widths else 1
+
+
+def declared_quote(quote: str | None) -> str | None:
+    """Return the quote that ``data.quote`` names, None where there is none.
+
+    Raises:
+        GnnrecError: it names neither.
+    """
+    if quote is not None and quote not in QUOTES:
+        allowed = ["auto", "double", "single", "none"]
+        raise GnnrecError(f"data.quote={one_line(str(quote))} is not a choice{nearest(str(quote), allowed)}")
+    return None if quote is None else QUOTES[quote]
+
+
+def declared_mark(declared: str) -> str:
+    """Return the delimiter that ``data.delimiter`` names.
+
+    Raises:
+        GnnrecError: it is empty.
+    """
+    mark = ALIASES.get(declared, declared)
+    if not mark:
+        raise GnnrecError("data.delimiter is empty; give one of ',', ';', 'tab', '|', '::', 'blanks'")
+    return mark
 
 
 def numbered_lines(piece: Lines, multiline: bool) -> pl.DataFrame:
@@ -58,76 +138,3 @@ def _joined(texts: list[str], first: int) -> pl.DataFrame:
         lines.append("\n".join(texts[k:end]))
         k = end
     return pl.DataFrame({"row": rows, "line": lines}, schema={"row": pl.Int64, "line": pl.String})
-
-
-def find_delimiter(blob: Blob, declared: str | None, sample: list[str]) -> tuple[str, list[str]]:
-    """Return the delimiter and a note where it is not the usual one for the suffix.
-
-    Raises:
-        GnnrecError: the declared one does not occur, or none is found; names the likely one.
-    """
-    likely = _infer_delimiter(sample)
-    if declared is not None:
-        mark = _ALIASES.get(declared, declared)
-        if not mark:
-            raise GnnrecError("data.delimiter is empty; give one of ',', ';', 'tab', '|', '::'")
-        if mark not in sample[0]:
-            hint = f"; the likely one is {likely!r}: set data.delimiter={likely!r}" if likely else ""
-            raise GnnrecError(
-                f"{blob.path}: the declared delimiter {declared!r} does not occur in the first line "
-                f"'{one_line(sample[0])[:80]}'{hint}"
-            )
-        return mark, []
-    if likely is None:
-        raise GnnrecError(
-            f"{blob.path}: no delimiter (one of {', '.join(map(repr, _CANDIDATES))}) found in the first line "
-            f"'{one_line(sample[0])[:80]}'; declare data.delimiter"
-        )
-    expected = "::" if blob.suffix == ".dat" else "\t" if blob.suffix in {".tsv", ".inter", ".rating", ".data"} else ","
-    return likely, [] if likely == expected else [f"{blob.path.name}: delimiter {likely!r} inferred"]
-
-
-def _infer_delimiter(sample: list[str]) -> str | None:
-    """Return the candidate that cuts most sample lines into as many fields as the first; ties go to the earlier one."""
-
-    def agreement(mark: str) -> int:
-        first = len(split(sample[0], mark) or ())
-        return sum(len(split(line, mark) or ()) == first for line in sample) if first > 1 else 0
-
-    scores = {mark: agreement(mark) for mark in _CANDIDATES}
-    best = max(_CANDIDATES[:-1], key=lambda mark: scores[mark])
-    if scores[best]:
-        return best
-    return " " if scores[" "] else None
-
-
-def header_names(blob: Blob, head: list[str]) -> tuple[str, ...]:
-    """Return the column names without spaces and RecBole types; refuse a name that occurs twice."""
-    names = [name.strip().strip("\ufeff") for name in head]
-    if all(_RECBOLE.search(name) for name in names):
-        names = [_RECBOLE.sub("", name) for name in names]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise GnnrecError(f"{blob.path}: column '{one_line(twice[0])}' occurs twice in the header; rename one of them")
-    return tuple(names)
-
-
-def split(line: str, delimiter: str) -> list[str] | None:
-    """Return the fields of one line, or None when a quote is left open or closed inside a field."""
-    if len(delimiter) > 1 or '"' not in line:
-        return line.split(delimiter)
-    try:
-        return next(csv.reader([part + "\n" for part in line.split("\n")], delimiter=delimiter, strict=True))
-    except csv.Error:
-        return None
-
-
-def split_all(lines: list[str], delimiter: str) -> Sequence[list[str] | None]:
-    """Return the fields of every line; in one pass where that gives as many records as lines, else one by one."""
-    try:
-        records = list(csv.reader(lines, delimiter=delimiter, strict=True))
-    except csv.Error:
-        records = []
-    if len(records) == len(lines):
-        return records
-    return [split(line, delimiter) for line in lines]

@@ -1,31 +1,30 @@
-"""From a path to bytes: refuses what is not a plain readable file, unpacks gzip under a cap, names the format.
+"""From a path to bytes: refuses what is not a plain readable file, unpacks under a cap, names the format.
 
 A file is read through once to check it and take its hash, and again, in pieces of bounded size, for its rows.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import stat
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
 
 from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.data.unpack import packing
+from gnnrec.data.unpack.foreign import check_known
+from gnnrec.data.unpack.packing import open_packed, packing_of
+from gnnrec.data.unpack.scan import BOM, PIECE, Scan, scan
 
 DEFAULT_MAX_BYTES = 4 << 30
-PIECE = 4 << 20
-"""Bytes of text cleaned at once; what a row costs on the way is many times its text."""
 MAX_LINE = 64 << 20
 """Bytes of a line; a file without line ends is no log, and would have to lie in memory whole."""
-_HEAD = 1 << 16
 _UTF16 = {b"\xff\xfe": "UTF-16 (little endian)", b"\xfe\xff": "UTF-16 (big endian)"}
 _JSON = {".jsonl", ".ndjson", ".json"}
-BOM = b"\xef\xbb\xbf"
+_FIRST = 16
+__all__ = ["BOM", "DEFAULT_MAX_BYTES", "PIECE", "Blob", "Source", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +44,28 @@ class Blob:
         path: where it lies.
         head: its first bytes, unpacked.
         size: bytes, unpacked.
-        packed: whether it is gzip.
+        packed: how it is packed; empty: it is not.
         line_end: what ends its lines: LF, or CR where there is no LF.
-        suffix: of its name, without .gz.
+        suffix: of its name, without that of the packing.
         kind: "parquet", "json" or "text".
         source: for the record.
         stamp: size and time of change at the check.
+        joined: whether byte order marks begin later lines.
+        quoted: the first lines with a double quote in them, where it is text.
         notes: what is worth telling about it.
     """
 
     path: Path
     head: bytes
     size: int
-    packed: bool
+    packed: str
     line_end: bytes
     suffix: str
     kind: str
     source: Source
     stamp: tuple[int, int]
+    joined: bool
+    quoted: tuple[bytes, ...]
     notes: tuple[str, ...]
 
     def pieces(self) -> Iterator[bytes]:
@@ -74,7 +77,7 @@ class Blob:
         rest: list[bytes] = []
         read = 0
         try:
-            with _open(self.path, self.packed) as file:
+            with open_packed(self.path, self.packed) as file:
                 while chunk := file.read(PIECE):
                     read += len(chunk)
                     border = chunk.rfind(self.line_end) + 1
@@ -83,7 +86,7 @@ class Blob:
                         rest = []
                     rest.append(chunk[border:])
                     self._check_line(sum(map(len, rest)))
-        except (OSError, EOFError, zlib.error) as error:  # it was sound when it was checked
+        except (OSError, *packing.FAULTS) as error:  # it was sound when it was checked
             raise _changed(self.path) from error
         self.check_same(read)
         if last := b"".join(rest):
@@ -98,9 +101,9 @@ class Blob:
     def whole(self) -> bytes:
         """Return all bytes, unpacked."""
         try:
-            with _open(self.path, self.packed) as file:
+            with open_packed(self.path, self.packed) as file:
                 found = file.read()
-        except (OSError, EOFError, zlib.error) as error:
+        except (OSError, *packing.FAULTS) as error:
             raise _changed(self.path) from error
         self.check_same(len(found))
         return found
@@ -115,41 +118,65 @@ class Blob:
             raise _changed(self.path)
 
 
-def load(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> Blob:
+def load(path: Path, max_bytes: int = DEFAULT_MAX_BYTES, empty: bool = False) -> Blob:
     """Check `path` and read it through once.
+
+    Args:
+        path: of the file.
+        max_bytes: cap on its size, unpacked.
+        empty: whether it may be empty.
 
     Raises:
         GnnrecError: the file cannot be read, is empty, unpacks to more than `max_bytes`, or changed meanwhile.
     """
     if not str(path).isprintable():
         raise GnnrecError(f"the file name '{one_line(str(path))}' holds control characters; rename it")
+    before, digest, packed, found = _read_through(path, max_bytes)
+    if not found.size and not empty:
+        raise GnnrecError(f"{path} is empty (0 bytes{' unpacked' if packed else ''}); give a file with rows")
+    suffixes = [s.lower() for s in (Path(packing.member(path)) if packed == "zip" else path).suffixes]
+    notes = _odd(path, packed, found.joined)
+    suffix = next((s for s in reversed(suffixes) if s not in packing.SUFFIXES.values()), "")
+    source = Source(path.name, digest, before.st_size)
+    kind = _kind(path, found.head, found.size, suffix) if found.size else "text"
+    if kind == "parquet" and packed == "zstd":
+        raise GnnrecError(
+            f"{path} is Parquet packed by zstd; unpack it by `zstd -d` (Parquet is packed inside already)"
+        )
+    shape = found.size, packed, found.line_end, suffix, kind, source, _stamp(before), found.joined
+    return Blob(path, found.head, *shape, found.quoted if kind == "text" else (), notes)
+
+
+def _read_through(path: Path, max_bytes: int) -> tuple[os.stat_result, str, str, Scan]:
+    """Return the file's state, its hash, how it is packed, and what is in it."""
+    packed = ""
     try:
         before = path.stat()
         _check_plain(path, before, max_bytes)
         digest, packed = _hashed(path)
-        size, head, ends = _surveyed(path, packed, max_bytes)
+        found = scan(path, packed, max_bytes, PIECE)
         after = path.stat()
     except FileNotFoundError:
         raise GnnrecError(f"{path} does not exist; check data.path and data.root") from None
     except PermissionError:
         raise GnnrecError(f"{path} may not be read: permission denied; change its mode or copy it") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise GnnrecError(f"{path} is a damaged gzip file ({error}); fetch it again") from None
-    except EOFError:
-        raise GnnrecError(f"{path} is a truncated gzip file ({before.st_size:,} bytes); fetch it again") from None
-    except OSError as error:
-        raise GnnrecError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (*packing.FAULTS, OSError) as error:
+        # Unpackers complain by an `OSError` without a number.
+        if packed and getattr(error, "errno", None) is None:
+            raise packing.fault(path, packed, before.st_size, error) from None
+        raise GnnrecError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if _stamp(before) != _stamp(after):
         raise _changed(path)
-    if not size:
-        raise GnnrecError(f"{path} is empty (0 bytes{' unpacked' if packed else ''}); give a file with rows")
-    suffixes = [s.lower() for s in path.suffixes]
-    odd = packed and suffixes[-1:] != [".gz"]
-    notes = (f"{path.name} is gzip although its name does not say so",) if odd else ()
-    suffix = next((s for s in reversed(suffixes) if s != ".gz"), "")
-    source = Source(path.name, digest, before.st_size)
-    kind = _kind(path, head, size, suffix)
-    return Blob(path, head, size, packed, ends, suffix, kind, source, _stamp(before), notes)
+    return before, digest, packed, found
+
+
+def _odd(path: Path, packed: str, joined: bool) -> tuple[str, ...]:
+    """Return what is unusual about a file."""
+    named = path.suffix.lower() == packing.SUFFIXES.get(packed)
+    notes = [f"{path.name} is {packed} although its name does not say so"] if packed and not named else []
+    if joined:
+        notes.append(f"{path.name}: byte order marks inside, as where files were joined, were taken off")
+    return tuple(notes)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int]:
@@ -160,34 +187,12 @@ def _changed(path: Path) -> GnnrecError:
     return GnnrecError(f"{path} changed while it was read; wait for its writer to finish, then run again")
 
 
-def _open(path: Path, packed: bool) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path, "rb") if packed else path.open("rb"))
-
-
-def _hashed(path: Path) -> tuple[str, bool]:
-    """Return the SHA-256 of the raw bytes, and whether they are gzip."""
+def _hashed(path: Path) -> tuple[str, str]:
+    """Return the SHA-256 of the raw bytes, and how they are packed."""
     with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
+        packed = packing_of(file.read(_FIRST))
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest(), packed
-
-
-def _surveyed(path: Path, packed: bool, max_bytes: int) -> tuple[int, bytes, bytes]:
-    """Return size and first bytes, unpacked, and what ends a line."""
-    size, head, ends = 0, b"", b""
-    with _open(path, packed) as file:
-        while chunk := file.read(PIECE):
-            size += len(chunk)
-            if size > max_bytes:
-                raise GnnrecError(
-                    f"{path} unpacks to more than data.max_bytes={max_bytes:,} from {path.stat().st_size:,} bytes; "
-                    "raise the cap if you trust the file"
-                )
-            if not head.strip():  # what comes first, blank space apart, tells JSON from other text
-                head = (chunk if chunk[:1].strip() else chunk.lstrip())[:_HEAD]
-            if ends != b"\n":
-                ends = b"\n" if b"\n" in chunk else b"\r" if b"\r" in chunk else ends
-    return size, head, ends or b"\n"
 
 
 def _check_plain(path: Path, status: os.stat_result, max_bytes: int) -> None:
@@ -208,6 +213,5 @@ def _kind(path: Path, head: bytes, size: int, suffix: str) -> str:
         return "parquet"
     if suffix in {".parquet", ".pq"}:
         raise GnnrecError(f"{path} is not Parquet: it does not begin with PAR1 ({size:,} bytes); fetch it again")
-    if head[:4] == b"PK\x03\x04":
-        raise GnnrecError(f"{path} is a zip archive; unpack it and give the file inside")
+    check_known(path, head)
     return "json" if suffix in _JSON else "text"

@@ -12,10 +12,12 @@ from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.data.clean.rows import ROW, Example, Rows, Tally
 from gnnrec.data.read.dialect import raw_lines
 from gnnrec.data.read.formats import BOM, Blob
-from gnnrec.data.read.lines import lines
+from gnnrec.data.read.lines import lines, said, spoilt
 from gnnrec.data.types import Ints
 
 Record = dict[str, object]
+_PATHS, _DEPTH = 1000, 8
+"""Paths into objects that are told, and how deep they go."""
 
 
 class _DuplicateKeyError(ValueError):
@@ -24,18 +26,28 @@ class _DuplicateKeyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class JsonLines:
-    """A file whose keys were collected; it is parsed again for its rows, so that it need not fit in memory."""
+    """A file whose keys were collected; it is parsed again for its rows, so that it need not fit in memory.
+
+    Attributes:
+        blob: the file.
+        names: keys; a key inside an object by its path, ``user.id``.
+        encoding: of the text.
+        record: the first one.
+        paths: names that are paths.
+        notes: what is unusual.
+    """
 
     blob: Blob
     names: tuple[str, ...]
     encoding: str
     record: Record
-    headerless: bool = False
+    paths: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    headerless: bool = False
 
     def first(self) -> dict[str, str]:
         """Return the first record as text."""
-        return {k: _text(v) or "" for k, v in self.record.items()}
+        return {n: _text(_at(self.record, n)) or "" for n in self.names}
 
     def batches(self, names: Sequence[str]) -> Iterator[Rows]:
         """Yield the columns `names`; a record without a key has an empty cell there."""
@@ -49,12 +61,13 @@ class JsonLines:
     def _rows(self, records: list[tuple[int, Record]], aside: Tally, names: Sequence[str]) -> Rows:
         read, keep = len(records) + aside.total(), []
         for number, record in records:
-            nested = next((n for n in names if isinstance(record.get(n), dict | list)), None)
+            found = {n: record.get(n) if n not in self.paths else _at(record, n) for n in names}
+            nested = next((v for v in found.values() if isinstance(v, dict | list)), None)
             if nested is None:
-                keep.append((number, record))
+                keep.append((number, found))
             else:
-                aside.add("nested_value", [number], [Example(self.blob.path.name, number, json.dumps(record[nested]))])
-        columns: dict[str, list[object]] = {n: [_text(r.get(n)) for _, r in keep] for n in names}
+                aside.add("nested_value", [number], [Example(self.blob.path.name, number, json.dumps(nested))])
+        columns: dict[str, list[object]] = {n: [_text(found[n]) for _, found in keep] for n in names}
         columns[ROW] = [number for number, _ in keep]
         frame = pl.DataFrame(columns, schema={**dict.fromkeys(names, pl.String), ROW: pl.Int64})
         return Rows(frame, read, aside)
@@ -69,16 +82,44 @@ def open_jsonlines(blob: Blob, encoding: str) -> JsonLines:
     if blob.head.removeprefix(BOM).lstrip()[:1] == b"[":
         raise GnnrecError(f"{blob.path} is one JSON array; write one object per line (JSON lines): jq -c '.[]'")
     names: dict[str, None] = {}
+    paths: dict[str, None] = {}
     first: Record | None = None
     found = Tally()
     for records, aside in _parsed(blob, encoding):
-        names.update((key, None) for _, record in records for key in record)
+        for _, record in records:
+            for key, value in record.items():
+                if type(value) is dict:
+                    # Objects that map ids to things have no end of keys, which name no column.
+                    paths.update(dict.fromkeys(_paths(key, value)) if len(paths) < _PATHS else ())
+                else:
+                    names[key] = None
         first = first if first is not None or not records else records[0][1]
         found.merge(aside)
     if first is None:
         why = next((f" ({r}: '{e[0].value}')" for r, e in found.examples.items()), "")
         raise GnnrecError(f"{blob.path}: no line is a JSON object{why}; JSON lines have one object per line")
-    return JsonLines(blob, tuple(names), encoding, first)
+    new = [p for p in paths if p not in names]
+    bad = spoilt(blob, encoding)
+    notes = () if bad is None else (said(blob, encoding, bad),)
+    return JsonLines(blob, (*names, *new), encoding, first, frozenset(new), notes)
+
+
+def _paths(key: str, value: dict[str, object], depth: int = 0) -> Iterator[str]:
+    """Yield the paths of what lies inside an object."""
+    for inner, below in value.items():
+        path = f"{key}.{inner}"
+        yield from _paths(path, below, depth + 1) if isinstance(below, dict) and depth < _DEPTH else (path,)
+
+
+def _at(record: Record, path: str) -> object:
+    """Return what a record has under a key or, where there is no such key, at a path of keys; None: nothing."""
+    if path in record:
+        return record[path]
+    for cut in (k for k, sign in enumerate(path) if sign == "."):
+        below = record.get(path[:cut])
+        if isinstance(below, dict) and (found := _at(below, path[cut + 1 :])) is not None:
+            return found
+    return None
 
 
 def _parsed(blob: Blob, encoding: str) -> Iterator[tuple[list[tuple[int, Record]], Tally]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import importlib.util
 import io
@@ -23,7 +24,7 @@ class Places:
     """Where to look, in this order.
 
     Attributes:
-        path: file or files of the user's own; nothing else is looked at when given.
+        path: file, files or glob of the user's own; nothing else is looked at when given.
         root: data folder; None: $GNNREC_DATA, else the cache folder.
         files: names below the root.
         wheel: ``{"package": …, "files": […], "install": …}``; the package is located, never imported.
@@ -57,7 +58,7 @@ def find_files(name: str, places: Places) -> list[Path]:
     """
     if places.path:
         paths = [places.path] if isinstance(places.path, (str, Path)) else list(places.path)
-        return [Path(str(p)).expanduser() for p in paths]
+        return [file for p in paths for file in _expanded(Path(str(p)).expanduser())]
     if not places.files:
         raise GnnrecError(f"data={name} needs a file: set data.path=FILE (CSV, Parquet, JSON lines, '::' or tab text)")
     looked = []
@@ -74,6 +75,21 @@ def find_files(name: str, places: Places) -> list[Path]:
     if places.url and places.download:
         return [_download(places.url, data_root(places.root) / places.files[0])]
     raise GnnrecError(f"data={name}: file not found; looked at {', '.join(looked)}; get it by {_ways(places)}")
+
+
+def _expanded(path: Path) -> list[Path]:
+    """Return the files that a path with * ? [ stands for, by name; a file of that very name is itself.
+
+    Raises:
+        GnnrecError: no file matches.
+    """
+    if path.exists() or not glob.has_magic(str(path)):
+        return [path]
+    found = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207
+    files = [p for p in found if not p.is_dir()]
+    if not files:
+        raise GnnrecError(f"data.path={one_line(str(path))} matches no file; check the folder and the pattern")
+    return files
 
 
 def _ways(places: Places) -> str:

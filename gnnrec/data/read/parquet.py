@@ -1,4 +1,4 @@
-"""Parquet: typed columns but integers become strings again, so that every format is cleaned alike."""
+"""Parquet: typed columns but numbers become strings again, so that every format is cleaned alike."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ParquetTable:
         return {}
 
     def batches(self, names: Sequence[str]) -> Iterator[Rows]:
-        """Yield the columns `names` as strings or integers."""
+        """Yield the columns `names` as strings or numbers."""
         claimed = self.height * max(len(names), 1) * _CELL_BYTES
         if claimed > self.max_bytes:
             raise GnnrecError(
@@ -166,7 +166,7 @@ def _damaged(blob: Blob, error: BaseException) -> GnnrecError:
 
 def _as_read(name: str, kind: pl.DataType) -> pl.Expr:
     cell = pl.selectors.by_name(name).as_expr()  # pl.col would take some names for patterns
-    if kind.is_integer() and kind.is_signed_integer() and kind != pl.Int128:
+    if kind.is_float() or (kind.is_integer() and kind.is_signed_integer() and kind != pl.Int128):
         return cell
     if kind == pl.Date:
         return _possible(cell, 1.0 / 86_400).cast(pl.String)

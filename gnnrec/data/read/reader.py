@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.data.clean.rows import Table
+from gnnrec.data.read.adjacency import open_adjacency
 from gnnrec.data.read.delimited import open_delimited
 from gnnrec.data.read.formats import BOM, DEFAULT_MAX_BYTES, Blob, load
 from gnnrec.data.read.jsonlines import open_jsonlines
 from gnnrec.data.read.parquet import open_parquet
+
+FORMATS = ("adjacency",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,12 @@ class How:
     max_bytes: int = DEFAULT_MAX_BYTES
     known: frozenset[str] = frozenset()
     multiline: bool = False
+    quote: str | None = "auto"
+    format: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.format is not None and self.format not in FORMATS:
+            raise GnnrecError(f"data.format={self.format} is not a choice{nearest(str(self.format), FORMATS)}")
 
 
 def open_table(path: Path, how: How | None = None) -> tuple[Table, Blob]:
@@ -39,9 +49,10 @@ def table_of(blob: Blob, how: How) -> Table:
     """Return the opened table of a file that was checked."""
     if blob.kind == "parquet":
         return open_parquet(blob, how.max_bytes)
+    if how.format == "adjacency":
+        return open_adjacency(blob, how.delimiter, how.encoding)
     if blob.kind == "json":
         return open_jsonlines(blob, how.encoding)
     if how.delimiter is None and blob.head.removeprefix(BOM).lstrip()[:1] in {b"{", b"["}:
         return open_jsonlines(blob, how.encoding)
-    known = set(how.known)
-    return open_delimited(blob, how.delimiter, how.header, how.encoding, known, how.multiline)
+    return open_delimited(blob, how.delimiter, how.header, how.encoding, set(how.known), how.multiline, how.quote)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
+
 from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.data.clean.ids import are_whole, id_texts
 from gnnrec.data.clean.rows import Table
 from gnnrec.data.read.reader import How, open_table
 
@@ -21,11 +24,12 @@ def read_titles(path: Path, how: How | None = None) -> dict[str, str]:
         )
     table, _ = open_table(path, how)
     key, title = _columns(path, table)
+    frame = pl.concat([rows.frame.select(key, title) for rows in table.batches([key, title])])
+    ids, titles = id_texts(frame[key], bool(are_whole(frame[key]))), frame[title].cast(pl.String)
     found: dict[str, str] = {}
-    for rows in table.batches([key, title]):
-        for identifier, text in zip(rows.frame[key], rows.frame[title], strict=True):
-            if identifier and text and text.strip():
-                found.setdefault(identifier, text.strip())
+    for identifier, text in zip(ids, titles, strict=True):
+        if identifier and text and text.strip():
+            found.setdefault(identifier, text.strip())
     return found
 
 
