@@ -55,7 +55,10 @@ def _call(target: str, arguments: dict[str, Any], allow: Sequence[str], at: str)
         return function(**fitting)
     except (GnnrecError, MemoryError):
         raise
-    except Exception as error:  # whatever a constructor makes of a value that it cannot use
+    except Exception as error:
+        # Whatever a constructor of ours makes of a value that it cannot use; what a plug-in raises beside is its own affair.
+        if not target.startswith("gnnrec.") and not isinstance(error, TypeError | ValueError):
+            raise
         raise GnnrecError(f"{at}: {target} cannot be built: {one_line(str(error)) or repr(error)}") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gnnrec.config.instantiate import instantiate
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Stream
 from gnnrec.runs import build
 from gnnrec.runs.build import Config
@@ -19,9 +20,20 @@ def ready(config: Config) -> None:
     Raises:
         GnnrecError: the first that cannot be built, and why.
     """
-    allow = [str(p) for p in config["plugins"]["allow"]]
     check_trainer(config["trainer"])
     check_logger(config["logger"])
+    try:
+        _build(config)
+    except GnnrecError:
+        raise
+    except Exception:
+        # Raised by the code of a plug-in: that run's alone, which says so with its traceback when its turn comes.
+        if not config["plugins"]["allow"]:
+            raise
+
+
+def _build(config: Config) -> None:
+    allow = [str(p) for p in config["plugins"]["allow"]]
     for part in ("stream", "data"):
         instantiate(config[part], allow, at=part)
     nobody = np.empty(0, object)

@@ -57,7 +57,7 @@ def test_every_part_of_a_model_is_built(option):
     scene = build.scene(compose(["data.users=30", "data.items=20", "data.events=300", "stream.increments=2"]))
     learner = build.learner(made, scene.setting)
     assert learner.encoder.width == made["encoder"]["width"]
-    assert learner.fit_settings.lr == made["fit"]["lr"]
+    assert learner.fits.update.lr == made["fit"]["lr"]
 
 
 @pytest.mark.parametrize("option", GROUPS["data"])
