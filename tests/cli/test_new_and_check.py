@@ -69,7 +69,7 @@ def test_check_prints_a_line_per_test_and_names_a_fault_with_its_reason(plugins)
     words = next(line for line in told.splitlines() if line.startswith("check it")).split("gnnrec ")[1].split()
     (folder / "own" / "parts").mkdir(parents=True)
     (folder / "own" / "parts" / "faulty.py").write_text(FAULTY)
-    (folder / "my_conf" / "encoder" / "faulty.yaml").write_text("_target_: own.parts.faulty.Faulty\n")
+    (folder / "my_conf" / "encoder" / "faulty.yaml").write_text("_target_: own.parts.faulty.Faulty\nwidth: 8\n")
     code, text = typed(folder, *GNNREC, *words, "my_conf/encoder/near.yaml", "my_conf/encoder/faulty.yaml")
     assert code == 1
     assert "passed   resumed run ends with the same bytes [2]\n" in text
