@@ -20,13 +20,12 @@ GNNREC = [sys.executable, "-P", "-m", "gnnrec"]
 
 FAULTY = '''"""Faulty."""
 
-from gnnrec.strategies.base import Strategy
+from gnnrec.encoders.mf import MF
 
 
-class Faulty(Strategy):
-    def data(self, events, new):
-        events.value[:] = 1.0
-        return events
+class Faulty(MF):
+    def rows(self, graph, users, items):
+        return self(graph)._replace(user=self.user.weight * 2)
 '''
 
 
@@ -70,17 +69,15 @@ def test_check_prints_a_line_per_test_and_names_a_fault_with_its_reason(plugins)
     words = next(line for line in told.splitlines() if line.startswith("check it")).split("gnnrec ")[1].split()
     (folder / "own" / "parts").mkdir(parents=True)
     (folder / "own" / "parts" / "faulty.py").write_text(FAULTY)
-    (folder / "my_conf" / "strategy" / "faulty.yaml").write_text("_target_: own.parts.faulty.Faulty\n")
-    code, text = typed(folder, *GNNREC, *words, "my_conf/encoder/near.yaml", "my_conf/strategy/faulty.yaml")
+    (folder / "my_conf" / "encoder" / "faulty.yaml").write_text("_target_: own.parts.faulty.Faulty\nwidth: 8\n")
+    code, text = typed(folder, *GNNREC, *words, "my_conf/encoder/near.yaml", "my_conf/encoder/faulty.yaml")
     assert code == 1
-    lines = text.splitlines()
-    ends = [
-        lines.index(f"my_conf/{made}") for made in ("strategy/newest.yaml: 20 passed", "encoder/near.yaml: 12 passed")
-    ]
-    assert "passed   resumed run ends with the same bytes [2]" in lines[: ends[0]]
-    assert ends[1] - ends[0] == 13
-    (fault,) = [line for line in lines if line.startswith("FAILED   inputs stay untouched")]
-    assert "train.value" in fault
+    assert "passed   resumed run ends with the same bytes [2]\n" in text
+    ends = re.findall(r"^my_conf/(\w+/\w+)\.yaml: \d+ passed(.*)$", text, flags=re.MULTILINE)
+    assert ends == [("strategy/newest", ""), ("encoder/near", ""), ("encoder/faulty", ", 1 FAILED")]
+    (fault,) = [line for line in text.splitlines() if line.startswith("FAILED")]
+    assert fault.startswith("FAILED   rows are those of the whole: ")
+    assert "allclose" in fault
     assert "Traceback" not in text
 
 
