@@ -9,7 +9,7 @@ import pytest
 
 # ranx compiles for 25 s; numba reads this once, when the first of its users (PyG is one) is imported.
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
-pytest.register_assert_rewrite("contracts")
+pytest.register_assert_rewrite("support")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,7 +33,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def forks() -> Iterator[object]:
     """Return what starts commands in processes of their own."""
-    from contracts.forks import Forks
+    from support.forks import Forks
 
     with Forks() as started:
         yield started

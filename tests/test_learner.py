@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from contracts.small import FIT, MEASURE, Game, differing, fingerprint, make_learner, newest, simulated
 from polars.testing import assert_frame_equal
 
 from gnnrec.encoders.initial import Spectral
@@ -18,6 +17,7 @@ from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
 from gnnrec.scorers.blend import Grid, Weights
 from gnnrec.strategies.fine_tune import FineTune
+from gnnrec.testing.worlds import FIT, MEASURE, Game, differing, fingerprint, make_learner, newest, simulated
 
 STREAM = simulated()
 BASE, NEXT = (i.observed for i in STREAM.increments[:2])

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from contracts.stores import grown, rows, write
+from support.stores import grown, rows, write
 from test_cli import TINY, refused
 from test_sweep import call, states
 

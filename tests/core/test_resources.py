@@ -11,7 +11,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from contracts.stores import DAY, START, events, grown, rows, write
+from support.stores import DAY, START, events, grown, rows, write
 from test_cli import TINY, refused, results
 from test_signals import CALLS, standing
 from test_sweep import states
@@ -24,7 +24,7 @@ from gnnrec.store.verify import verify
 ALLOWED = 3000
 """MiB on top of what there is at the start: enough for a small run with its libraries."""
 GREEDY = {
-    "strategy/greedy.yaml": "_target_: contracts.greedy.Greedy\nmib: 1\n",
+    "strategy/greedy.yaml": "_target_: support.greedy.Greedy\nmib: 1\n",
     "sweep/greedy.yaml": "trials: 4\nmetric: ndcg@20\nspace:\n  strategy.mib: {choices: [1, 8192]}\n",
 }
 """A configuration of one's own, with a strategy that needs what it is told."""
@@ -36,7 +36,7 @@ def own(tmp_path):
     for name, text in GREEDY.items():
         (tmp_path / "own" / name).parent.mkdir(parents=True)
         (tmp_path / "own" / name).write_text(text)
-    return ["--config-dir", tmp_path / "own", *TINY, "stream.increments=4", "plugins.allow=[contracts.]"]
+    return ["--config-dir", tmp_path / "own", *TINY, "stream.increments=4", "plugins.allow=[support.]"]
 
 
 def test_a_run_that_memory_does_not_suffice_for_is_said_and_the_others_go_on(own, forks, tmp_path):

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from contracts.forks import heeding
-from contracts.stores import DAY, START, add, events, grown, rows, write
+from support.forks import heeding
+from support.stores import DAY, START, add, events, grown, rows, write
 from test_cli import results
 from test_sweep import states
 

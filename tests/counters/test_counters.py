@@ -6,12 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
-from contracts.small import interactions, random_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnrec.counters.itemknn import ItemKNN
 from gnnrec.counters.popularity import Popularity
+from gnnrec.testing.worlds import interactions, random_events
 
 USERS, ITEMS = 15, 10
 CUTS = [[], [40], [0, 1, 2, 40, 40, 79]]

@@ -6,7 +6,6 @@ import copy
 
 import numpy as np
 import pytest
-from contracts.small import interactions, random_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from gnnrec.counters import additive
 from gnnrec.counters.counters import Counters
 from gnnrec.counters.itemknn import ItemKNN
 from gnnrec.data.types import Interactions
+from gnnrec.testing.worlds import interactions, random_events
 
 USERS, ITEMS = 6, 5
 EVENT = st.tuples(st.integers(0, USERS - 1), st.integers(0, ITEMS - 1), st.integers(1, 2), st.integers(0, 3))

@@ -6,12 +6,12 @@ import copy
 
 import pytest
 import torch
-from contracts.encoders import ITEMS, USERS, EncoderContract, graph, grown
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.encoders.mf import MF
 from gnnrec.encoders.pyg import PyG
+from gnnrec.testing.encoders import ITEMS, USERS, EncoderContract, graph, grown
 
 
 class TestLightGCN(EncoderContract):

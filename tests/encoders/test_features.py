@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from contracts.small import FIT, MEASURE, Game, differing, simulated
 from polars.testing import assert_frame_equal
 from torch import nn
 
@@ -19,6 +18,7 @@ from gnnrec.encoders.tables import Embeddings
 from gnnrec.learner import Learner
 from gnnrec.objectives.bpr import BPR
 from gnnrec.strategies.fine_tune import FineTune
+from gnnrec.testing.worlds import FIT, MEASURE, Game, differing, simulated
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from contracts.small import interactions, random_events
 from scipy import stats
 
 from gnnrec.core.seeds import node_key
@@ -13,6 +12,7 @@ from gnnrec.encoders import initial
 from gnnrec.encoders.initial import NeighbourMean, Random, Spectral, TwoHopMean, Zero
 from gnnrec.encoders.tables import random_rows
 from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.testing.worlds import interactions, random_events
 
 USERS, ITEMS, OLD_USERS, OLD_ITEMS, WIDTH = 20, 14, 12, 9, 5
 

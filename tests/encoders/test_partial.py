@@ -7,8 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from contracts.encoders import ITEMS, USERS, graph, grown
-from contracts.small import FIT, MEASURE, Game, random_events, simulated
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.encoders.lightgcn import LightGCN
@@ -20,6 +18,8 @@ from gnnrec.objectives.base import Batch
 from gnnrec.objectives.bpr import BPR
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.full_retrain import WarmRetrain
+from gnnrec.testing.encoders import ITEMS, USERS, graph, grown
+from gnnrec.testing.worlds import FIT, MEASURE, Game, random_events, simulated
 from gnnrec.training.settings import FitSettings
 
 ENCODERS = {"lightgcn": lambda: LightGCN(8, 3), "mf": lambda: MF(8)}

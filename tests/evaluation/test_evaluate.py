@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from contracts.small import Game, interactions, simulated, world_of
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.counters.counters import Counters
@@ -25,6 +24,7 @@ from gnnrec.evaluation.world import worlds
 from gnnrec.scorers.blend import BlendScorer, Grid, Weights
 from gnnrec.scorers.references import ItemKNNScorer, PopularityScorer
 from gnnrec.strategies.stale import Stale
+from gnnrec.testing.worlds import Game, interactions, simulated, world_of
 
 USERS, ITEMS, UNIVERSE = 25, 30, 36
 TOPK = (1, 5, 20)

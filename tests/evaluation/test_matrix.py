@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from contracts.small import Game, dataset, interactions, simulated, world_of
 
 from gnnrec.config.compose import compose
 from gnnrec.core.errors import GnnrecError
@@ -22,6 +21,7 @@ from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.bpr import BPR
 from gnnrec.runs import build
 from gnnrec.strategies.fine_tune import FineTune
+from gnnrec.testing.worlds import Game, dataset, interactions, simulated, world_of
 from gnnrec.training.early_stopping import selector
 
 MEASURE = Settings(topk=(20,), explicit=True)

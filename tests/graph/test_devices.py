@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from contracts.small import FIT, MEASURE, random_events, simulated
 
 from gnnrec.encoders.base import NewNodes
 from gnnrec.encoders.lightgcn import LightGCN
@@ -21,6 +20,7 @@ from gnnrec.objectives.bpr import BPR
 from gnnrec.objectives.joint import Joint
 from gnnrec.objectives.rating import Rating
 from gnnrec.objectives.softmax import Softmax
+from gnnrec.testing.worlds import FIT, MEASURE, random_events, simulated
 from gnnrec.training.module import embedded
 from gnnrec.training.step import Terms
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from contracts.small import random_events
 from scipy import sparse
 
 from gnnrec.graph import bipartite
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.csr import product, to_torch
 from gnnrec.graph.normalised import Operator
+from gnnrec.testing.worlds import random_events
 
 USERS, ITEMS = 40, 30
 WEIGHTS = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)

@@ -8,7 +8,6 @@ from math import inf
 import numpy as np
 import pytest
 import torch
-from contracts.small import DAY, FIT, MEASURE, differing, fingerprint, simulated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from gnnrec.graph.convert import edge_index, to_hetero
 from gnnrec.graph.views import Accumulated, Block, Decayed, Window
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
+from gnnrec.testing.worlds import DAY, FIT, MEASURE, differing, fingerprint, simulated
 
 USERS, ITEMS = 8, 6
 PAIR = st.tuples(st.integers(0, USERS - 1), st.integers(0, ITEMS - 1))
@@ -152,7 +152,9 @@ def test_an_endless_half_life_is_the_accumulated_graph():
 
 
 @pytest.mark.parametrize(
-    "view", [Window(2), Window(400, "events"), Decayed(1.0), Decayed(30 * DAY, "seconds")], ids=repr
+    "view",
+    [Window(2), Window(400, "events"), Decayed(1.0), Decayed(30 * DAY, "seconds")],
+    ids=lambda view: type(view).__name__,
 )
 def test_a_view_goes_on_where_it_stopped(view):
     one, other = fingerprint(lived(view)), fingerprint(lived(view, stop=2))
@@ -160,7 +162,9 @@ def test_a_view_goes_on_where_it_stopped(view):
     assert lived(view).graph.num_edges > 0
 
 
-@pytest.mark.parametrize("view", [Accumulated(), Accumulated(values=True), Window(2), Decayed(1.0)], ids=repr)
+@pytest.mark.parametrize(
+    "view", [Accumulated(), Accumulated(values=True), Window(2), Decayed(1.0)], ids=lambda view: type(view).__name__
+)
 def test_a_pair_leaves_every_view_with_the_last_of_its_events(view):
     first, second, third = (i.observed for i in simulated().increments[:3])
     gone = first.arrived.take(slice(0, 6))

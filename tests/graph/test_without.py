@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from contracts.small import interactions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from gnnrec.graph import adjacency, bipartite, thinned
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.convert import to_edge_index, to_hetero
 from gnnrec.graph.sample import some_neighbours
+from gnnrec.testing.worlds import interactions
 
 USERS, ITEMS = 9, 7
 PAIR = st.tuples(st.integers(0, USERS - 1), st.integers(0, ITEMS - 1))

@@ -8,7 +8,6 @@ from functools import cache
 import numpy as np
 import polars as pl
 import pytest
-from contracts.small import Game, dataset, differing, simulated
 from polars.testing import assert_frame_equal
 
 from gnnrec.data.dataset import Dataset
@@ -23,6 +22,7 @@ from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain, WarmRetrain
 from gnnrec.strategies.replay import Replay, Reservoir
 from gnnrec.strategies.stale import Stale
+from gnnrec.testing.worlds import Game, dataset, differing, simulated
 
 STRATEGIES = {
     "stale": Stale,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from contracts.small import interactions, random_events
 
 from gnnrec.objectives import bias as module
 from gnnrec.objectives.bias import Biases, BiasTerms, ridge
+from gnnrec.testing.worlds import interactions, random_events
 
 USERS, ITEMS = 25, 15
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from contracts.small import interactions, random_events, world_of
 
 from gnnrec.counters.counters import Counters
 from gnnrec.encoders.tables import Embeddings
@@ -17,6 +16,7 @@ from gnnrec.objectives.joint import Joint
 from gnnrec.objectives.rating import Rating
 from gnnrec.objectives.softmax import Softmax
 from gnnrec.scorers.model import ModelScorer
+from gnnrec.testing.worlds import interactions, random_events, world_of
 
 USERS, ITEMS, N, WIDTH = 7, 6, 9, 4
 

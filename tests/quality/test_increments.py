@@ -7,7 +7,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from contracts.stores import DAY, START, add, grown, rows, write
+from support.stores import DAY, START, add, grown, rows, write
 
 from gnnrec.cli.main import main
 from gnnrec.data.datasets import File

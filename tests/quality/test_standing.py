@@ -9,7 +9,7 @@ from operator import add as plus
 import numpy as np
 import polars as pl
 import pytest
-from contracts.stores import DAY, START, add, write
+from support.stores import DAY, START, add, write
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.quality.measures import measured

@@ -9,7 +9,6 @@ from functools import cache
 import polars as pl
 import pytest
 import torch
-from contracts.small import VARYING, Game, fingerprint, simulated
 from polars.testing import assert_frame_equal
 
 from gnnrec.evaluation.record import Name
@@ -18,6 +17,7 @@ from gnnrec.runs.experiment import BASE, run
 from gnnrec.strategies.base import Strategy
 from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.stale import Stale
+from gnnrec.testing.worlds import VARYING, Game, fingerprint, simulated
 
 
 class Noting(Strategy):

@@ -13,7 +13,7 @@ import filelock
 import polars as pl
 import pytest
 import yaml
-from contracts.forks import heeding
+from support.forks import heeding
 from test_cli import TINY, refused, runs
 
 from gnnrec.cli.main import compose, main

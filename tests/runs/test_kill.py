@@ -10,8 +10,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from contracts.small import VARYING, newest
 from polars.testing import assert_frame_equal
+
+from gnnrec.testing.worlds import VARYING, newest
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -22,7 +23,7 @@ def ends(folder):
 
 @pytest.mark.parametrize(("kills", "seed"), [(20, 0), pytest.param(100, 1, marks=pytest.mark.slow)])
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(tmp_path, kills, seed):
-    command = [sys.executable, str(TESTS / "contracts" / "lives.py"), str(tmp_path), str(kills), str(seed)]
+    command = [sys.executable, str(TESTS / "support" / "lives.py"), str(tmp_path), str(kills), str(seed)]
     path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
     lived = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert lived.returncode == 0, lived.stderr[-3000:]

@@ -9,13 +9,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
-from contracts.small import Game, simulated
 
 from gnnrec.core import files
 from gnnrec.core.errors import GnnrecError
 from gnnrec.runs import state
 from gnnrec.runs.state import State, join, load_newest, nbytes, save, split
 from gnnrec.strategies.base import Strategy
+from gnnrec.testing.worlds import Game, simulated
 
 EVERY = {"seen": torch.tensor(3), "mask": torch.tensor([True, False]), "rates": [0.1, None, "x"], "best": {"a": 1e-300}}
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from contracts.small import interactions, random_events, world_of
 
 from gnnrec.counters.counters import Counters
 from gnnrec.evaluation.blend_choice import choose_weights
 from gnnrec.evaluation.evaluate import Settings, evaluate
 from gnnrec.scorers.blend import BlendScorer, Grid, Weights, standardised
+from gnnrec.testing.worlds import interactions, random_events, world_of
 
 USERS, ITEMS = 30, 25
 GRID = Grid(half_life=(20.0, 60.0))

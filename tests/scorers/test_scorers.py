@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from contracts.small import FIT, MEASURE, interactions, random_events, simulated
 
 from gnnrec.counters.counters import Counters
 from gnnrec.encoders.mf import MF
@@ -23,6 +22,7 @@ from gnnrec.scorers.references import (
     OracleScorer,
     PopularityScorer,
 )
+from gnnrec.testing.worlds import FIT, MEASURE, interactions, random_events, simulated
 
 USERS, ITEMS = 12, 9
 

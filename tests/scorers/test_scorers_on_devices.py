@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from contracts.small import random_events, world_of
 
 from gnnrec.counters.counters import Counters
 from gnnrec.encoders.tables import Embeddings
@@ -17,6 +16,7 @@ from gnnrec.evaluation.evaluate import Settings, Slice, evaluate_all, rank
 from gnnrec.objectives.rating import Rating
 from gnnrec.scorers.blend import BlendScorer, Grid, Weights
 from gnnrec.scorers.model import ModelScorer
+from gnnrec.testing.worlds import random_events, world_of
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 USERS, ITEMS = 40, 300

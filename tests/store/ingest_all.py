@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from contracts.stores import add
+from support.stores import add
 
 from gnnrec.store.table import Store
 

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
-from contracts.stores import DAY, START, add, events, rows, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.stores import DAY, START, add, events, rows, write
 
 from gnnrec.data.clean import external_sort
 from gnnrec.data.read import parquet

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from contracts.stores import DAY, START, grown, rows, write
+from support.stores import DAY, START, grown, rows, write
 
 from gnnrec.cli import data
 from gnnrec.cli.data import ABOUT

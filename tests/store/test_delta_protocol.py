@@ -6,9 +6,9 @@ import json
 
 import polars as pl
 import pytest
-from contracts.stores import START
 from delta_logs import actions, added, commit, delete_by_vector, entry, protocol, vector
 from deltalake import DeltaTable, write_deltalake
+from support.stores import START
 
 from gnnrec.cli.main import main
 from gnnrec.store.delta_commits import commits

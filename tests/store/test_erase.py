@@ -7,7 +7,7 @@ from collections import Counter
 
 import polars as pl
 import pytest
-from contracts.stores import START, add, events, grown, rows, write
+from support.stores import START, add, events, grown, rows, write
 
 from gnnrec.cli.main import main
 from gnnrec.core.errors import GnnrecError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from contracts.stores import DAY, START, add, events, grown, rows, write
 from delta_logs import actions, added, commit, protocol, removed, vector
 from deltalake import DeltaTable, write_deltalake
+from support.stores import DAY, START, add, events, grown, rows, write
 
 from gnnrec.cli.main import main
 from gnnrec.core.errors import GnnrecError

@@ -7,9 +7,9 @@ import json
 
 import polars as pl
 import pytest
-from contracts.stores import DAY, START, add, events, rows, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.stores import DAY, START, add, events, rows, write
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.store.ingest import Policy

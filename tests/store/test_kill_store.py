@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from contracts.stores import DAY, START, add, events, rows, write
+from support.stores import DAY, START, add, events, rows, write
 
 from gnnrec.store.export import leftovers
 from gnnrec.store.table import Store

@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 import hypothesis.strategies as st
-from contracts.stores import DAY, START, add, events, rows, write
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.stores import DAY, START, add, events, rows, write
 
 from gnnrec.store import erase
 from gnnrec.store.table import Store

@@ -6,8 +6,8 @@ import json
 
 import polars as pl
 import pytest
-from contracts.stores import DAY, START, add, events, rows, write
 from deltalake import DeltaTable, write_deltalake
+from support.stores import DAY, START, add, events, rows, write
 
 from gnnrec.cli.main import main
 from gnnrec.core.errors import GnnrecError

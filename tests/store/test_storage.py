@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from contracts.stores import DAY, START, add, events, grown, rows, write
+from support.stores import DAY, START, add, events, grown, rows, write
 
 from gnnrec.cli.main import main
 from gnnrec.core.errors import GnnrecError

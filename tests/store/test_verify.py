@@ -6,7 +6,7 @@ from functools import partial
 
 import polars as pl
 import pytest
-from contracts.stores import START, add, events, grown, rows, write
+from support.stores import START, add, events, grown, rows, write
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.store import erase, export, table

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from contracts.small import FIT, MEASURE, Game, differing, simulated
 from polars.testing import assert_frame_equal
 
 from gnnrec.core.errors import GnnrecError
@@ -21,6 +20,7 @@ from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain
 from gnnrec.strategies.replay import Replay, Reservoir
+from gnnrec.testing.worlds import FIT, MEASURE, Game, differing, simulated
 
 PLAIN = simulated()
 BASE = PLAIN.increments[0].observed

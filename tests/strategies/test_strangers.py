@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from contracts.small import FIT, MEASURE, Game, differing, simulated
 from polars.testing import assert_frame_equal
 from torch import nn
 from torch.nn import functional as F
@@ -20,6 +19,7 @@ from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
 from gnnrec.strategies.base import Strategy
 from gnnrec.strategies.fine_tune import FineTune
+from gnnrec.testing.worlds import FIT, MEASURE, Game, differing, simulated
 
 STREAM = simulated()
 EQUAL = replace(FIT, budget="equal", steps=12)

@@ -8,8 +8,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from contracts.small import Game, daily, differing, fingerprint, random_events, some_rows
-from contracts.strategies import StrategyContract, game, odd_game
 from polars.testing import assert_frame_equal
 from scipy import stats
 
@@ -19,6 +17,8 @@ from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain, WarmRetrain
 from gnnrec.strategies.replay import Replay, Reservoir
 from gnnrec.strategies.stale import Stale
+from gnnrec.testing.strategies import StrategyContract, game, odd_game
+from gnnrec.testing.worlds import Game, daily, differing, fingerprint, random_events, some_rows
 
 EVERYTHING = 10**9
 

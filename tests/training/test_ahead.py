@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from contracts.small import FIT, MEASURE, Game, differing, simulated
 from polars.testing import assert_frame_equal
 
 from gnnrec.encoders.lightgcn import LightGCN
@@ -14,6 +13,7 @@ from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.frozen import Frozen
+from gnnrec.testing.worlds import FIT, MEASURE, Game, differing, simulated
 from gnnrec.training.ahead import DECAY, Ahead, grid, sample
 
 AHEAD = replace(FIT, budget="ahead", max_epochs=12, patience=3)

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from contracts.small import FIT, MEASURE, simulated
 from torch import nn
 
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
+from gnnrec.testing.worlds import FIT, MEASURE, simulated
 from gnnrec.training import checkpoint
 from gnnrec.training.checkpoint import Earlier, FitCheckpoint
 

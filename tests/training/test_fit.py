@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from contracts.small import FIT, MEASURE, simulated
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions
@@ -18,6 +17,7 @@ from gnnrec.encoders.pyg import PyG
 from gnnrec.learner import Learner
 from gnnrec.objectives.bpr import BPR
 from gnnrec.objectives.joint import Joint
+from gnnrec.testing.worlds import FIT, MEASURE, simulated
 from gnnrec.training.early_stopping import selector
 from gnnrec.training.fitter import run_fit
 from gnnrec.training.module import RecommendationModule

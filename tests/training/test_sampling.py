@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from contracts.small import interactions, random_events
 from scipy import stats
 
 from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.testing.worlds import interactions, random_events
 from gnnrec.training.sampling import EpochBatches, negatives
 
 USERS, ITEMS = 12, 10

@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from contracts.small import FIT, MEASURE, simulated
 
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation.record import Name
@@ -26,6 +25,7 @@ from gnnrec.objectives.joint import Joint
 from gnnrec.runs import state
 from gnnrec.runs.experiment import Setting, run, train_base
 from gnnrec.strategies.replay import Replay, Reservoir
+from gnnrec.testing.worlds import FIT, MEASURE, simulated
 
 
 def live(folder: Path) -> None:
