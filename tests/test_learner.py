@@ -62,10 +62,10 @@ def test_valid_stays_outside_until_it_is_absorbed():
     learner.extend(BASE)
     train = set(zip(BASE.train.user, BASE.train.item, strict=True))
     assert set(zip(*learner.graph.edges(), strict=True)) == train
-    assert learner.statistics.popularity.total.sum() == len(BASE.train)
+    assert learner.counters.popularity.total.sum() == len(BASE.train)
     learner.absorb(BASE)
     assert learner.graph.has(BASE.valid.user, BASE.valid.item).all()
-    assert learner.statistics.popularity.total.sum() == len(BASE.train) + len(BASE.valid)
+    assert learner.counters.popularity.total.sum() == len(BASE.train) + len(BASE.valid)
 
 
 def test_valid_is_scored_before_it_is_absorbed():
@@ -112,7 +112,7 @@ def test_bytes_kept_grow_by_the_tables_the_edges_and_the_counters():
     users, items = len(learner.encoder.user), len(learner.encoder.item)
     tables = sum(x.nbytes for x in learner.state_dict().values())
     assert tables >= 4 * 9 * (users + items)
-    assert learner.bytes_kept == tables + 8 * learner.seen.num_edges + learner.statistics.popularity.nbytes > before
+    assert learner.bytes_kept == tables + 8 * learner.seen.num_edges + learner.counters.popularity.nbytes > before
 
 
 def test_random_rows_of_a_node_do_not_depend_on_who_else_has_arrived():
@@ -141,13 +141,13 @@ def test_a_cold_restart_starts_where_the_base_did():
 def test_the_model_alone_has_no_blend_to_choose_and_reports_on_valid_are_counted_apart():
     learner = Learner(LightGCN(8, 2), Joint(width=8), FIT, grid=Grid().model_alone(), measure=MEASURE)
     learner.extend(BASE), learner.fit(BASE.train), learner.absorb(BASE)
-    assert learner.weights == Weights()
+    assert learner.blend.weights == Weights()
     assert learner.cost.reporting > 0
     assert set(learner.valid_rows) == {"model"}
     blended = Learner(LightGCN(8, 2), Joint(width=8), FIT, measure=MEASURE)
     blended.extend(BASE), blended.fit(BASE.train), blended.absorb(BASE)
     assert learner.blend_bytes == 0
-    assert blended.blend_bytes == blended.statistics.itemknn.nbytes > 0
+    assert blended.blend_bytes == blended.counters.itemknn.nbytes > 0
     assert learner.cost.blend == 0 < blended.cost.blend
 
 

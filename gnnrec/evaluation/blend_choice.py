@@ -20,7 +20,7 @@ CUTOFF = 20
 
 
 def choose_weights(
-    model: Scorer, statistics: Counters, valid: Interactions, world: World, settings: Settings, grid: Grid
+    model: Scorer, counters: Counters, valid: Interactions, world: World, settings: Settings, grid: Grid
 ) -> Weights | None:
     """Return the setting with the highest NDCG@20 on `valid`, the first of equals; None without a relevant event or setting.
 
@@ -36,7 +36,7 @@ def choose_weights(
     starts = settings.starts(len(truth.user), world.num_items)
     for start in starts:
         user = truth.user[start : start + starts.step]
-        parts = Parts.of(model, statistics, Part.alone(user, world.num_items), options)
+        parts = Parts.of(model, counters, Part.alone(user, world.num_items), options)
         short = shortlist(parts, settings.masked(world.seen, user), order)
         row, item = truth.between(start, start + len(user))
         relevant = np.bincount(row, minlength=len(user))

@@ -57,7 +57,7 @@ class Absorbed:
 
     def __init__(self, grid: Grid) -> None:
         self.grid, self.half_life = grid.without_model(), grid.half_life[0]
-        self.statistics, self.biases = Counters(grid.half_life), BiasTerms()
+        self.counters, self.biases = Counters(grid.half_life), BiasTerms()
         self.weights = Weights(alpha=0.0, beta=1.0, half_life=self.half_life)
         self._events: list[Interactions] = []
 
@@ -69,7 +69,7 @@ class Absorbed:
             before: what earlier ones absorbed.
             measure: how valid is scored.
         """
-        counts = self.statistics
+        counts = self.counters
         if len(new.removed):
             before = before.without(new.removed)
             self._take_back(new.removed, measure)
@@ -86,7 +86,7 @@ class Absorbed:
 
     def _take_back(self, removed: Interactions, measure: Settings) -> None:
         """Let out what an increment deletes."""
-        self.statistics.retract(removed)
+        self.counters.retract(removed)
         if measure.explicit:
             self.biases.retract(removed)
             self._events = [Interactions.concat(self._events).without(removed)]
@@ -102,7 +102,7 @@ class Absorbed:
 
     def scorers(self, explicit: bool) -> dict[str, Scorer]:
         """Return the rows by name; those that predict values only where values are ratings."""
-        counts = self.statistics
+        counts = self.counters
         total = PopularityScorer(counts.popularity.total)
         scorers: dict[str, Scorer] = {
             "popularity": total,

@@ -158,7 +158,7 @@ def _note(record: Record, setting: Setting, learner: Learner, t: int, spent: dic
         fit = {"loss": learner.log.epochs[-1][0], "epochs": float(len(learner.log.epochs))}
         record.add(setting.scorers[0], t, t, "fit", cost.rows(fit))
     if "blend" in setting.scorers:
-        record.add("blend", t, t, "blend", cost.rows(learner.weights.as_dict()))
+        record.add("blend", t, t, "blend", cost.rows(learner.blend.weights.as_dict()))
 
 
 def _score(record: Record, setting: Setting, learner: Learner, t: int) -> None:

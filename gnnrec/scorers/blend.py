@@ -67,12 +67,12 @@ class BlendScorer:
 
     Args:
         model: the trained model's scorer; its predicted values pass through.
-        statistics: counts of what that model absorbed.
+        counters: counts of what that model absorbed.
         weights: the chosen setting.
     """
 
-    def __init__(self, model: Scorer, statistics: Counters, weights: Weights) -> None:
-        self.model, self.statistics, self.weights = model, statistics, weights
+    def __init__(self, model: Scorer, counters: Counters, weights: Weights) -> None:
+        self.model, self.counters, self.weights = model, counters, weights
 
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items]."""
@@ -87,9 +87,9 @@ class BlendScorer:
             mean, over = _scale(ranked, 0.0)
             total = torch.addcmul(-weights.alpha * mean * over, ranked, weights.alpha * over)
         if weights.beta:
-            total = total + weights.beta * _popularity(self.statistics, weights.half_life, part).to(total.device)
+            total = total + weights.beta * _popularity(self.counters, weights.half_life, part).to(total.device)
         if weights.kappa:
-            cosine = part.cosines(self.statistics.itemknn).to(total.device)
+            cosine = part.cosines(self.counters.itemknn).to(total.device)
             over = _scale(cosine, 1.0)[1]
             total = torch.addcmul(total, cosine, weights.kappa * over)
         return total if total.shape[1] == part.num_items else own(total.expand(-1, part.num_items))
@@ -109,16 +109,16 @@ class Parts:
     shape: tuple[int, int]
 
     @staticmethod
-    def of(model: Scorer, statistics: Counters, part: Part, settings: Sequence[Weights]) -> Parts:
+    def of(model: Scorer, counters: Counters, part: Part, settings: Sequence[Weights]) -> Parts:
         """Compute the ingredients that any of `settings` uses, where the model's scores are."""
         ranked = itemknn = None
         if any(w.alpha for w in settings) and model.scores is not None:
             ranked = standardised(part.ranked(model))
         device = ranked.device if ranked is not None else torch.device("cpu")
         if any(w.kappa for w in settings):
-            itemknn = _over_deviation(own(part.cosines(statistics.itemknn)).to(device))
+            itemknn = _over_deviation(own(part.cosines(counters.itemknn)).to(device))
         halves = {w.half_life for w in settings if w.beta}
-        popularity = {h: _popularity(statistics, h, part).to(device) for h in sorted(halves)}
+        popularity = {h: _popularity(counters, h, part).to(device) for h in sorted(halves)}
         return Parts(ranked, popularity, itemknn, (len(part.user), part.num_items))
 
     def map(self, change: Callable[[Tensor], Tensor], shape: tuple[int, int]) -> Parts:
@@ -161,9 +161,9 @@ def _over_deviation(scores: Tensor) -> Tensor:
     return scores.mul_(_scale(scores, 1.0)[1])
 
 
-def _popularity(statistics: Counters, half_life: float, part: Part) -> Tensor:
+def _popularity(counters: Counters, half_life: float, part: Part) -> Tensor:
     """Return z of the logarithm of decayed popularity, [1, i]."""
-    counts = torch.from_numpy(statistics.popularity.decayed[half_life]).log1p().float()
+    counts = torch.from_numpy(counters.popularity.decayed[half_life]).log1p().float()
     return standardised(own(to_width(counts[None], part.num_items)))
 
 

@@ -45,14 +45,14 @@ class ModelScorer:
     Args:
         z: embeddings of the absorbed graph.
         objective: turns them into scores and values.
-        statistics: counts of what the model absorbed.
+        counters: counts of what the model absorbed.
         has_edge: [u] whether the user has an absorbed event.
     """
 
-    def __init__(self, z: Embeddings, objective: Objective, statistics: Counters, has_edge: NDArray[np.bool_]) -> None:
-        self.z, self.statistics, self.has_edge = z, statistics, has_edge
+    def __init__(self, z: Embeddings, objective: Objective, counters: Counters, has_edge: NDArray[np.bool_]) -> None:
+        self.z, self.counters, self.has_edge = z, counters, has_edge
         self.objective = _beside(objective, z.user.device)
-        self._popularity = torch.from_numpy(statistics.popularity.total).float().to(z.user.device)
+        self._popularity = torch.from_numpy(counters.popularity.total).float().to(z.user.device)
 
     @torch.no_grad()
     def scores(self, user: Ints, num_items: int) -> Tensor:

@@ -38,12 +38,12 @@ class ItemKNNScorer:
     """Co-occurrence; users without an absorbed event get all-time popularity.
 
     Args:
-        statistics: counts of what has been absorbed.
+        counters: counts of what has been absorbed.
     """
 
-    def __init__(self, statistics: Counters) -> None:
-        self.statistics = statistics
-        self.fallback = PopularityScorer(statistics.popularity.total)
+    def __init__(self, counters: Counters) -> None:
+        self.counters = counters
+        self.fallback = PopularityScorer(counters.popularity.total)
 
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items]."""
@@ -51,7 +51,7 @@ class ItemKNNScorer:
 
     def mixed(self, part: Part) -> Tensor:
         """Return the scores of a part of a block, [m, i]."""
-        result, unknown = own(part.cosines(self.statistics.itemknn)), part.user >= self.statistics.num_users
+        result, unknown = own(part.cosines(self.counters.itemknn)), part.user >= self.counters.num_users
         result[torch.from_numpy(unknown)] = self.fallback.scores(part.user[unknown], part.num_items)
         return result
 

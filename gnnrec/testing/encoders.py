@@ -155,7 +155,7 @@ class EncoderContract:
         twin = self._learner(2)
         twin.follow([base])
         twin.load_state_dict(learner.state_dict())
-        twin.weights = learner.weights
+        twin.blend.weights = learner.blend.weights
         assert not differing(fingerprint(learner), fingerprint(twin))
         assert all(torch.equal(a, b) for a, b in zip(learner.embed(), twin.embed(), strict=True))
 

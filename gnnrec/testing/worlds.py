@@ -187,11 +187,11 @@ def fingerprint(learner: Learner, strategy: Strategy | None = None) -> dict[str,
         result[name] = (
             b"".join(column.tobytes() for column in graph.edges()) + f"{graph.num_users} {graph.num_items}".encode()
         )
-    counts = learner.statistics
+    counts = learner.counters
     for key, column in (("total", counts.popularity.total), *counts.popularity.decayed.items()):
         result[f"popularity.{key}"] = column.tobytes()
     result["gram"] = counts.itemknn.gram.toarray().tobytes()
-    result["blend"] = repr(learner.weights.as_dict()).encode()
+    result["blend"] = repr(learner.blend.weights.as_dict()).encode()
     result["index"] = str(learner.index).encode()
     return result
 

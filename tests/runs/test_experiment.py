@@ -101,7 +101,7 @@ def test_the_blend_and_the_fit_of_every_increment_are_noted():
     blend = found.filter(split="blend", segment="all")
     assert set(blend["scorer"]) == {"blend"}
     assert sorted(set(blend["trained_to"])) == [0, 1, 2, 3]
-    assert set(blend["metric"]) == set(learner.weights.as_dict())
+    assert set(blend["metric"]) == set(learner.blend.weights.as_dict())
     assert found.filter(split="fit", metric="epochs")["value"].min() >= 1
     frozen = game().play(Frozen()).record.frames()["results"]
     assert frozen.filter(pl.col("trained_to") > 0, split="fit").is_empty()

@@ -31,9 +31,9 @@ class Fixed:
 
 @pytest.fixture
 def absorbed():
-    seen, statistics = random_events(250, USERS, ITEMS), Counters(GRID.half_life)
-    statistics.absorb(seen, USERS, ITEMS)
-    return seen, statistics
+    seen, counters = random_events(250, USERS, ITEMS), Counters(GRID.half_life)
+    counters.absorb(seen, USERS, ITEMS)
+    return seen, counters
 
 
 def valid_events(seen):
@@ -50,15 +50,15 @@ def z(x):
 
 @pytest.mark.parametrize("weights", [Weights(1, 0.5, 1, 20.0), Weights(0, 2, 0.5, 60.0), Weights(1, 0, 0)])
 def test_blend_is_the_weighted_sum_of_normalised_parts(absorbed, weights):
-    _, statistics = absorbed
+    _, counters = absorbed
     model, user = Fixed(), np.array([3, 0, 29])
-    popularity = np.log(1 + statistics.popularity.decayed.get(weights.half_life, np.ones(ITEMS)))[None]
-    knn = statistics.itemknn.scores(user)
+    popularity = np.log(1 + counters.popularity.decayed.get(weights.half_life, np.ones(ITEMS)))[None]
+    knn = counters.itemknn.scores(user)
     expected = weights.alpha * z(model.scores(user, ITEMS).numpy())
     if weights.beta:
         expected = expected + weights.beta * z(popularity)
     expected = expected + weights.kappa * knn / knn.std(1, keepdims=True)
-    found = BlendScorer(model, statistics, weights).scores(user, ITEMS).numpy()
+    found = BlendScorer(model, counters, weights).scores(user, ITEMS).numpy()
     assert np.allclose(found, expected, atol=1e-5)
 
 
@@ -70,9 +70,9 @@ def test_z_scores_have_mean_0_and_deviation_1_and_constants_become_0():
 
 
 def test_alpha_1_alone_ranks_as_the_model(absorbed):
-    _, statistics = absorbed
+    _, counters = absorbed
     user = np.arange(USERS)
-    alone = BlendScorer(Fixed(), statistics, Weights(1, 0, 0)).scores(user, ITEMS)
+    alone = BlendScorer(Fixed(), counters, Weights(1, 0, 0)).scores(user, ITEMS)
     assert torch.equal(alone.argsort(1), Fixed().scores(user, ITEMS).argsort(1))
 
 
@@ -93,39 +93,39 @@ def test_grid_is_the_protocol_and_starts_with_the_plain_model():
 
 @pytest.mark.parametrize("block", [7, 1024])
 def test_chosen_weights_have_the_best_valid_ndcg_by_brute_force(absorbed, block):
-    seen, statistics = absorbed
+    seen, counters = absorbed
     valid, world, measure = valid_events(seen), world_of(seen, USERS, ITEMS), Settings(topk=(20,), block=block)
 
     def ndcg(weights):
-        rows = evaluate(BlendScorer(Fixed(), statistics, weights), valid, world, measure).rows
+        rows = evaluate(BlendScorer(Fixed(), counters, weights), valid, world, measure).rows
         return next(v for segment, metric, v, _ in rows if (segment, metric) == ("all", "ndcg@20"))
 
     values = {w: ndcg(w) for w in GRID.settings()}
-    chosen = choose_weights(Fixed(), statistics, valid, world, measure, GRID)
+    chosen = choose_weights(Fixed(), counters, valid, world, measure, GRID)
     assert values[chosen] == pytest.approx(max(values.values()), abs=1e-12)
     assert chosen.beta > 0
     assert values[chosen] > values[Weights(1.0, 0.0, 0.0, 20.0)]
 
 
 def test_equal_settings_leave_the_plain_model(absorbed):
-    seen, statistics = absorbed
+    seen, counters = absorbed
     hopeless = interactions([(0, ITEMS + 3)])
-    chosen = choose_weights(Fixed(), statistics, hopeless, world_of(seen, USERS, ITEMS), Settings(), GRID)
+    chosen = choose_weights(Fixed(), counters, hopeless, world_of(seen, USERS, ITEMS), Settings(), GRID)
     assert chosen == Weights(1.0, 0.0, 0.0, 20.0)
 
 
 def test_without_a_relevant_valid_event_nothing_is_chosen(absorbed):
-    seen, statistics = absorbed
+    seen, counters = absorbed
     world = world_of(seen, USERS, ITEMS)
-    assert choose_weights(Fixed(), statistics, interactions([]), world, Settings(), GRID) is None
+    assert choose_weights(Fixed(), counters, interactions([]), world, Settings(), GRID) is None
     nothing_else = Grid((1.0,), (0.0,), (0.0,)).without_model()
-    assert choose_weights(Fixed(), statistics, valid_events(seen), world, Settings(), nothing_else) is None
+    assert choose_weights(Fixed(), counters, valid_events(seen), world, Settings(), nothing_else) is None
     low, strict = interactions([(0, 1)], [2.0]), Settings(positive_from=4.0)
-    assert choose_weights(Fixed(), statistics, low, world, strict, GRID) is None
+    assert choose_weights(Fixed(), counters, low, world, strict, GRID) is None
 
 
 def test_the_only_setting_of_a_grid_needs_no_valid_event(absorbed):
-    seen, statistics = absorbed
+    seen, counters = absorbed
     alone, world = Grid().model_alone(), world_of(seen, USERS, ITEMS)
     assert alone.settings() == [Weights()]
-    assert choose_weights(Fixed(), statistics, interactions([]), world, Settings(), alone) == Weights()
+    assert choose_weights(Fixed(), counters, interactions([]), world, Settings(), alone) == Weights()

@@ -31,11 +31,11 @@ USERS, ITEMS = 12, 9
 def model():
     events, chance = random_events(50, USERS - 1, ITEMS), torch.Generator().manual_seed(0)
     tables = [torch.randn(n, 4, generator=chance) for n in (USERS, ITEMS)]
-    objective, statistics = Rating(), Counters()
+    objective, counters = Rating(), Counters()
     objective.grow(events, USERS, ITEMS)
-    statistics.absorb(events, USERS, ITEMS)
+    counters.absorb(events, USERS, ITEMS)
     has_edge = np.bincount(events.user, minlength=USERS) > 0
-    return ModelScorer(Embeddings(*tables, *tables), objective, statistics, has_edge), statistics
+    return ModelScorer(Embeddings(*tables, *tables), objective, counters, has_edge), counters
 
 
 def test_known_users_are_ranked_by_the_model(model):
@@ -45,10 +45,10 @@ def test_known_users_are_ranked_by_the_model(model):
 
 
 def test_users_without_a_number_or_an_edge_are_ranked_by_absorbed_popularity(model):
-    scorer, statistics = model
+    scorer, counters = model
     found = scorer.scores(np.array([0, USERS - 1, USERS, 10**6]), ITEMS)
     for row in found[1:]:
-        assert np.array_equal(row.numpy(), statistics.popularity.total.astype(np.float32))
+        assert np.array_equal(row.numpy(), counters.popularity.total.astype(np.float32))
     assert not torch.equal(found[0], found[1])
 
 
@@ -87,21 +87,21 @@ def test_pairs_without_an_embedding_are_predicted_by_the_biases_there_are(model)
 
 
 def test_scoring_does_not_write_into_the_model(model):
-    scorer, statistics = model
-    before = scorer.z.user.clone(), statistics.popularity.total.copy()
+    scorer, counters = model
+    before = scorer.z.user.clone(), counters.popularity.total.copy()
     scorer.scores(np.array([0, USERS]), ITEMS).fill_(-torch.inf)
-    PopularityScorer(statistics.popularity.total).scores(np.array([0]), ITEMS).fill_(7)
-    ItemKNNScorer(statistics).scores(np.array([0]), ITEMS).fill_(7)
+    PopularityScorer(counters.popularity.total).scores(np.array([0]), ITEMS).fill_(7)
+    ItemKNNScorer(counters).scores(np.array([0]), ITEMS).fill_(7)
     assert torch.equal(scorer.z.user, before[0])
-    assert np.array_equal(statistics.popularity.total, before[1])
+    assert np.array_equal(counters.popularity.total, before[1])
     assert not (scorer.scores(np.array([USERS]), ITEMS) == -torch.inf).any()
 
 
 def test_itemknn_gives_unknown_users_popularity(model):
-    statistics = model[1]
-    found = ItemKNNScorer(statistics).scores(np.array([0, USERS]), ITEMS).numpy()
-    assert np.array_equal(found[1], statistics.popularity.total.astype(np.float32))
-    assert np.array_equal(found[0], statistics.itemknn.scores(np.array([0]))[0])
+    counters = model[1]
+    found = ItemKNNScorer(counters).scores(np.array([0, USERS]), ITEMS).numpy()
+    assert np.array_equal(found[1], counters.popularity.total.astype(np.float32))
+    assert np.array_equal(found[0], counters.itemknn.scores(np.array([0]))[0])
 
 
 def test_reference_predictors_are_mean_and_bias_of_what_was_absorbed():

@@ -60,7 +60,7 @@ def test_metrics_selection_and_blend_are_those_on_the_cpu(device, monkeypatch):
         made = scorers(where)
         rows.append(evaluate_all(made, [Slice(HELD, world)], MEASURE)[0])
         model = made["model"]
-        chosen.append(choose_weights(model, model.statistics, HELD, world, replace(MEASURE, block=7), GRID))
+        chosen.append(choose_weights(model, model.counters, HELD, world, replace(MEASURE, block=7), GRID))
     for name in ("model", "blend"):
         for one, other in zip(rows[0][name].rows, rows[1][name].rows, strict=True):
             assert one[:2] == other[:2]

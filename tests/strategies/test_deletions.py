@@ -64,7 +64,7 @@ def test_nothing_keeps_a_removed_pair(make, rows):
     learner, removed = played.learner, STREAM.increments[2].observed.removed
     assert not learner.seen.has(removed.user, removed.item).any()
     assert learner.graph is learner.seen
-    assert learner.statistics.popularity.total.sum() == len(learner_events(2))
+    assert learner.counters.popularity.total.sum() == len(learner_events(2))
     stored = getattr(played.strategy, "stored", getattr(played.strategy, "history", None))
     if stored is not None:
         pairs = set(zip(stored.user.tolist(), stored.item.tolist(), strict=True))

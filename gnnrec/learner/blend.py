@@ -1,0 +1,39 @@
+"""The head that blends a model with counters: chosen on valid, charged apart."""
+
+from __future__ import annotations
+
+from gnnrec.counters.counters import Counters
+from gnnrec.data.types import Interactions
+from gnnrec.evaluation.blend_choice import choose_weights
+from gnnrec.evaluation.settings import Settings
+from gnnrec.evaluation.world import World
+from gnnrec.scorers.blend import Grid, Weights
+from gnnrec.scorers.model import Scorer
+from gnnrec.training.cost import Cost
+
+
+class BlendHead:
+    """The blend's weights, and what they are chosen from.
+
+    Args:
+        grid: settings to choose from; one alone leaves nothing to choose, and no row is served by a blend.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid, self.weights = grid, Weights()
+
+    @property
+    def chooses(self) -> bool:
+        """Whether a blend is chosen, and so may serve."""
+        return len(self.grid.settings()) > 1
+
+    def choose(
+        self, model: Scorer, counters: Counters, valid: Interactions, world: World, measure: Settings, cost: Cost
+    ) -> None:
+        """Choose on valid; without a valid event the last choice stands."""
+        if not self.chooses:
+            self.weights = next(iter(self.grid.settings()), self.weights)
+            return
+        with cost.charged("blend"):
+            chosen = choose_weights(model, counters, valid, world, measure, self.grid)
+        self.weights = chosen or self.weights

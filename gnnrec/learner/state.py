@@ -1,0 +1,77 @@
+"""What a learner must store for its next update, and how it takes that up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnrec.data.types import Interactions
+from gnnrec.encoders.tables import load_resized
+from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.scorers.blend import Weights
+from gnnrec.training.ahead import Ahead
+
+if TYPE_CHECKING:
+    from gnnrec.learner.learner import Learner
+
+
+def tensors(learner: Learner) -> dict[str, Tensor]:
+    """Return every tensor that the next update needs beside the graph, and that too where it is not the view's."""
+    parts = {"encoder": learner.encoder, "objective": learner.objective}
+    state = {f"{part}.{name}": x for part, module in parts.items() for name, x in module.state_dict().items()}
+    state |= {f"moments.{n}.{k}": v for n, m in learner.fits.moments.items() for k, v in m.items()}
+    state |= {f"ahead.{name}": x for name, x in learner.fits.ahead.tensors().items()}
+    if learner.own_graph:
+        user, item = learner.graph.edges()
+        state |= {"graph.user": torch.from_numpy(user), "graph.item": torch.from_numpy(item)}
+    return {name: x.detach().clone().contiguous() for name, x in state.items()}
+
+
+def meta(learner: Learner) -> dict[str, Any]:
+    """Return what the next update needs beside tensors, as JSON."""
+    return {
+        "absorbed": learner.index,
+        "blend": learner.blend.weights.as_dict(),
+        "pending_from": learner.waiting.next(learner.index),
+        "ahead": learner.fits.ahead.meta(),
+    }
+
+
+def load(learner: Learner, state: Mapping[str, Tensor], known: Mapping[str, Any] | None) -> None:
+    """Make `learner`, which has followed the stream, the one whose `tensors` and `meta` these are."""
+    parts = _by_part(state)
+    for name, module in (("encoder", learner.encoder), ("objective", learner.objective)):
+        load_resized(module, parts.get(name, {}))
+    learner.fits.moments = {}
+    for name, x in parts.get("moments", {}).items():
+        parameter, key = name.rsplit(".", 1)
+        learner.fits.moments.setdefault(parameter, {})[key] = x.clone()
+    learner.fits.ahead = Ahead.of((known or {}).get("ahead", []), parts.get("ahead", {}))
+    if own := parts.get("graph"):
+        nothing = np.zeros(len(own["user"]))
+        edges = Interactions(own["user"].numpy(), own["item"].numpy(), nothing, nothing)
+        learner.use_graph(BipartiteGraph.empty().extend(edges, learner.seen.num_users, learner.seen.num_items))
+    if known is None:
+        learner.waiting.clear()  # the biases of this state are as they should be
+    else:
+        learner.blend.weights = Weights(**known["blend"])
+    learner.waiting.solved = not len(learner.waiting)
+
+
+def nbytes(learner: Learner) -> int:
+    """Bytes that must be stored for the next update: weights, moments, edges, popularity."""
+    views = {id(g): g.nbytes for g in (learner.graph, learner.seen)}
+    return sum(x.nbytes for x in tensors(learner).values()) + sum(views.values()) + learner.counters.popularity.nbytes
+
+
+def _by_part(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors of a saved state by the part of their names before the first dot."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, x in state.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = x
+    return parts
