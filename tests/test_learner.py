@@ -12,10 +12,10 @@ from gnnrec.encoders.initial import Spectral
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.graph import bipartite
 from gnnrec.graph.normalised import Operator
-from gnnrec.graph.views import Block
+from gnnrec.graph.views import NewestOnly
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
-from gnnrec.scorers.blend import Grid, Weights
+from gnnrec.scorers.blend import BlendWeights, Grid
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.testing.worlds import FIT, MEASURE, Game, differing, fingerprint, make_learner, newest, simulated
 
@@ -34,7 +34,7 @@ def trained():
 @pytest.mark.parametrize("option", ["block view", "carried optimiser", "equal budget"])
 def test_options_survive_a_resume_byte_for_byte(option, tmp_path):
     fit = {"carried optimiser": {"optimiser_state": "carry"}, "equal budget": {"budget": "equal", "steps": 5}}
-    view = Block() if option == "block view" else None
+    view = NewestOnly() if option == "block view" else None
     settings = replace(FIT, **fit.get(option, {}))
     game = Game(STREAM, lambda: Learner(LightGCN(8, 2), Joint(width=8), settings, view=view, measure=MEASURE))
     whole = game.play(FineTune(), tmp_path / "whole")
@@ -46,7 +46,7 @@ def test_options_survive_a_resume_byte_for_byte(option, tmp_path):
 
 
 def test_block_view_carries_messages_over_the_newest_increment_alone():
-    learner = Learner(LightGCN(8, 2), Joint(width=8), FIT, view=Block(), measure=MEASURE)
+    learner = Learner(LightGCN(8, 2), Joint(width=8), FIT, view=NewestOnly(), measure=MEASURE)
     for new in (BASE, NEXT):
         learner.extend(new), learner.absorb(new)
     own = {
@@ -141,7 +141,7 @@ def test_a_cold_restart_starts_where_the_base_did():
 def test_the_model_alone_has_no_blend_to_choose_and_reports_on_valid_are_counted_apart():
     learner = Learner(LightGCN(8, 2), Joint(width=8), FIT, grid=Grid().model_alone(), measure=MEASURE)
     learner.extend(BASE), learner.fit(BASE.train), learner.absorb(BASE)
-    assert learner.blend.weights == Weights()
+    assert learner.blend.weights == BlendWeights()
     assert learner.cost.reporting > 0
     assert set(learner.valid_rows) == {"model"}
     blended = Learner(LightGCN(8, 2), Joint(width=8), FIT, measure=MEASURE)

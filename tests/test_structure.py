@@ -35,28 +35,12 @@ UPWARDS = {
 CIRCLES: set[frozenset[str]] = set()
 """Modules that import each other and are to stop it."""
 
-LONG = {"gnnrec.learner"}
+LONG: set[str] = set()
 """Files that are to become shorter."""
 
 ALIKE = {"Bools", "Compose", "Config", "Floats", "Ints", "Singles"}
 """Short names of one type, given where they are used."""
-TWICE = {
-    *(
-        "Adjacency",
-        "Block",
-        "Columns",
-        "Everything",
-        "Filter",
-        "Grid",
-        "Held",
-        "Lists",
-        "Log",
-        "Pairs",
-        "Part",
-        "Places",
-    ),
-    *("Record", "Row", "Rows", "State", "Store", "Table", "Truth", "Weights", "World"),
-}
+TWICE: set[str] = set()
 """Names of types that mean two things and are to mean one."""
 
 ONLY_IN = {

@@ -12,6 +12,8 @@ _MODULES = {
     "gnnrec.data.stream": "gnnrec.data.stream.cuts",
 }
 _NAMES = {
+    "gnnrec.graph.views.Block": "gnnrec.graph.views.NewestOnly",
+    "gnnrec.strategies.replay.Everything": "gnnrec.strategies.replay.AllEvents",
     "gnnrec.models.objectives.BPR": "gnnrec.objectives.bpr.BPR",
     "gnnrec.models.objectives.Joint": "gnnrec.objectives.joint.Joint",
     "gnnrec.models.objectives.Rating": "gnnrec.objectives.rating.Rating",

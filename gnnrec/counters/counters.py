@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gnnrec.counters.itemknn import ItemKNN
-from gnnrec.counters.log import Log
+from gnnrec.counters.log import EventLog
 from gnnrec.counters.popularity import Popularity
 from gnnrec.data.types import Interactions
 
@@ -20,7 +20,7 @@ class Counters:
     def __init__(self, half_lives: Sequence[float] = (1000.0, 3000.0)) -> None:
         self.popularity = Popularity(half_lives)
         self.itemknn = ItemKNN()
-        self._log = Log()
+        self._log = EventLog()
         self.num_users = self.num_items = 0
 
     def absorb(self, events: Interactions, num_users: int, num_items: int) -> None:

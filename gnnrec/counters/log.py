@@ -14,7 +14,7 @@ from gnnrec.data.types import Interactions
 from gnnrec.graph.keys import edge_key
 
 
-class Log:
+class EventLog:
     """Absorbed events, the oldest first. Arrays are shared, never written."""
 
     def __init__(self, parts: tuple[Interactions, ...] = ()) -> None:
@@ -23,8 +23,8 @@ class Log:
     def __iter__(self) -> Iterator[Interactions]:
         return iter(self._parts)
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Log:
-        return Log(self._parts)
+    def __deepcopy__(self, memo: dict[int, object]) -> EventLog:
+        return EventLog(self._parts)
 
     def add(self, events: Interactions) -> None:
         """Put events behind the others."""

@@ -16,7 +16,7 @@ from gnnrec.data.clean.event_buffer import Gathered
 from gnnrec.data.clean.external_sort import Overflow
 from gnnrec.data.clean.filters import make_filters
 from gnnrec.data.clean.ratings import make_valuation
-from gnnrec.data.clean.rows import Table
+from gnnrec.data.clean.rows import RowTable
 from gnnrec.data.clean.timestamps import check_zone, declared_rule
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.part import Part
@@ -43,7 +43,7 @@ class Lost:
         rows: row (physical number, ascending), user (null where the line has no such cell), reason.
     """
 
-    table: Table
+    table: RowTable
     source: Source
     rows: pl.DataFrame
 

@@ -12,7 +12,7 @@ from gnnrec.data.clean.builder import Collector
 from gnnrec.data.clean.clean import TIME_TEXT, Cleaned, Rules, clean
 from gnnrec.data.clean.habits import Habits, Looks, Observer
 from gnnrec.data.clean.ids import id_texts
-from gnnrec.data.clean.rows import ROW, Rows, Table, raw
+from gnnrec.data.clean.rows import ROW, RowBatch, RowTable, raw
 from gnnrec.data.clean.timestamps import TimeRule
 from gnnrec.data.read import columns as column_names
 from gnnrec.data.read.formats import Blob
@@ -59,7 +59,7 @@ class Part:
         """What was inferred."""
         return [*self._opened, *self._found]
 
-    def _raw(self, table: Table, rules: Rules) -> list[str]:
+    def _raw(self, table: RowTable, rules: Rules) -> list[str]:
         file = self.blob.path.name
         wanted = [(f.column, "data.filters") for f in rules.filters] + [(k, "stream.column") for k in self.keep]
         return list(dict.fromkeys(column_names.find(file, table.names, name, key) for name, key in wanted))
@@ -98,14 +98,14 @@ class Part:
     def _observer(self) -> Observer:
         return Observer(self.how.time_rule, self.how.time_unit, *self.how.rules.time_range, self.how.decimal)
 
-    def _rows(self) -> Iterator[Rows]:
+    def _rows(self) -> Iterator[RowBatch]:
         return self.table.batches(list(dict.fromkeys([*self.roles.values(), *self.raw])))
 
-    def _cells(self, rows: Rows) -> dict[str, pl.Series]:
+    def _cells(self, rows: RowBatch) -> dict[str, pl.Series]:
         # Under the role's name: a column may be called like a pattern, which polars would expand.
         return {role: rows.frame[name].alias(role) for role, name in self.roles.items()}
 
-    def _cleaned(self, rows: Rows, habits: Habits) -> Cleaned:
+    def _cleaned(self, rows: RowBatch, habits: Habits) -> Cleaned:
         cells = self._cells(rows)
         for role in cells:
             if role in ("user", "item"):

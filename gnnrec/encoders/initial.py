@@ -19,25 +19,25 @@ from gnnrec.graph.sample import some_neighbours
 MOST = 1024
 """Old neighbours of one neighbour that a two-hop mean averages."""
 
-Rows = tuple[Tensor, Tensor]
+RowPair = tuple[Tensor, Tensor]
 
 
 class Initial(ABC):
     """Rows of nodes that have none."""
 
-    def start(self, random: Rows, graph: BipartiteGraph) -> Rows:
+    def start(self, random: RowPair, graph: BipartiteGraph) -> RowPair:
         """Return [u, d] and [i, d] where no node has a row: `random` itself."""
         return random
 
     @abstractmethod
-    def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
+    def rows(self, random: RowPair, old: RowPair, graph: BipartiteGraph) -> RowPair:
         """Return rows of the nodes numbered after `old`, as many as `random` has."""
 
 
 class Random(Initial):
     """N(0, scale²) rows, a function of (seed, external id)."""
 
-    def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
+    def rows(self, random: RowPair, old: RowPair, graph: BipartiteGraph) -> RowPair:
         """Return the fall-back rows themselves."""
         return random
 
@@ -45,7 +45,7 @@ class Random(Initial):
 class Zero(Initial):
     """Rows of zeros: after one propagation a node with edges still gets its neighbours' message."""
 
-    def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
+    def rows(self, random: RowPair, old: RowPair, graph: BipartiteGraph) -> RowPair:
         """Return zeros."""
         return torch.zeros_like(random[0]), torch.zeros_like(random[1])
 
@@ -53,7 +53,7 @@ class Zero(Initial):
 class NeighbourMean(Initial):
     """Mean of the old neighbours' rows: a new user's is the mean of its items', and the reverse."""
 
-    def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
+    def rows(self, random: RowPair, old: RowPair, graph: BipartiteGraph) -> RowPair:
         """Return one-hop means."""
         user = _neighbour_mean(_new_nodes(old[0], random[0]), old[1], graph, of_users=True)
         item = _neighbour_mean(_new_nodes(old[1], random[1]), old[0], graph, of_users=False)
@@ -71,7 +71,7 @@ class TwoHopMean(Initial):
     rather than a mean of random nodes.
     """
 
-    def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
+    def rows(self, random: RowPair, old: RowPair, graph: BipartiteGraph) -> RowPair:
         """Return two-hop means."""
         user = _two_hop_mean(old[0], random[0], graph, of_users=True)
         return user, _two_hop_mean(old[1], random[1], graph, of_users=False)
@@ -126,16 +126,16 @@ class Spectral(Initial):
     def __init__(self, passes: int = 4) -> None:
         self.passes, self.later = passes, TwoHopMean()
 
-    def start(self, random: Rows, graph: BipartiteGraph) -> Rows:
+    def start(self, random: RowPair, graph: BipartiteGraph) -> RowPair:
         """Return singular vectors."""
         return spectral_rows(graph, random, self.passes) if graph.num_edges else random
 
-    def rows(self, random: Rows, old: Rows, graph: BipartiteGraph) -> Rows:
+    def rows(self, random: RowPair, old: RowPair, graph: BipartiteGraph) -> RowPair:
         """Return two-hop means."""
         return self.later.rows(random, old, graph)
 
 
-def spectral_rows(graph: BipartiteGraph, random: Rows, passes: int) -> Rows:
+def spectral_rows(graph: BipartiteGraph, random: RowPair, passes: int) -> RowPair:
     """Return [u, d] and [i, d] scaled singular vectors; `random` is where the iteration starts, and sets the spread.
 
     Where there are fewer users or items than columns, the columns left over stay random.

@@ -11,8 +11,8 @@ from gnnrec.evaluation.ranking import hits, tie_order
 from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.shortlist import shortlist
 from gnnrec.evaluation.world import World
-from gnnrec.scorers.blend import Grid, Parts, Weights
-from gnnrec.scorers.block import Part
+from gnnrec.scorers.blend import BlendWeights, Grid, Parts
+from gnnrec.scorers.block import Ingredient
 from gnnrec.scorers.model import Scorer
 
 CUTOFF = 20
@@ -21,7 +21,7 @@ CUTOFF = 20
 
 def choose_weights(
     model: Scorer, counters: Counters, valid: Interactions, world: World, settings: Settings, grid: Grid
-) -> Weights | None:
+) -> BlendWeights | None:
     """Return the setting with the highest NDCG@20 on `valid`, the first of equals; None without a relevant event or setting.
 
     The only setting of a grid needs no valid event.
@@ -36,7 +36,7 @@ def choose_weights(
     starts = settings.starts(len(truth.user), world.num_items)
     for start in starts:
         user = truth.user[start : start + starts.step]
-        parts = Parts.of(model, counters, Part.alone(user, world.num_items), options)
+        parts = Parts.of(model, counters, Ingredient.alone(user, world.num_items), options)
         short = shortlist(parts, settings.masked(world.seen, user), order)
         row, item = truth.between(start, start + len(user))
         relevant = np.bincount(row, minlength=len(user))
@@ -46,9 +46,9 @@ def choose_weights(
     return options[int(np.argmax([total[_direction(w)] for w in options]))]
 
 
-def _direction(weights: Weights) -> Weights:
+def _direction(weights: BlendWeights) -> BlendWeights:
     """Return the weights with the largest at 1: without the model, multiples of one setting rank alike."""
     largest = max(weights.beta, weights.kappa)
     if weights.alpha or not largest:
         return weights
-    return Weights(0.0, weights.beta / largest, weights.kappa / largest, weights.half_life)
+    return BlendWeights(0.0, weights.beta / largest, weights.kappa / largest, weights.half_life)

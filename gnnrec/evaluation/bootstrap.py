@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gnnrec.core.seeds import generator
-from gnnrec.evaluation.pairs import Ints, Key, Pairs, Singles
+from gnnrec.evaluation.pairs import Ints, Key, Singles, UserPairs
 
 Floats = NDArray[np.float64]
 Couple = tuple[Key, Key]
@@ -42,7 +42,7 @@ class Draws:
     wide: Floats
 
 
-def draw(pairs: Pairs, couples: Sequence[Couple], resamples: int, seed: int = 0) -> Draws:
+def draw(pairs: UserPairs, couples: Sequence[Couple], resamples: int, seed: int = 0) -> Draws:
     """Return the resampled differences of `couples`, all from the same draws, so that they can be corrected together.
 
     One draw of users serves every increment and seed, crossed with a draw of increments and one of seeds (pigeonhole
@@ -87,7 +87,7 @@ class _Columns:
     b: Ints
 
     @staticmethod
-    def find(pairs: Pairs, couples: Sequence[Couple]) -> _Columns:
+    def find(pairs: UserPairs, couples: Sequence[Couple]) -> _Columns:
         """Return the columns of `couples`."""
         digests = {key: [_digest(line) for line in pairs.value[key]] for key in {k for both in couples for k in both}}
         patterns: dict[bytes, Singles] = {}
@@ -121,7 +121,7 @@ class _Columns:
             filled[k] = np.where(have[self.of[k]] > 0, line[block], np.float32(0))
         return filled, have
 
-    def cells(self, pairs: Pairs) -> Floats:
+    def cells(self, pairs: UserPairs) -> Floats:
         """Return [k, t], the mean over users as observed."""
         found = []
         for block in pairs.blocks():
@@ -130,7 +130,7 @@ class _Columns:
                 found.append(values.sum(axis=1, dtype=np.float64) / have.sum(axis=1, dtype=np.float64)[self.of])
         return np.stack(found, axis=1)
 
-    def means(self, pairs: Pairs, weights: Singles, chances: Floats) -> tuple[Floats, Floats]:
+    def means(self, pairs: UserPairs, weights: Singles, chances: Floats) -> tuple[Floats, Floats]:
         """Return twice [b, k], the mean over increments of the weighted mean over users.
 
         First with the increments as they are, then as `chances` [b, t] draw them from those that a pattern has.

@@ -16,14 +16,14 @@ from gnnrec.data.types import Floats, Interactions, Ints
 from gnnrec.evaluation import metrics
 from gnnrec.evaluation.lists import Asked, best
 from gnnrec.evaluation.ranking import hits
-from gnnrec.evaluation.settings import Bools, Settings, Truth
+from gnnrec.evaluation.settings import Bools, Relevant, Settings
 from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.scorers.model import Scorer
 
-__all__ = ["Evaluation", "Row", "Settings", "Slice", "Truth", "evaluate", "evaluate_all", "rank"]
+__all__ = ["Evaluation", "MetricRow", "Relevant", "Settings", "Slice", "evaluate", "evaluate_all", "rank"]
 
-Row = tuple[str, str, float, int]
+MetricRow = tuple[str, str, float, int]
 """(segment, metric, value, n)."""
 
 
@@ -40,7 +40,7 @@ class Evaluation:
         truth, predicted: [n] values of the events on known users and items, and what the row expects; empty where n/a.
     """
 
-    rows: list[Row]
+    rows: list[MetricRow]
     user: Ints
     known: Bools
     relevant: Ints
@@ -93,7 +93,7 @@ def evaluate_all(
     ]
 
 
-def _asked(slice_: Slice, truth: Truth, settings: Settings) -> Asked:
+def _asked(slice_: Slice, truth: Relevant, settings: Settings) -> Asked:
     world = slice_.world
     # What the world has seen is not relevant: only a wider mask can hold a relevant pair.
     seen, kept = (world.seen, None) if slice_.seen is None else (slice_.seen, truth)
@@ -104,10 +104,12 @@ def _candidates(world: World, settings: Settings) -> int:
     return settings.universe if settings.candidates == "universe" else world.num_items
 
 
-def _evaluation(scorer: Scorer, slice_: Slice, truth: Truth, top: Tensor | None, settings: Settings) -> Evaluation:
+def _evaluation(scorer: Scorer, slice_: Slice, truth: Relevant, top: Tensor | None, settings: Settings) -> Evaluation:
     world = slice_.world
     true, predicted = _predictions(scorer, slice_.events, world, settings)
-    rating: list[Row] = [("all", m, f(predicted, true), len(true)) for m, f in metrics.RATING.items() if len(predicted)]
+    rating: list[MetricRow] = [
+        ("all", m, f(predicted, true), len(true)) for m, f in metrics.RATING.items() if len(predicted)
+    ]
     known, relevant = truth.user < world.num_users, truth.counts()
     if top is None:
         return Evaluation(rating, truth.user, known, relevant, {}, true, predicted)
@@ -129,14 +131,14 @@ def _per_user(hit: Bools, relevant: Ints, topk: Sequence[int]) -> dict[str, Floa
     return {f"{name}@{k}": f(hit, relevant, k) for name, f in metrics.RANKING.items() for k in topk}
 
 
-def _means(per_user: dict[str, Floats], segments: dict[str, Bools]) -> Iterator[Row]:
+def _means(per_user: dict[str, Floats], segments: dict[str, Bools]) -> Iterator[MetricRow]:
     for segment, member in segments.items():
         for metric, value in per_user.items():
             if member.any():
                 yield segment, metric, float(value[member].mean()), int(member.sum())
 
 
-def _user_segments(truth: Truth, world: World, known: Bools, every: bool) -> dict[str, Bools]:
+def _user_segments(truth: Relevant, world: World, known: Bools, every: bool) -> dict[str, Bools]:
     segments = {"all": np.ones(len(truth.user), bool), "known_user": known}
     if every:
         returning = known.copy()
@@ -145,7 +147,7 @@ def _user_segments(truth: Truth, world: World, known: Bools, every: bool) -> dic
     return segments
 
 
-def _item_rows(truth: Truth, top: Tensor, world: World, settings: Settings) -> Iterator[Row]:
+def _item_rows(truth: Relevant, top: Tensor, world: World, settings: Settings) -> Iterator[MetricRow]:
     """Yield metrics on the relevant items of a segment alone; lists stay as they are, users without are left out."""
     known = truth.item < world.num_items
     third = np.full(len(truth.item), -1)
@@ -159,7 +161,7 @@ def _item_rows(truth: Truth, top: Tensor, world: World, settings: Settings) -> I
         yield from _means(values, {segment: np.ones(len(user), bool)})
 
 
-def _ceilings(truth: Truth, world: World, settings: Settings) -> Iterator[Row]:
+def _ceilings(truth: Relevant, world: World, settings: Settings) -> Iterator[MetricRow]:
     """Yield the share of relevant events on candidates, and the best recall that these allow."""
     known = truth.item < _candidates(world, settings)
     if len(known):

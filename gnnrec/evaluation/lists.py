@@ -15,9 +15,9 @@ from torch import Tensor
 
 from gnnrec.data.types import Ints
 from gnnrec.evaluation.ranking import tie_order, top_items
-from gnnrec.evaluation.settings import Pairs, Settings, Truth
+from gnnrec.evaluation.settings import MaskedPairs, Relevant, Settings
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.scorers.block import Block, Part
+from gnnrec.scorers.block import Ingredient, UserBlock
 from gnnrec.scorers.model import Scorer
 
 Lists = dict[str, Tensor]
@@ -38,9 +38,9 @@ class Asked:
     user: Ints
     num_items: int
     seen: BipartiteGraph
-    kept: Truth | None = None
+    kept: Relevant | None = None
 
-    def masked(self, start: int, end: int, settings: Settings) -> Pairs:
+    def masked(self, start: int, end: int, settings: Settings) -> MaskedPairs:
         """Return the (row, item) pairs of the users from start to end that are no candidates, rows counted from start."""
         row, item = settings.masked(self.seen, self.user[start:end])
         inside = item < self.num_items
@@ -62,12 +62,12 @@ def best(scorers: Mapping[str, Scorer], asked: Sequence[Asked], settings: Settin
     orders = {a.num_items: tie_order(settings.seed, a.num_items) for a in asked}
     starts = settings.starts(len(everyone), width)
     for begin in starts:
-        block = Block(everyone[begin : begin + starts.step], width)
+        block = UserBlock(everyone[begin : begin + starts.step], width)
         for a, lists in zip(asked, found, strict=True):
             start, end = np.searchsorted(a.user, [block.user[0], block.user[-1] + 1])
             if start == end:
                 continue
-            part, masked = Part(block, a.user[start:end], a.num_items), a.masked(start, end, settings)
+            part, masked = Ingredient(block, a.user[start:end], a.num_items), a.masked(start, end, settings)
             for name, scorer in scorers.items():
                 lists[name][start:end] = top_items(part.ranked(scorer), k, orders[a.num_items], masked)
     return found

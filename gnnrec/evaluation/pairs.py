@@ -18,7 +18,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class UserPairs:
     """What is compared: n pairs of t increments and u users, sorted by increment.
 
     Attributes:
@@ -49,7 +49,7 @@ class Pairs:
         return float(np.mean([np.nanmean(cell, dtype=np.float64) for cell in cells if np.isfinite(cell).any()]))
 
 
-def paired(per_user: pl.DataFrame, metric: str, first: int = 1, known: bool = False) -> Pairs:
+def paired(per_user: pl.DataFrame, metric: str, first: int = 1, known: bool = False) -> UserPairs:
     """Return `metric` on the next increment (trained_to ≥ `first`), all users or the `known` ones.
 
     Raises:
@@ -76,7 +76,7 @@ def paired(per_user: pl.DataFrame, metric: str, first: int = 1, known: bool = Fa
         else:
             empty = np.full((len(seeds), len(line)), np.nan, np.float32)
             value.setdefault(key, empty)[seeds.index(one)] = line
-    return Pairs(_dense(index["user"]), _dense(index["increment"]), value)
+    return UserPairs(_dense(index["user"]), _dense(index["increment"]), value)
 
 
 def _dense(column: pl.Series) -> Ints:

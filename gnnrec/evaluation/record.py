@@ -9,7 +9,7 @@ import polars as pl
 
 from gnnrec.core import allocator
 from gnnrec.data.types import Stream
-from gnnrec.evaluation.evaluate import Evaluation, Row, Slice, evaluate_all
+from gnnrec.evaluation.evaluate import Evaluation, MetricRow, Slice, evaluate_all
 from gnnrec.evaluation.results import SCHEMA
 from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.world import World
@@ -62,7 +62,7 @@ class Record:
     per_user: list[pl.DataFrame] = field(default_factory=list)
     predictions: list[pl.DataFrame] = field(default_factory=list)
 
-    def add(self, scorer: str, trained_to: int, evaluated_on: int, split: str, rows: Iterable[Row]) -> None:
+    def add(self, scorer: str, trained_to: int, evaluated_on: int, split: str, rows: Iterable[MetricRow]) -> None:
         """Append rows of the table."""
         name = self.name
         key = (name.experiment, name.strategy, scorer, name.seed, trained_to, evaluated_on, split)
@@ -122,7 +122,7 @@ class Scored:
     scorer: Scorer
 
 
-Held = tuple[int | None, Slice]
+HeldFrames = tuple[int | None, Slice]
 """A test slice with its k; the increment to come with None."""
 
 
@@ -134,7 +134,7 @@ def score_round(
     score([Scored(record, name, scorer) for name, scorer in scorers.items()], t, stream, held, measure)
 
 
-def score(rows: Sequence[Scored], t: int, stream: Stream, held: Sequence[Held], measure: Settings) -> None:
+def score(rows: Sequence[Scored], t: int, stream: Stream, held: Sequence[HeldFrames], measure: Settings) -> None:
     """Record how rows that absorbed 0..t do on the same held-out events, all scored together."""
     found = evaluate_all({str(n): row.scorer for n, row in enumerate(rows)}, [s for _, s in held], measure)
     for n, row in enumerate(rows):
@@ -146,13 +146,13 @@ def score(rows: Sequence[Scored], t: int, stream: Stream, held: Sequence[Held], 
     allocator.give_back()  # blocks of many sizes leave gaps: 7 GB instead of 2 on three million clicks
 
 
-def upcoming(stream: Stream, t: int, world: World) -> list[Held]:
+def upcoming(stream: Stream, t: int, world: World) -> list[HeldFrames]:
     """Return what `next` of the model that absorbed 0..t is measured on, where there is anything."""
     events = stream.increments[t].upcoming
     return [(None, Slice(events, world))] if len(events) else []
 
 
-def tests(stream: Stream, t: int, worlds: list[World], measure: Settings) -> list[Held]:
+def tests(stream: Stream, t: int, worlds: list[World], measure: Settings) -> list[HeldFrames]:
     """Return the test slices of row t of R.
 
     Whatever t, the same is masked: all that a user absorbs in the whole stream but what the slice asks for. With masks that

@@ -14,7 +14,7 @@ from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.bias import BiasTerms
-from gnnrec.scorers.blend import BlendScorer, Grid, Weights
+from gnnrec.scorers.blend import BlendScorer, BlendWeights, Grid
 from gnnrec.scorers.model import Scorer
 from gnnrec.scorers.references import (
     BiasPredictor,
@@ -58,7 +58,7 @@ class Absorbed:
     def __init__(self, grid: Grid) -> None:
         self.grid, self.half_life = grid.without_model(), grid.half_life[0]
         self.counters, self.biases = Counters(grid.half_life), BiasTerms()
-        self.weights = Weights(alpha=0.0, beta=1.0, half_life=self.half_life)
+        self.weights = BlendWeights(alpha=0.0, beta=1.0, half_life=self.half_life)
         self._events: list[Interactions] = []
 
     def absorb(self, new: Observed, before: BipartiteGraph, measure: Settings) -> None:

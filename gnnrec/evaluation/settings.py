@@ -21,7 +21,7 @@ MASKS = ("absorbed", "none")
 MATRICES = ("full", "diagonal", "off")
 
 Bools = NDArray[np.bool_]
-Pairs = tuple[Ints, Ints]
+MaskedPairs = tuple[Ints, Ints]
 """(row, item), each [p]."""
 
 
@@ -71,18 +71,18 @@ class Settings:
         """Return where blocks of users begin; the step is their size."""
         return range(0, users, max(1, min(self.block, CACHED // (4 * max(items, 1)))))
 
-    def truth(self, events: Interactions, seen: BipartiteGraph) -> Truth:
+    def truth(self, events: Interactions, seen: BipartiteGraph) -> Relevant:
         """Return what of `events` is relevant: pairs among `seen` are not, where those are masked."""
-        return Truth.of(events, self.positive_from, seen if self.mask == "absorbed" else None)
+        return Relevant.of(events, self.positive_from, seen if self.mask == "absorbed" else None)
 
-    def masked(self, seen: BipartiteGraph, user: Ints) -> Pairs:
+    def masked(self, seen: BipartiteGraph, user: Ints) -> MaskedPairs:
         """Return the (row of `user`, item) pairs that are no candidates, of those that are edges of `seen`."""
         nothing = np.empty(0, np.int64)
         return seen.neighbours(user, of_users=True) if self.mask == "absorbed" else (nothing, nothing)
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class Relevant:
     """Relevant pairs grouped by user: `user` [u] distinct numbers, ascending, `row` [p] into it, `item` [p], distinct pairs."""
 
     user: Ints
@@ -90,14 +90,14 @@ class Truth:
     item: Ints
 
     @staticmethod
-    def of(events: Interactions, positive_from: float | None, seen: BipartiteGraph | None = None) -> Truth:
+    def of(events: Interactions, positive_from: float | None, seen: BipartiteGraph | None = None) -> Relevant:
         """Return the distinct relevant pairs of `events` that are no edges of `seen`."""
         keep = np.ones(len(events), bool) if positive_from is None else events.value >= positive_from
         if seen is not None:
             keep = keep & ~seen.has(events.user, events.item)
         pairs = np.unique(np.stack([events.user[keep], events.item[keep]], axis=1), axis=0)
         user, row = np.unique(pairs[:, 0], return_inverse=True)
-        return Truth(user, row, pairs[:, 1])
+        return Relevant(user, row, pairs[:, 1])
 
     def counts(self, keep: Bools | None = None) -> Ints:
         """Return the number of relevant items per user, of those kept, [u]."""

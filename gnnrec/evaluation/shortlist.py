@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from gnnrec.evaluation.ranking import SPARE, in_order, on_device, places, top_items
-from gnnrec.evaluation.settings import Pairs
-from gnnrec.scorers.blend import Parts, Weights, combine
+from gnnrec.evaluation.settings import MaskedPairs
+from gnnrec.scorers.blend import BlendWeights, Parts, combine
 
 DEPTH = 128
 """D: items listed per part. Deeper lists cost more per setting, shallower ones send more users to the full ranking."""
@@ -37,10 +37,10 @@ class Everything:
     """
 
     parts: Parts
-    seen: Pairs
+    seen: MaskedPairs
     order: Tensor
 
-    def top(self, weights: Weights, k: int) -> Tensor:
+    def top(self, weights: BlendWeights, k: int) -> Tensor:
         """Return the k best items per user under `weights`, [n, k], as `top_items` does."""
         return top_items(combine(self.parts, weights), k, self.order, self.seen)
 
@@ -73,7 +73,7 @@ class Shortlist:
     bound: Parts
     place: Tensor
 
-    def top(self, weights: Weights, k: int) -> Tensor:
+    def top(self, weights: BlendWeights, k: int) -> Tensor:
         """Return the k best items per user under `weights`, [n, k], as `top_items` does."""
         scores = combine(self.listed, weights).masked_fill_(~self.allowed, -torch.inf)
         value, position = scores.topk(min(k + SPARE, scores.shape[1]), dim=1)
@@ -88,7 +88,7 @@ class Shortlist:
         return result
 
 
-def shortlist(parts: Parts, seen: Pairs, order: Tensor, depth: int = DEPTH) -> Everything | Shortlist:
+def shortlist(parts: Parts, seen: MaskedPairs, order: Tensor, depth: int = DEPTH) -> Everything | Shortlist:
     """List the `depth` best items of each part, unless there are so few that ranking all of them costs no more.
 
     Takes the parts over and masks the seen pairs in them.

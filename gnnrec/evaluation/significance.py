@@ -15,7 +15,7 @@ from scipy import stats
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.evaluation import noninferiority
 from gnnrec.evaluation.bootstrap import Couple, Draws, draw
-from gnnrec.evaluation.pairs import Key, Pairs, paired
+from gnnrec.evaluation.pairs import Key, UserPairs, paired
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.simultaneous import corrected
 
@@ -85,7 +85,7 @@ def compare(
     return pl.DataFrame(named | numbers | _counts(pairs, couples, draws) | told, schema=_SCHEMA, nan_to_null=True)
 
 
-def spoken_of(pairs: Pairs, references: Sequence[str] = REFERENCES, best: Key | None = None) -> list[Couple]:
+def spoken_of(pairs: UserPairs, references: Sequence[str] = REFERENCES, best: Key | None = None) -> list[Couple]:
     """Return the couples (row, reference) that `compare` tests, each pair once, those that have pairs in common.
 
     Raises:
@@ -104,7 +104,7 @@ def spoken_of(pairs: Pairs, references: Sequence[str] = REFERENCES, best: Key | 
     return list(couples.values())
 
 
-def _counts(pairs: Pairs, couples: Sequence[Couple], draws: Draws) -> dict[str, list[int]]:
+def _counts(pairs: UserPairs, couples: Sequence[Couple], draws: Draws) -> dict[str, list[int]]:
     """Return how many users, increments and seeds each couple rests on."""
     shared = [(np.isfinite(pairs.value[a]) & np.isfinite(pairs.value[b])).any(axis=0) for a, b in couples]
     present = np.isfinite(draws.cells)
@@ -115,5 +115,5 @@ def _counts(pairs: Pairs, couples: Sequence[Couple], draws: Draws) -> dict[str, 
     }
 
 
-def _meet(pairs: Pairs, one: Key, other: Key) -> bool:
+def _meet(pairs: UserPairs, one: Key, other: Key) -> bool:
     return bool((np.isfinite(pairs.value[one]) & np.isfinite(pairs.value[other])).any())

@@ -12,7 +12,7 @@ from scipy import sparse
 from gnnrec.data.types import Ints
 
 Index = NDArray[np.int32]
-Places = NDArray[np.signedinteger[Any]]
+Positions = NDArray[np.signedinteger[Any]]
 NARROW = 2**31 - 1
 """Most edges whose places are numbered by 32 bits; those of more by 64."""
 SPARSE = 4
@@ -35,7 +35,7 @@ class Adjacency:
     """
 
     node: Index
-    start: Places
+    start: Positions
     target: Index
 
     @staticmethod
@@ -58,7 +58,7 @@ class Adjacency:
         return Adjacency(node, start, self.node[turned.indices])
 
     @property
-    def degree(self) -> Places:
+    def degree(self) -> Positions:
         """Number of targets of each source, [r]."""
         return np.diff(self.start)
 

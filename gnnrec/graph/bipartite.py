@@ -15,13 +15,13 @@ from torch import Tensor
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Floats, Interactions, Ints
-from gnnrec.graph.columns import BYTES, Clock, Columns, Decay, Unit, newest
+from gnnrec.graph.columns import BYTES, Clock, Decay, EdgeColumns, Unit, newest
 from gnnrec.graph.keys import EdgeKeys, distinct, edge_key
 from gnnrec.graph.normalised import Operator
 from gnnrec.graph.propagate import Propagate, PropagateRows, at_least_single, trimmed
 from gnnrec.graph.segment import Segment
 from gnnrec.graph.subgraph import Subgraph
-from gnnrec.graph.thinned import Part, thinned
+from gnnrec.graph.thinned import EdgePart, thinned
 
 MERGE_RATIO = 4
 """A segment is merged into its predecessor when that is less than this many times larger: O(log e) remain."""
@@ -50,7 +50,7 @@ class BipartiteGraph:
         self,
         num_users: int,
         num_items: int,
-        segments: tuple[Part, ...] = (),
+        segments: tuple[EdgePart, ...] = (),
         device: torch.device | str = "cpu",
         clock: Clock | None = None,
         decay: Decay | None = None,
@@ -139,7 +139,7 @@ class BipartiteGraph:
 
     def _with(
         self,
-        segments: tuple[Part, ...],
+        segments: tuple[EdgePart, ...],
         num_users: int | None = None,
         num_items: int | None = None,
         clock: Clock | None = None,
@@ -313,23 +313,23 @@ class BipartiteGraph:
         return np.concatenate([*parts, np.empty(0, dtype)])[np.argsort(self._keys())]
 
     @property
-    def _carried(self) -> tuple[Clock, list[Columns]]:
+    def _carried(self) -> tuple[Clock, list[EdgeColumns]]:
         """What has been counted, and the columns of each segment."""
         if self.clock is None:
             raise GnnrecError("edges of this graph carry no values and times; set graph.values=true")
         return self.clock, [s.columns for s in self._left if s.columns is not None]
 
 
-def _merged(segments: tuple[Part, ...]) -> tuple[Part, ...]:
+def _merged(segments: tuple[EdgePart, ...]) -> tuple[EdgePart, ...]:
     """Merge from the newest back while neighbours are of similar size: amortised O(log e) moves per edge."""
     while len(segments) > 1 and segments[-2].num_edges < MERGE_RATIO * segments[-1].num_edges:
         segments = (*segments[:-2], segments[-2].left.union(segments[-1].left))
     return segments
 
 
-def _settled(segments: tuple[Part, ...]) -> tuple[Part, ...]:
+def _settled(segments: tuple[EdgePart, ...]) -> tuple[EdgePart, ...]:
     """Merge as `_merged` wherever removals have left neighbours of similar size."""
-    settled: tuple[Part, ...] = ()
+    settled: tuple[EdgePart, ...] = ()
     for segment in segments:
         settled = _merged((*settled, segment))
     return settled

@@ -13,10 +13,10 @@ _WORD = np.uint64(64)
 _HALF, _TOP6 = np.uint64(32), np.uint64(58)
 _ODD = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)))
 
-Places = tuple[NDArray[np.int64], NDArray[np.int64]]
+BloomPositions = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-class Filter:
+class BloomFilter:
     """What may be in a set of keys (Bloom 1970, in words as Putze, Sanders & Singler 2007).
 
     Args:
@@ -37,7 +37,7 @@ class Filter:
         found: NDArray[np.bool_] = (first & second & 1).view(np.bool_)
         return found
 
-    def _places(self, keys: NDArray[np.int64]) -> Places:
+    def _places(self, keys: NDArray[np.int64]) -> BloomPositions:
         """Return two bits of one word for each key, [n] each: the upper parts of products with odd numbers."""
         key = keys.view(np.uint64)
         word = ((key * _ODD[0] >> _HALF) * self._words >> _HALF) * _WORD

@@ -24,7 +24,7 @@ OLDEST = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class EdgeColumns:
     """Of the newest event of each edge.
 
     Attributes:
@@ -37,24 +37,24 @@ class Columns:
     time: Floats
     event: Ints
 
-    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Columns:
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> EdgeColumns:
         """Return those of the edges at `index`."""
-        return Columns(*(getattr(self, f.name)[index] for f in fields(Columns)))
+        return EdgeColumns(*(getattr(self, f.name)[index] for f in fields(EdgeColumns)))
 
     @staticmethod
-    def concat(parts: Sequence[Columns]) -> Columns:
+    def concat(parts: Sequence[EdgeColumns]) -> EdgeColumns:
         """Return the columns of all parts, in the order given."""
-        return Columns(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Columns)))
+        return EdgeColumns(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(EdgeColumns)))
 
 
-def newest(events: Interactions, first: int) -> tuple[EdgeKeys, Columns]:
+def newest(events: Interactions, first: int) -> tuple[EdgeKeys, EdgeColumns]:
     """Return the distinct pairs of events numbered from `first` on, in order, with the columns of their last events."""
     keys = edge_key(events.user, events.item)
     order = np.argsort(keys, kind="stable")
     last = np.ones(len(keys), bool)
     np.not_equal(keys[order[1:]], keys[order[:-1]], out=last[:-1])
     at = order[last]
-    return keys[at], Columns(events.value[at].astype(np.float32), events.time[at], first + at)
+    return keys[at], EdgeColumns(events.value[at].astype(np.float32), events.time[at], first + at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Clock:
         """Return the clock at the start of the next increment."""
         return replace(self, starts=(*self.starts, self.events))
 
-    def ages(self, parts: Sequence[Columns], unit: Unit) -> list[Floats]:
+    def ages(self, parts: Sequence[EdgeColumns], unit: Unit) -> list[Floats]:
         """Return how old each edge is, per part [e]: 0 for the newest event, in the present increment, at the newest time."""
         if unit == "seconds":
             latest = max((float(p.time.max()) for p in parts), default=0.0)

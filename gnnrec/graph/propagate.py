@@ -16,12 +16,12 @@ from torch import Tensor
 
 from gnnrec.graph.normalised import Inner, Operator, Pair, PickedOperator, RowOperator
 
-Weights = tuple[float, ...]
+LayerWeights = tuple[float, ...]
 NEGLIGIBLE = 1e-30
 """Share of the largest weight below which a last layer is left out."""
 
 
-def trimmed(weights: Tensor) -> Weights:
+def trimmed(weights: Tensor) -> LayerWeights:
     """Return the weights as numbers, up to the last that counts beside the largest: others are divided by it."""
     values: list[float] = weights.tolist()
     least = NEGLIGIBLE * max(map(abs, values))
@@ -35,7 +35,7 @@ def at_least_single(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def polynomial(operator: Operator | Inner, user: Tensor, item: Tensor, weights: Weights) -> Pair:
+def polynomial(operator: Operator | Inner, user: Tensor, item: Tensor, weights: LayerWeights) -> Pair:
     """Return Σ_l weights[l] · P^l (user, item) without recording gradients; [u, d], [i, d]."""
     last = weights[-1]
     if len(weights) == 1:
@@ -44,12 +44,12 @@ def polynomial(operator: Operator | Inner, user: Tensor, item: Tensor, weights: 
     return y[0].mul_(last), y[1].mul_(last)
 
 
-def _relative(weights: Weights) -> Weights:
+def _relative(weights: LayerWeights) -> LayerWeights:
     """Return r_l = w_l / w_L; w_L is 0 only where L is 0, and then r is not asked for."""
     return tuple(w / weights[-1] if weights[-1] else 0.0 for w in weights)
 
 
-def _horner(operator: Operator | Inner, x: Pair, weights: Weights) -> Pair:
+def _horner(operator: Operator | Inner, x: Pair, weights: LayerWeights) -> Pair:
     """Return w_0 x + P(w_1 x + … + P(w_k x + P x)) for weights (w_0, …, w_k), in memory of its own."""
     y = x
     for weight in reversed(weights):
@@ -63,7 +63,7 @@ class Propagate(torch.autograd.Function):
     """Σ_l weights[l] · P^l over (user [u, d], item [i, d]); the last weight is not 0."""
 
     @staticmethod
-    def forward(ctx: Any, user: Tensor, item: Tensor, operator: Operator | Inner, weights: Weights) -> Pair:
+    def forward(ctx: Any, user: Tensor, item: Tensor, operator: Operator | Inner, weights: LayerWeights) -> Pair:
         ctx.operator, ctx.weights = operator, weights
         return polynomial(operator, user, item, weights)
 
@@ -82,7 +82,7 @@ class PropagateRows(torch.autograd.Function):
         item: Tensor,
         operator: Operator,
         rows: RowOperator | PickedOperator,
-        weights: Weights,
+        weights: LayerWeights,
         users: Tensor,
         items: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -122,7 +122,7 @@ class SpreadRows(torch.autograd.Function):
         return *again, None, None, None, None, None
 
 
-def _consumed(operator: Operator, x: Pair, weights: Weights) -> Pair:
+def _consumed(operator: Operator, x: Pair, weights: LayerWeights) -> Pair:
     """Return w_0 x + … + w_(k-1) P^(k-1) x + P^k x for weights (w_0, …, w_(k-1)); the sum lies in the memory of `x`.
 
     As `_horner`, which must leave x as it is.

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gnnrec.graph.adjacency import Adjacency
-from gnnrec.graph.bloom import Filter
-from gnnrec.graph.columns import Columns
+from gnnrec.graph.bloom import BloomFilter
+from gnnrec.graph.columns import EdgeColumns
 from gnnrec.graph.keys import EdgeKeys
 
 FILTERED = 1 << 17
@@ -28,10 +28,10 @@ class Segment:
         columns: what the edges carry, in the order of `keys`; None: nothing.
     """
 
-    def __init__(self, keys: EdgeKeys, columns: Columns | None = None) -> None:
+    def __init__(self, keys: EdgeKeys, columns: EdgeColumns | None = None) -> None:
         self.keys, self.columns = keys, columns
         self._first = keys[::WINDOW].copy()
-        self._filter: Filter | None = None
+        self._filter: BloomFilter | None = None
         self._by_user: Adjacency | None = None
         self._by_item: Adjacency | None = None
 
@@ -74,7 +74,7 @@ class Segment:
         if self.num_edges < FILTERED:
             return self._search(keys)
         if self._filter is None:
-            self._filter = Filter(self.keys)
+            self._filter = BloomFilter(self.keys)
         found = self._filter.may_have(keys)
         found[found] = self._search(keys[found])
         return found
@@ -113,4 +113,4 @@ class Segment:
             keys.sort(kind="stable")  # two sorted runs are merged in one pass
             return Segment(keys)
         order = np.argsort(keys, kind="stable")
-        return Segment(keys[order], Columns.concat([self.columns, other.columns]).take(order))
+        return Segment(keys[order], EdgeColumns.concat([self.columns, other.columns]).take(order))

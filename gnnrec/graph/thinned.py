@@ -50,10 +50,10 @@ class Thinned:
         return found
 
 
-Part = Segment | Thinned
+EdgePart = Segment | Thinned
 
 
-def thinned(part: Part, keys: EdgeKeys) -> Part | None:
+def thinned(part: EdgePart, keys: EdgeKeys) -> EdgePart | None:
     """Return the part without those of `keys`, ascending and distinct, that are edges there; None: no edge is left."""
     keys = keys[part.has_ascending(keys)]
     if not len(keys):

@@ -45,7 +45,7 @@ class Accumulated:
         return graph.extend(events, num_users, num_items)
 
 
-class Block:
+class NewestOnly:
     """Messages flow over the newest increment's edges only; nodes without one keep their own row.
 
     Args:

@@ -7,7 +7,7 @@ from gnnrec.data.types import Interactions
 from gnnrec.evaluation.blend_choice import choose_weights
 from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.world import World
-from gnnrec.scorers.blend import Grid, Weights
+from gnnrec.scorers.blend import BlendWeights, Grid
 from gnnrec.scorers.model import Scorer
 from gnnrec.training.cost import Cost
 
@@ -20,7 +20,7 @@ class BlendHead:
     """
 
     def __init__(self, grid: Grid) -> None:
-        self.grid, self.weights = grid, Weights()
+        self.grid, self.weights = grid, BlendWeights()
 
     @property
     def chooses(self) -> bool:

@@ -15,7 +15,7 @@ from gnnrec.data.types import Interactions, Observed
 from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.initial import Initial, TwoHopMean
 from gnnrec.encoders.tables import Embeddings
-from gnnrec.evaluation.evaluate import Row, Slice, evaluate_all
+from gnnrec.evaluation.evaluate import MetricRow, Slice, evaluate_all
 from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
@@ -84,7 +84,7 @@ class Learner:
         self.own_graph = False
         self.counters = Counters(self.blend.grid.half_life)
         self.index, self.cost, self.log = -1, Cost(), FitLog()
-        self.valid_rows: dict[str, list[Row]] = {}
+        self.valid_rows: dict[str, list[MetricRow]] = {}
         self.server: Callable[[Learner], Scorer] | None = None
         self.on_epoch: OnEpoch | None = None
         self.checkpoint: FitCheckpoint | None = None

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Interactions
+from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.tables import load_resized
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.scorers.blend import Weights
+from gnnrec.learner.blend import BlendHead
+from gnnrec.learner.waiting import Waiting
+from gnnrec.objectives.base import Objective
+from gnnrec.scorers.blend import BlendWeights
 from gnnrec.training.ahead import Ahead
-
-if TYPE_CHECKING:
-    from gnnrec.learner.learner import Learner
+from gnnrec.training.fit import Fits
 
 
-def tensors(learner: Learner) -> dict[str, Tensor]:
+class Parts(Protocol):
+    """What a learner is made of."""
+
+    encoder: Encoder
+    objective: Objective
+    fits: Fits
+    blend: BlendHead
+    waiting: Waiting
+    counters: Counters
+    graph: BipartiteGraph
+    seen: BipartiteGraph
+    own_graph: bool
+    index: int
+
+    def use_graph(self, graph: BipartiteGraph) -> None:
+        """Pass messages over `graph`."""
+
+
+def tensors(learner: Parts) -> dict[str, Tensor]:
     """Return every tensor that the next update needs beside the graph, and that too where it is not the view's."""
     parts = {"encoder": learner.encoder, "objective": learner.objective}
     state = {f"{part}.{name}": x for part, module in parts.items() for name, x in module.state_dict().items()}
@@ -31,7 +52,7 @@ def tensors(learner: Learner) -> dict[str, Tensor]:
     return {name: x.detach().clone().contiguous() for name, x in state.items()}
 
 
-def meta(learner: Learner) -> dict[str, Any]:
+def meta(learner: Parts) -> dict[str, Any]:
     """Return what the next update needs beside tensors, as JSON."""
     return {
         "absorbed": learner.index,
@@ -41,7 +62,7 @@ def meta(learner: Learner) -> dict[str, Any]:
     }
 
 
-def load(learner: Learner, state: Mapping[str, Tensor], known: Mapping[str, Any] | None) -> None:
+def load(learner: Parts, state: Mapping[str, Tensor], known: Mapping[str, Any] | None) -> None:
     """Make `learner`, which has followed the stream, the one whose `tensors` and `meta` these are."""
     parts = _by_part(state)
     for name, module in (("encoder", learner.encoder), ("objective", learner.objective)):
@@ -58,11 +79,11 @@ def load(learner: Learner, state: Mapping[str, Tensor], known: Mapping[str, Any]
     if known is None:
         learner.waiting.clear()  # the biases of this state are as they should be
     else:
-        learner.blend.weights = Weights(**known["blend"])
+        learner.blend.weights = BlendWeights(**known["blend"])
     learner.waiting.solved = not len(learner.waiting)
 
 
-def nbytes(learner: Learner) -> int:
+def nbytes(learner: Parts) -> int:
     """Bytes that must be stored for the next update: weights, moments, edges, popularity."""
     views = {id(g): g.nbytes for g in (learner.graph, learner.seen)}
     return sum(x.nbytes for x in tensors(learner).values()) + sum(views.values()) + learner.counters.popularity.nbytes

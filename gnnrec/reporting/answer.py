@@ -9,7 +9,7 @@ from gnnrec.evaluation.pairs import Key
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.significance import FULL
 from gnnrec.reporting.tables import NA, cell, number, ratio
-from gnnrec.reporting.verdicts import Row, Verdicts, key_of, name_of
+from gnnrec.reporting.verdicts import SummaryRow, Verdicts, key_of, name_of
 
 
 def best_row(summary: pl.DataFrame, k: int = 20) -> Key | None:
@@ -40,7 +40,7 @@ def answer(summary: pl.DataFrame, significance: pl.DataFrame | None = None, k: i
     return "\n".join(line for line in lines if line)
 
 
-def _first(rows: list[Row], best: Row, verdicts: Verdicts) -> str:
+def _first(rows: list[SummaryRow], best: SummaryRow, verdicts: Verdicts) -> str:
     """Name the best row, its users and seeds, and the next strategy that is not full retraining."""
     metric = verdicts.metric
     rests = [f"{best['users_all']:,.0f} users scored"] if best.get("users_all") else []
@@ -51,7 +51,7 @@ def _first(rows: list[Row], best: Row, verdicts: Verdicts) -> str:
     return f"{text}; {verdicts.say(best, second)}." if second and best["strategy"] != FULL else f"{text}."
 
 
-def _against_full(rows: list[Row], best: Row, verdicts: Verdicts) -> str:
+def _against_full(rows: list[SummaryRow], best: SummaryRow, verdicts: Verdicts) -> str:
     """Set the best row against full retraining, or the best row that costs less where full retraining is best."""
     metric = verdicts.metric
     like = [r for r in rows if r["scorer"] == best["scorer"]]
@@ -70,7 +70,7 @@ def _against_full(rows: list[Row], best: Row, verdicts: Verdicts) -> str:
     return f"{head}{verdicts.say(row, full)}; {at_least}; {_cost(row)}."
 
 
-def _cost(row: Row) -> str:
+def _cost(row: SummaryRow) -> str:
     seconds = number(row["seconds_per_update"], 2)
     if seconds == NA:
         return f"cost {NA}"
@@ -84,7 +84,7 @@ def _cost(row: Row) -> str:
     )
 
 
-def _against_counters(summary: pl.DataFrame, best: Row, verdicts: Verdicts) -> str:
+def _against_counters(summary: pl.DataFrame, best: SummaryRow, verdicts: Verdicts) -> str:
     """Say how the best row that trains nothing stands; an oracle knows the truth and does not count."""
     counters = summary.filter((pl.col("scorer") == REFERENCE) & (pl.col("strategy") != "oracle"))
     top = _best(counters.rows(named=True), verdicts.metric)
@@ -101,7 +101,7 @@ def _against_counters(summary: pl.DataFrame, best: Row, verdicts: Verdicts) -> s
     return f"Best counter: {stands}.{partly}" if stands else partly.strip()
 
 
-def _errors(summary: pl.DataFrame, rows: list[Row]) -> str:
+def _errors(summary: pl.DataFrame, rows: list[SummaryRow]) -> str:
     best = _best(rows, "mse", largest=False)
     if best is None:
         return "MSE is n/a: no row predicts a rating."
@@ -111,14 +111,14 @@ def _errors(summary: pl.DataFrame, rows: list[Row]) -> str:
     return f"{text}." if top is None else f"{text}; without a model: {name_of(top)}, {_value(top, 'mse')} (untested)."
 
 
-def _trained(summary: pl.DataFrame) -> list[Row]:
+def _trained(summary: pl.DataFrame) -> list[SummaryRow]:
     return [r for r in summary.rows(named=True) if r["scorer"] != REFERENCE]
 
 
-def _best(rows: list[Row], metric: str, largest: bool = True) -> Row | None:
+def _best(rows: list[SummaryRow], metric: str, largest: bool = True) -> SummaryRow | None:
     have = [r for r in rows if r.get(metric) is not None and r[metric] == r[metric]]
     return (max if largest else min)(have, key=lambda r: r[metric]) if have else None
 
 
-def _value(row: Row, metric: str) -> str:
+def _value(row: SummaryRow, metric: str) -> str:
     return cell(row[metric], row.get(f"{metric}_deviation"), 4)

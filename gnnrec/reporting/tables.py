@@ -15,11 +15,11 @@ OFF = "†"
 FEW = 100
 """Fewer users an increment than this are said."""
 
-Columns = tuple[tuple[str, str, int], ...]
+TableColumns = tuple[tuple[str, str, int], ...]
 """(heading, column of the summary, decimals)."""
 
 
-def columns(summary: pl.DataFrame, k: int = 20) -> Columns:
+def columns(summary: pl.DataFrame, k: int = 20) -> TableColumns:
     """Return heading, column of the summary and decimals of the numbers in the table; epochs only where counted."""
     every = (
         ("MSE", "mse", 4),
@@ -34,7 +34,7 @@ def columns(summary: pl.DataFrame, k: int = 20) -> Columns:
     return tuple(c for c in every if c[1] != "epochs" or measured(summary, "epochs"))
 
 
-def headings(shown: Columns) -> list[str]:
+def headings(shown: TableColumns) -> list[str]:
     """Return the headings of the table in order."""
     return ["strategy", "scorer", *(heading for heading, _, _ in shown)]
 
@@ -67,13 +67,13 @@ def ratio(value: float | None) -> str:
     return f"{value:,.0f}×" if value >= 99.95 else f"{value:.{1 if value >= 0.95 else 2}f}×"
 
 
-def cells(summary: pl.DataFrame, shown: Columns, deviations: bool = True) -> list[list[str]]:
+def cells(summary: pl.DataFrame, shown: TableColumns, deviations: bool = True) -> list[list[str]]:
     """Return the text of every cell, row by row, reference rows last; a scorer is marked where its blend is switched off."""
     ordered = summary.sort(pl.col("scorer") == REFERENCE, maintain_order=True)
     return [_row(row, shown, deviations) for row in ordered.iter_rows(named=True)]
 
 
-def _row(row: dict[str, float | None], shown: Columns, deviations: bool) -> list[str]:
+def _row(row: dict[str, float | None], shown: TableColumns, deviations: bool) -> list[str]:
     mark = f" {OFF}" if row.get("model_off") else ""
     texts = [one_line(str(row["strategy"])), one_line(str(row["scorer"])) + mark]
     for _, name, decimals in shown:

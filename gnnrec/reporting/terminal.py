@@ -40,7 +40,7 @@ def comparison(summary: pl.DataFrame, k: int = 20, width: int | None = None) -> 
     return _drawn(rows, gap) + "\n".join(["", *tables.footnotes(summary, k), *notes]) + "\n"
 
 
-def _plans(summary: pl.DataFrame, every: tables.Columns) -> Iterator[tuple[tables.Columns, bool, str]]:
+def _plans(summary: pl.DataFrame, every: tables.TableColumns) -> Iterator[tuple[tables.TableColumns, bool, str]]:
     """Yield columns, whether deviations are shown, and the gap, from everything to the least that is still an answer."""
     yield every, True, GAP
     shown = tuple(c for c in every if tables.measured(summary, c[1]))

@@ -11,7 +11,7 @@ from gnnrec.evaluation.pairs import Key
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.reporting.tables import NA, number
 
-Row = dict[str, Any]
+SummaryRow = dict[str, Any]
 
 
 class Verdicts:
@@ -28,7 +28,7 @@ class Verdicts:
         rows = [] if tests is None else tests.filter(metric=metric.removesuffix("_all")).rows(named=True)
         self._pairs = {((r["strategy"], r["scorer"]), (r["reference"], r["reference_scorer"])): r for r in rows}
 
-    def say(self, a: Row, b: Row) -> str:
+    def say(self, a: SummaryRow, b: SummaryRow) -> str:
         """Return how a stands to b, by name: "better than b by 0.0100 (0.0040 to 0.0160)"."""
         name = name_of(b)
         if a[self.metric] is None or b[self.metric] is None:
@@ -47,7 +47,7 @@ class Verdicts:
         scope = "" if here == beyond else " on these increments and seeds"
         return f"{here} than {name} by {number(abs(test['difference']), 4)} {span}{scope}"
 
-    def as_good(self, row: Row, full: Row) -> str:
+    def as_good(self, row: SummaryRow, full: SummaryRow) -> str:
         """Return whether a row is at least as good as full retraining, and if that cannot be told what would tell."""
         test = self._pairs.get((key_of(row), key_of(full)))
         if test is None or test["as_good"] is None:
@@ -63,7 +63,7 @@ class Verdicts:
         ]
         return f"cannot tell (about {' or '.join(enough)} would)" if enough else "cannot tell"
 
-    def _test(self, a: Row, b: Row) -> Row | None:
+    def _test(self, a: SummaryRow, b: SummaryRow) -> SummaryRow | None:
         """Return the tested pair as a − b, whichever of the two was the reference."""
         if (row := self._pairs.get((key_of(a), key_of(b)))) is not None:
             return row
@@ -79,12 +79,12 @@ class Verdicts:
         return row | {name: None if row[other] is None else -row[other] for name, other in turned.items()}
 
 
-def key_of(row: Row) -> Key:
+def key_of(row: SummaryRow) -> Key:
     """Return what a row is told by."""
     return row["strategy"], row["scorer"]
 
 
-def name_of(row: Row) -> str:
+def name_of(row: SummaryRow) -> str:
     """Return a row's name for a sentence."""
     name = one_line(str(row["strategy"]))
     return name if row["scorer"] == REFERENCE else f"{name} ({one_line(str(row['scorer']))})"

@@ -12,14 +12,14 @@ import numpy as np
 
 from gnnrec import __version__
 from gnnrec.config.instantiate import TARGET, instantiate
+from gnnrec.config.sources import sources
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.types import Stream
 from gnnrec.evaluation.settings import CANDIDATES, MASKS, MATRICES, Settings
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
-from gnnrec.runs.experiment import Setting
-from gnnrec.runs.sources import sources
+from gnnrec.runs.experiment import Scenario
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.base import Strategy
 from gnnrec.training.settings import FitSettings
@@ -41,7 +41,7 @@ class Scene:
     """Data and stream of an experiment, loaded once for all its runs."""
 
     dataset: Dataset
-    setting: Setting
+    setting: Scenario
 
 
 def scene(config: Config) -> Scene:
@@ -53,7 +53,7 @@ def scene(config: Config) -> Scene:
 def scene_on(config: Config, dataset: Dataset, stream: Stream) -> Scene:
     """Return the scene that `config` describes on a stream that is there already, cut from `dataset`."""
     kept = int(config["state"]["keep"])
-    setting = Setting(stream, worlds(stream), measure(config, stream), rows(config), kept)
+    setting = Scenario(stream, worlds(stream), measure(config, stream), rows(config), kept)
     return Scene(dataset, setting)
 
 
@@ -94,7 +94,7 @@ def measure(config: Config, stream: Stream) -> Settings:
     return made
 
 
-def learner(config: Config, setting: Setting) -> Learner:
+def learner(config: Config, setting: Scenario) -> Learner:
     """Return the untrained learner of a run."""
     allow = _allowed(config)
     objective = dict(config["objective"])
@@ -115,7 +115,7 @@ def learner(config: Config, setting: Setting) -> Learner:
     )
 
 
-def _grid(config: Config, setting: Setting, allow: list[str]) -> Grid:
+def _grid(config: Config, setting: Scenario, allow: list[str]) -> Grid:
     """Return what the blend chooses from; the model alone where no row is served by a blend."""
     grid: Grid = instantiate(config["scorer"]["grid"], allow, at="scorer.grid")
     return grid if "blend" in setting.scorers else grid.model_alone()

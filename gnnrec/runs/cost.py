@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gnnrec.core import allocator
 from gnnrec.encoders.tables import Embeddings
-from gnnrec.evaluation.evaluate import Row
+from gnnrec.evaluation.evaluate import MetricRow
 from gnnrec.learner import Learner
 from gnnrec.training.cost import Cost
 from gnnrec.training.fitter import FitLog
@@ -41,7 +41,7 @@ def timed(learner: Learner, work: Callable[[], None]) -> dict[str, float]:
     return spent if peak is None else {**spent, "peak_memory": peak}
 
 
-def charged(spent: dict[str, float], learner: Learner, scorer: str) -> list[Row]:
+def charged(spent: dict[str, float], learner: Learner, scorer: str) -> list[MetricRow]:
     """Return what a row of the table pays: every row for the update, the blend's for its choice and co-occurrence too."""
     if scorer == "blend":
         own = {"seconds": learner.cost.blend, "bytes_kept": float(learner.blend_bytes)}
@@ -64,7 +64,7 @@ class ReadOut:
         """Bytes of the copy, which are no part of what the update needs."""
         return sum(x.nbytes for x in self.tables)
 
-    def rewritten(self, z: Embeddings) -> Row:
+    def rewritten(self, z: Embeddings) -> MetricRow:
         """Return the row of results that says how many rows of `z` are new or have moved, of how many."""
         tables = [x.detach().cpu() for x in (z.user, z.item)]
         moved = sum(_moved(*pair) for pair in zip(self.tables, tables, strict=True))
@@ -80,6 +80,6 @@ def _moved(before: Tensor, after: Tensor) -> int:
     return len(after) - int(stays.sum())
 
 
-def rows(values: dict[str, float]) -> list[Row]:
+def rows(values: dict[str, float]) -> list[MetricRow]:
     """Return the values as rows of results."""
     return [("all", metric, value, 1) for metric, value in values.items()]

@@ -25,7 +25,7 @@ BASE = "base_"
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class Scenario:
     """What a run happens in, shared by every row of a table.
 
     Attributes:
@@ -43,7 +43,7 @@ class Setting:
     keep: int = 2
 
 
-def train_base(learner: Learner, setting: Setting, name: Name, folder: Path | None = None) -> state.State:
+def train_base(learner: Learner, setting: Scenario, name: Name, folder: Path | None = None) -> state.State:
     """Fit the base once, score it, and return (and save) the state every strategy starts from."""
     base, record = setting.stream.increments[0].observed, Record(name)
 
@@ -62,7 +62,7 @@ def train_base(learner: Learner, setting: Setting, name: Name, folder: Path | No
 def run(
     learner: Learner,
     strategy: Strategy,
-    setting: Setting,
+    setting: Scenario,
     name: Name,
     base: state.State,
     folder: Path | None = None,
@@ -117,7 +117,7 @@ def _take_up(learner: Learner, at: state.State, past: Sequence[Observed]) -> Non
 
 
 def _begin(
-    learner: Learner, strategy: Strategy, setting: Setting, name: Name, base: state.State, first: Observed
+    learner: Learner, strategy: Strategy, setting: Scenario, name: Name, base: state.State, first: Observed
 ) -> Record:
     """Let the strategy take note of the base, and return the base's record with what that cost in place of the base's cost."""
     spent = cost.timed(learner, lambda: strategy.begin(learner, first))
@@ -130,7 +130,7 @@ def _begin(
     return record
 
 
-def _absorb(learner: Learner, strategy: Strategy, setting: Setting, name: Name, new: Observed, t: int) -> Record:
+def _absorb(learner: Learner, strategy: Strategy, setting: Scenario, name: Name, new: Observed, t: int) -> Record:
     """Let the strategy update the learner by increment t, and return the record of that."""
     record, served = Record(name), cost.ReadOut(learner.embed())
 
@@ -149,7 +149,7 @@ def _absorb(learner: Learner, strategy: Strategy, setting: Setting, name: Name, 
     return record
 
 
-def _note(record: Record, setting: Setting, learner: Learner, t: int, spent: dict[str, float]) -> None:
+def _note(record: Record, setting: Scenario, learner: Learner, t: int, spent: dict[str, float]) -> None:
     """Record what increment t cost, how its fit went, what serves now and how that does on valid."""
     for scorer in setting.scorers:
         record.add(scorer, t, t, "cost", cost.charged(spent, learner, scorer))
@@ -161,7 +161,7 @@ def _note(record: Record, setting: Setting, learner: Learner, t: int, spent: dic
         record.add("blend", t, t, "blend", cost.rows(learner.blend.weights.as_dict()))
 
 
-def _score(record: Record, setting: Setting, learner: Learner, t: int) -> None:
+def _score(record: Record, setting: Scenario, learner: Learner, t: int) -> None:
     """Score the model on what comes next and on the test slices around t, where the stream has them."""
     if t >= len(setting.worlds):
         return
@@ -172,7 +172,7 @@ def _score(record: Record, setting: Setting, learner: Learner, t: int) -> None:
 
 
 def _save(
-    folder: Path | None, setting: Setting, learner: Learner, kept: state.Kept, record: Record, t: int
+    folder: Path | None, setting: Scenario, learner: Learner, kept: state.Kept, record: Record, t: int
 ) -> state.State:
     meta = learner.meta()
     now = state.State(t, learner.state_dict(), kept, meta, record.frames())

@@ -25,14 +25,14 @@ SHARED = ("data", "stream", "evaluation", "scorer", "state", "name", "output", "
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class GridReport:
     """What a grid has come to: its tables as text, and which runs failed and why."""
 
     text: str
     failed: tuple[str, ...]
 
 
-def run_all(jobs: Sequence[tuple[str, Job]], read: Callable[[Config], Scene], progress: Progress) -> Grid:
+def run_all(jobs: Sequence[tuple[str, Job]], read: Callable[[Config], Scene], progress: Progress) -> GridReport:
     """Run every job that is not finished; one that fails is left out, and said.
 
     Args:
@@ -42,7 +42,7 @@ def run_all(jobs: Sequence[tuple[str, Job]], read: Callable[[Config], Scene], pr
     """
     failed: list[str] = []
     texts = [_group(group, read, progress, failed) for group in _groups(jobs)]
-    return Grid("\n\n".join(t for t in texts if t), tuple(failed))
+    return GridReport("\n\n".join(t for t in texts if t), tuple(failed))
 
 
 def _groups(jobs: Sequence[tuple[str, Job]]) -> list[list[tuple[str, Job]]]:

@@ -9,7 +9,7 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Stream
 from gnnrec.runs import build
 from gnnrec.runs.build import Config
-from gnnrec.runs.experiment import Setting
+from gnnrec.runs.experiment import Scenario
 from gnnrec.training.loggers import check_logger
 from gnnrec.training.trainer import check_trainer
 
@@ -38,5 +38,5 @@ def _build(config: Config) -> None:
         instantiate(config[part], allow, at=part)
     nobody = np.empty(0, object)
     empty = Stream((), nobody, nobody, "explicit", None, False, {}, "")
-    build.learner(config, Setting(empty, [], build.measure(config, empty), build.rows(config)))
+    build.learner(config, Scenario(empty, [], build.measure(config, empty), build.rows(config)))
     build.strategy(config)

@@ -185,7 +185,7 @@ def valid_mean(results: pl.DataFrame, metric: str) -> float:
     return float(rows["value"].mean())  # type: ignore[arg-type]
 
 
-def _shortened(setting: experiment.Setting) -> experiment.Setting:
+def _shortened(setting: experiment.Scenario) -> experiment.Scenario:
     """Return the setting whose stream ends with increment 2, with nothing to score but valid."""
     stream = setting.stream
     increments = tuple(

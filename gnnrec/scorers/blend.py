@@ -16,12 +16,12 @@ from torch import Tensor
 from gnnrec.core.errors import GnnrecError
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Ints
-from gnnrec.scorers.block import Part, own
+from gnnrec.scorers.block import Ingredient, own
 from gnnrec.scorers.model import Scorer, to_width
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class BlendWeights:
     """One setting of the blend: weights of the model, of popularity with its half-life, and of co-occurrence."""
 
     alpha: float = 1.0
@@ -48,10 +48,10 @@ class Grid:
             if not len(getattr(self, name)):
                 raise GnnrecError(f"scorer.grid.{name} is empty; give at least one value")
 
-    def settings(self) -> list[Weights]:
+    def settings(self) -> list[BlendWeights]:
         """Return every setting that scores by something; β = 0 needs no second half-life."""
         every = product(self.alpha, self.beta, self.kappa, self.half_life)
-        return [Weights(a, b, c, h) for a, b, c, h in every if (a or b or c) and (b or h == self.half_life[0])]
+        return [BlendWeights(a, b, c, h) for a, b, c, h in every if (a or b or c) and (b or h == self.half_life[0])]
 
     def model_alone(self) -> Grid:
         """Return the grid of one setting, the model by itself: there is nothing to choose."""
@@ -71,14 +71,14 @@ class BlendScorer:
         weights: the chosen setting.
     """
 
-    def __init__(self, model: Scorer, counters: Counters, weights: Weights) -> None:
+    def __init__(self, model: Scorer, counters: Counters, weights: BlendWeights) -> None:
         self.model, self.counters, self.weights = model, counters, weights
 
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items]."""
-        return self.mixed(Part.alone(user, num_items))
+        return self.mixed(Ingredient.alone(user, num_items))
 
-    def mixed(self, part: Part) -> Tensor:
+    def mixed(self, part: Ingredient) -> Tensor:
         """Return the scores of a part of a block, [m, i]."""
         # As `combine` of `Parts`, in one pass per ingredient: what is shared by the rows of a table is never copied first.
         weights, total = self.weights, torch.zeros(len(part.user), 1)
@@ -109,7 +109,7 @@ class Parts:
     shape: tuple[int, int]
 
     @staticmethod
-    def of(model: Scorer, counters: Counters, part: Part, settings: Sequence[Weights]) -> Parts:
+    def of(model: Scorer, counters: Counters, part: Ingredient, settings: Sequence[BlendWeights]) -> Parts:
         """Compute the ingredients that any of `settings` uses, where the model's scores are."""
         ranked = itemknn = None
         if any(w.alpha for w in settings) and model.scores is not None:
@@ -128,7 +128,7 @@ class Parts:
         return Parts(model, {h: change(p) for h, p in self.popularity.items()}, itemknn, shape)
 
 
-def combine(parts: Parts, weights: Weights) -> Tensor:
+def combine(parts: Parts, weights: BlendWeights) -> Tensor:
     """Return α·model + β·popularity + κ·ItemKNN, [n, i], fresh memory."""
     terms = [] if parts.model is None or not weights.alpha else [(weights.alpha, parts.model)]
     terms += [] if parts.itemknn is None or not weights.kappa else [(weights.kappa, parts.itemknn)]
@@ -161,7 +161,7 @@ def _over_deviation(scores: Tensor) -> Tensor:
     return scores.mul_(_scale(scores, 1.0)[1])
 
 
-def _popularity(counters: Counters, half_life: float, part: Part) -> Tensor:
+def _popularity(counters: Counters, half_life: float, part: Ingredient) -> Tensor:
     """Return z of the logarithm of decayed popularity, [1, i]."""
     counts = torch.from_numpy(counters.popularity.decayed[half_life]).log1p().float()
     return standardised(own(to_width(counts[None], part.num_items)))

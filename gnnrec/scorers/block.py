@@ -21,12 +21,12 @@ from gnnrec.scorers.model import Scorer, to_width
 class Mixture(Protocol):
     """A scorer made of others' scores, such as one that standardises them over the candidates."""
 
-    def mixed(self, part: Part) -> Tensor:
+    def mixed(self, part: Ingredient) -> Tensor:
         """Return the ranking scores of the part's users and candidates, in memory that may be written to."""
         ...
 
 
-class Block:
+class UserBlock:
     """Ascending users, and scores of them that were asked for.
 
     Args:
@@ -55,7 +55,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Ingredient:
     """Some users of a block over the first candidates.
 
     Attributes:
@@ -64,14 +64,14 @@ class Part:
         num_items: i.
     """
 
-    block: Block
+    block: UserBlock
     user: Ints
     num_items: int
 
     @staticmethod
-    def alone(user: Ints, num_items: int) -> Part:
+    def alone(user: Ints, num_items: int) -> Ingredient:
         """Return these users as a block of their own."""
-        return Part(Block(user, num_items), user, num_items)
+        return Ingredient(UserBlock(user, num_items), user, num_items)
 
     def scores(self, scorer: Scorer) -> Tensor:
         """Return the ranking scores of a scorer that ranks, [m, i], not to be written to."""

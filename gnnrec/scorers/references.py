@@ -12,7 +12,7 @@ from torch import Tensor
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Interactions, Ints, Stream
 from gnnrec.objectives.bias import Biases, BiasTerms, ridge
-from gnnrec.scorers.block import Part, own
+from gnnrec.scorers.block import Ingredient, own
 from gnnrec.scorers.model import to_width
 
 
@@ -47,9 +47,9 @@ class ItemKNNScorer:
 
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items]."""
-        return self.mixed(Part.alone(user, num_items))
+        return self.mixed(Ingredient.alone(user, num_items))
 
-    def mixed(self, part: Part) -> Tensor:
+    def mixed(self, part: Ingredient) -> Tensor:
         """Return the scores of a part of a block, [m, i]."""
         result, unknown = own(part.cosines(self.counters.itemknn)), part.user >= self.counters.num_users
         result[torch.from_numpy(unknown)] = self.fallback.scores(part.user[unknown], part.num_items)

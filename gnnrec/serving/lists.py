@@ -15,7 +15,7 @@ KINDS = (".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
-class Lists:
+class UserLists:
     """Lists of users, one under the other.
 
     Attributes:
@@ -27,7 +27,7 @@ class Lists:
     notes: tuple[str, ...] = ()
 
 
-def as_text(lists: Lists) -> str:
+def as_text(lists: UserLists) -> str:
     """Return the lists as lines of columns between tabs, under a line with their names."""
     *_, name, _ = lists.rows.columns
     lines = ["\t".join(("user", "rank", "item", "title", name))]
@@ -46,7 +46,7 @@ def check_target(path: Path | None) -> None:
         raise GnnrecError(f"--output {path}: {path.absolute().parent} is no folder, or the name is one's")
 
 
-def written(lists: Lists, path: Path) -> str:
+def written(lists: UserLists, path: Path) -> str:
     """Write the lists to a file by its ending, whole or not at all, and return what to say."""
     buffer, kind = BytesIO(), path.suffix.lower()
     if kind == ".parquet":

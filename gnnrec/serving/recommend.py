@@ -15,7 +15,7 @@ from gnnrec.evaluation.ranking import tie_order, top_items
 from gnnrec.learner import Learner
 from gnnrec.runs import saved
 from gnnrec.scorers.model import Scorer
-from gnnrec.serving.lists import Lists
+from gnnrec.serving.lists import UserLists
 
 SHOWN = 3
 """Strangers that a note names."""
@@ -28,7 +28,7 @@ def recommend(
     scorer: str,
     allow: Sequence[str] = (),
     data: Sequence[str] = (),
-) -> Lists:
+) -> UserLists:
     """Return the k best items that each user has not taken.
 
     A user without an absorbed event gets the list of a user nobody knows, and is told so.
@@ -52,13 +52,13 @@ def recommend(
     return lists(learner, stream, users, k, scorer)
 
 
-def lists(learner: Learner, stream: Stream, users: Sequence[str] | None, k: int, scorer: str) -> Lists:
+def lists(learner: Learner, stream: Stream, users: Sequence[str] | None, k: int, scorer: str) -> UserLists:
     """Return the k best items of each user, or of all that the learner knows, best first."""
     asked = list(dict.fromkeys(map(str, stream.users[: learner.seen.num_users]) if users is None else users))
     ranked: Scorer = learner.blend_scorer() if scorer == "blend" else learner.serving()
     number = _numbers(stream, asked, learner.seen.num_users)
     rows = _rows(asked, number, *_ranked(ranked, learner, number, k), stream, f"{scorer}_score", learner)
-    return Lists(rows, _strangers(asked, number == learner.seen.num_users))
+    return UserLists(rows, _strangers(asked, number == learner.seen.num_users))
 
 
 def _numbers(stream: Stream, users: Sequence[str], known: int) -> Ints:

@@ -15,7 +15,7 @@ from gnnrec.objectives.base import Batch
 from gnnrec.scorers.model import Scorer
 from gnnrec.training.step import Step, no_nodes
 
-State = dict[str, Any]
+StrategyState = dict[str, Any]
 """Tensors, and what JSON holds: numbers, texts, lists, mappings."""
 
 _MODULES = "modules."
@@ -77,14 +77,14 @@ class Strategy:
     def consolidate(self, learner: Learner, new: Observed) -> None:
         """Store what the next update needs: buffer, importances, teacher. What `new.removed` names must go."""
 
-    def state(self) -> State:
+    def state(self) -> StrategyState:
         """Return what must be stored between increments, but for `modules`."""
         return {}
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: StrategyState) -> None:
         """Become the strategy whose `state` this is."""
 
-    def state_dict(self) -> State:
+    def state_dict(self) -> StrategyState:
         """Return everything that is saved: the state, and the weights of `modules`."""
         own = self.modules()
         weights = {} if own is None else {f"{_MODULES}{name}": x for name, x in own.state_dict().items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gnnrec.data.types import Interactions, Observed
 from gnnrec.learner import Learner
-from gnnrec.strategies.base import State, Strategy
+from gnnrec.strategies.base import Strategy, StrategyState
 from gnnrec.strategies.history import from_state, to_state
 
 
@@ -23,11 +23,11 @@ class WarmRetrain(Strategy):
         """Store the increment's events."""
         self.history = Interactions.concat([self.history.without(new.removed), new.train])
 
-    def state(self) -> State:
+    def state(self) -> StrategyState:
         """Return the history."""
         return to_state(self.history)
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: StrategyState) -> None:
         """Take up the history."""
         self.history = from_state(state)
 
@@ -56,11 +56,11 @@ class FullRetrain(WarmRetrain):
         kept = self.absorbed.without(new.removed)
         self.absorbed = Interactions.concat([kept, new.arrived, new.folded])
 
-    def state(self) -> State:
+    def state(self) -> StrategyState:
         """Return both histories."""
         return {**super().state(), **{f"absorbed.{n}": x for n, x in to_state(self.absorbed).items()}}
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: StrategyState) -> None:
         """Take up both histories."""
         super().restore(state)
         inner = {n.removeprefix("absorbed."): x for n, x in state.items() if n.startswith("absorbed.")}

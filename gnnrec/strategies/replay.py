@@ -11,11 +11,11 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import generator
 from gnnrec.data.types import Interactions, Observed
 from gnnrec.learner import Learner
-from gnnrec.strategies.base import State, Strategy
+from gnnrec.strategies.base import Strategy, StrategyState
 from gnnrec.strategies.history import from_state, to_state
 
 
-class Store(Protocol):
+class Keeping(Protocol):
     """Which of the events seen so far are stored."""
 
     def add(self, stored: Interactions, events: Interactions, seen: int, rng: np.random.Generator) -> Interactions:
@@ -23,7 +23,7 @@ class Store(Protocol):
         ...
 
 
-class Everything:
+class AllEvents:
     """Keep every event; the sample is uniform over all history."""
 
     def add(self, stored: Interactions, events: Interactions, seen: int, rng: np.random.Generator) -> Interactions:
@@ -65,15 +65,15 @@ class Replay(Strategy):
 
     Args:
         budget: events replayed per update.
-        store: which events are stored: `Everything` or `Reservoir`.
+        store: which events are stored: `AllEvents` or `Reservoir`.
         seed: of store and sample.
     """
 
-    def __init__(self, budget: int = 5000, store: Store | None = None, seed: int = 0) -> None:
+    def __init__(self, budget: int = 5000, store: Keeping | None = None, seed: int = 0) -> None:
         super().__init__(seed)
         if budget < 0:
             raise GnnrecError(f"strategy.budget must be 0 or more events, got {budget}")
-        self.budget, self.store = budget, store or Everything()
+        self.budget, self.store = budget, store or AllEvents()
         self.stored, self.seen = Interactions.empty(), 0
 
     def data(self, events: Interactions, new: Observed) -> Interactions:
@@ -90,10 +90,10 @@ class Replay(Strategy):
         self.stored = self.store.add(self.stored, new.train, self.seen, rng)
         self.seen += len(new.train)
 
-    def state(self) -> State:
+    def state(self) -> StrategyState:
         """Return the stored events and how many have been seen."""
         return {**to_state(self.stored), "seen": torch.tensor(self.seen)}
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: StrategyState) -> None:
         """Take up the store."""
         self.stored, self.seen = from_state(state), int(state["seen"])

@@ -25,7 +25,7 @@ from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
 from gnnrec.runs import state
-from gnnrec.runs.experiment import Setting, run, train_base
+from gnnrec.runs.experiment import Scenario, run, train_base
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.base import Strategy
 from gnnrec.training.settings import FitSettings
@@ -147,7 +147,7 @@ class Game:
 
     def __init__(self, stream: Stream, learner: Callable[[], Learner] = make_learner) -> None:
         self.stream, self.learner = stream, learner
-        self.setting = Setting(stream, worlds(stream), learner().measure)
+        self.setting = Scenario(stream, worlds(stream), learner().measure)
         self.base = train_base(learner(), self.setting, self._name())
 
     def play(self, strategy: Strategy, folder: Path | None = None, until: int | None = None, name: str = "s") -> Played:

@@ -22,7 +22,7 @@ DECAY = 0.5
 USERS = 2000
 """Most users that lengths are scored on; the mean over so many tells lengths apart that matter."""
 
-Held = Mapping[str, Tensor]
+HeldWeights = Mapping[str, Tensor]
 
 
 def grid(most: int) -> list[int]:
@@ -45,7 +45,7 @@ class Ahead:
     def __init__(self) -> None:
         self.gain: dict[int, float] = {}
         self.weight: dict[int, float] = {}
-        self.held: dict[int, Held] = {}
+        self.held: dict[int, HeldWeights] = {}
 
     def chosen(self, most: int) -> int | None:
         """Return the length with the highest mean gain, the shortest of equals, `most` at most; None: nothing is known yet."""
@@ -57,7 +57,7 @@ class Ahead:
         every = grid(most)
         return [n for at, n in enumerate(every) if at == 0 or every[at - 1] <= chosen]
 
-    def judge(self, score: Callable[[Held], float]) -> None:
+    def judge(self, score: Callable[[HeldWeights], float]) -> None:
         """Score what is held on what has come since, and let go of it."""
         if len(self.held) > 1:
             found = {length: score(weights) for length, weights in sorted(self.held.items())}

@@ -20,7 +20,7 @@ from gnnrec.encoders.partial import Touched
 from gnnrec.evaluation.evaluate import Settings
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.base import Objective
-from gnnrec.training.ahead import Ahead, Held, sample
+from gnnrec.training.ahead import Ahead, HeldWeights, sample
 from gnnrec.training.checkpoint import FitCheckpoint
 from gnnrec.training.cost import Cost
 from gnnrec.training.early_stopping import Select, selector
@@ -103,7 +103,7 @@ class Fits:
             settings = replace(settings, max_epochs=max(longest, 1), epochs_without_valid=max(longest, 1))
         carried = self.moments if settings.optimiser_state == "carry" else {}
         module = RecommendationModule(trained, model.objective, model.graph, settings.lr, terms, select, carried)
-        held: dict[int, Held] = {}
+        held: dict[int, HeldWeights] = {}
         lengths = set(self.ahead.lengths(settings.max_epochs, settings.max_epochs))
 
         def visit(length: int) -> None:
@@ -158,7 +158,7 @@ class Fits:
         present = weights_of(model, None, None)
 
         @torch.no_grad()
-        def score(held: Held) -> float:
+        def score(held: HeldWeights) -> float:
             load_weights(model, held, None)
             return select(model.encoder(model.graph))
 

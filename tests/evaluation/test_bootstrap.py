@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import generator
 from gnnrec.evaluation import bootstrap as bs
-from gnnrec.evaluation.pairs import Pairs
+from gnnrec.evaluation.pairs import UserPairs
 from gnnrec.evaluation.simultaneous import corrected, one_sided
 
 A, B, ZERO = ("a", "model"), ("b", "model"), ("zero", "reference")
 
 
-def world(rng: np.random.Generator, users: int, t: int, seeds: int, spread: tuple[float, float, float, float]) -> Pairs:
+def world(
+    rng: np.random.Generator, users: int, t: int, seeds: int, spread: tuple[float, float, float, float]
+) -> UserPairs:
     """Differences a − zero of mean 0, with effects of users, increments, seeds, and noise of so much spread."""
     active = rng.random((users, t)) < 0.5
     active[rng.integers(users)] = True
@@ -28,7 +30,7 @@ def world(rng: np.random.Generator, users: int, t: int, seeds: int, spread: tupl
     )
     values = by_user[user] + by_increment[increment] + by_seed[:, None]
     values = (values + spread[3] * rng.normal(size=(seeds, len(user)))).astype(np.float32)
-    return Pairs(user, increment, {A: values, ZERO: np.zeros_like(values)})
+    return UserPairs(user, increment, {A: values, ZERO: np.zeros_like(values)})
 
 
 def covered(worlds: int, t: int, seeds: int, spread: tuple[float, float, float, float], resamples: int = 400) -> float:
@@ -89,7 +91,7 @@ def test_the_observed_difference_is_a_loop_over_what_both_rows_have(seed, users,
     pairs = world(rng, users, t, seeds, (1.0, 1.0, 1.0, 1.0))
     other = rng.normal(size=pairs.value[A].shape).astype(np.float32)
     other[rng.random(other.shape) < missing] = np.nan
-    both = Pairs(pairs.user, pairs.increment, {A: pairs.value[A], B: other})
+    both = UserPairs(pairs.user, pairs.increment, {A: pairs.value[A], B: other})
     if not np.isfinite(other).any():
         return
     found = bs.draw(both, [(A, B)], 3)
@@ -113,7 +115,7 @@ def test_any_block_size_gives_the_same_draws(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_bootstrap_error_is_the_standard_error_of_the_mean() -> None:
     values = np.random.default_rng(1).normal(size=(1, 400)).astype(np.float32)
-    pairs = Pairs(np.arange(400), np.zeros(400, np.int64), {A: values, ZERO: np.zeros_like(values)})
+    pairs = UserPairs(np.arange(400), np.zeros(400, np.int64), {A: values, ZERO: np.zeros_like(values)})
     drawn = bs.draw(pairs, [(A, ZERO)], 4000).narrow
     assert drawn.std() == pytest.approx(values.std() / 20, rel=0.06)
 
@@ -158,7 +160,7 @@ def test_memory_grows_with_rows_and_not_with_couples(monkeypatch: pytest.MonkeyP
     rng, n = np.random.default_rng(0), 60_000
     rows = [(f"r{i}", "model") for i in range(40)]
     value = {row: rng.random((3, n)).astype(np.float32) for row in rows}
-    pairs = Pairs(np.tile(np.arange(6000), 10), np.repeat(np.arange(10), 6000), value)
+    pairs = UserPairs(np.tile(np.arange(6000), 10), np.repeat(np.arange(10), 6000), value)
     couples = (
         [(row, base) for base in rows[:3] for row in rows[3:]]
         + [(rows[0], b) for b in rows[1:3]]

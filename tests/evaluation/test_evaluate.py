@@ -21,7 +21,7 @@ from gnnrec.evaluation.ranking import tie_order, top_items
 from gnnrec.evaluation.record import Name, Record, score_round
 from gnnrec.evaluation.reference import reference_rows
 from gnnrec.evaluation.world import worlds
-from gnnrec.scorers.blend import BlendScorer, Grid, Weights
+from gnnrec.scorers.blend import BlendScorer, BlendWeights, Grid
 from gnnrec.scorers.references import ItemKNNScorer, PopularityScorer
 from gnnrec.strategies.stale import Stale
 from gnnrec.testing.worlds import Game, interactions, simulated, world_of
@@ -242,7 +242,7 @@ def test_rows_scored_together_are_those_scored_alone(held_out):
     statistics, other = Counters((10.0,)), interactions([(u, (7 * u) % UNIVERSE) for u in range(3, USERS)])
     statistics.absorb(seen, USERS, ITEMS)
     model = Fixed()
-    blend = BlendScorer(model, statistics, Weights(1.0, 0.5, 0.5, 10.0))
+    blend = BlendScorer(model, statistics, BlendWeights(1.0, 0.5, 0.5, 10.0))
     scorers = {"model": model, "blend": blend, "itemknn": ItemKNNScorer(statistics), "constant": Constant()}
     small = world_of(seen.take(seen.item < 20), USERS, 20)
     slices = [Slice(events, world_of(seen, USERS, ITEMS)), Slice(other, small, segments=False)]

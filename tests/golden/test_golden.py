@@ -20,7 +20,7 @@ from gnnrec.evaluation.record import Name
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
-from gnnrec.runs.experiment import Setting, run, train_base
+from gnnrec.runs.experiment import Scenario, run, train_base
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.training.settings import FitSettings
@@ -40,7 +40,7 @@ def numbers():
         encoder = LightGCN(width=16, layers=2, scale=0.1)
         return Learner(encoder, objective, fit, initial=TwoHopMean(), grid=grid, measure=measure, seed=0)
 
-    setting, name = Setting(stream, worlds(stream), measure), Name("golden", "fine_tune", 0)
+    setting, name = Scenario(stream, worlds(stream), measure), Name("golden", "fine_tune", 0)
     base = train_base(learner(), setting, name)
     frame = run(learner(), FineTune(), setting, name, base).frames()["results"]
     kept = frame.filter((pl.col("segment") == "all") & pl.col("metric").is_in(METRICS))

@@ -12,7 +12,7 @@ from torch_geometric.nn.models import LightGCN as PygLightGCN
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.graph.bloom import Filter
+from gnnrec.graph.bloom import BloomFilter
 from gnnrec.graph.convert import edge_index, to_edge_index, to_hetero
 from gnnrec.graph.keys import edge_key
 from gnnrec.graph.segment import FILTERED, WINDOW, Segment
@@ -130,7 +130,7 @@ def test_a_filter_misses_no_key_and_passes_one_in_twenty_others():
     rng = np.random.default_rng(0)
     pairs = np.unique(edge_key(rng.zipf(1.3, 300_000) % 5000, rng.zipf(1.3, 300_000) % 3000))
     known, others = np.split(rng.permutation(pairs), [len(pairs) // 2])
-    bloom = Filter(known)
+    bloom = BloomFilter(known)
     assert bloom.may_have(known).all()
     assert 0.03 < bloom.may_have(others).mean() < 0.08  # two bits of 64 with some 8 keys in them: about .05
 

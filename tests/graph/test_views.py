@@ -16,7 +16,7 @@ from gnnrec.data.types import Interactions
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.convert import edge_index, to_hetero
-from gnnrec.graph.views import Accumulated, Block, Decayed, Window
+from gnnrec.graph.views import Accumulated, Decayed, NewestOnly, Window
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
 from gnnrec.testing.worlds import DAY, FIT, MEASURE, differing, fingerprint, simulated
@@ -142,8 +142,8 @@ def test_a_window_of_everything_is_the_accumulated_graph(view):
 
 
 def test_a_window_of_one_increment_is_the_block():
-    assert differing(fingerprint(lived(Window(1))), fingerprint(lived(Block()))) == []
-    assert lived(Block(values=True)).graph.values().dtype == np.float32
+    assert differing(fingerprint(lived(Window(1))), fingerprint(lived(NewestOnly()))) == []
+    assert lived(NewestOnly(values=True)).graph.values().dtype == np.float32
 
 
 def test_an_endless_half_life_is_the_accumulated_graph():

@@ -17,7 +17,7 @@ from gnnrec.evaluation.results import next_mean
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
-from gnnrec.runs.experiment import Setting, run, train_base
+from gnnrec.runs.experiment import Scenario, run, train_base
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.stale import Stale
@@ -32,7 +32,7 @@ def results() -> pl.DataFrame:
     world = SimulatedWorld(users=300, items=200, events=16_000, factors=4, drift=0.6, arrivals=0.2, popularity_bias=0.3)
     stream = ByCount(increments=4).build(world.load())
     measure, grid, found = Settings(topk=(20,), explicit=True), Grid(), worlds(stream)
-    setting = Setting(stream, found, measure)
+    setting = Scenario(stream, found, measure)
 
     def learner() -> Learner:
         return Learner(LightGCN(32, 2), Joint(rating_weight=0.1, width=32), FIT, grid=grid, measure=measure)

@@ -12,8 +12,8 @@ import pytest
 from test_cli import TINY, refused, runs
 
 from gnnrec.cli.main import compose, main
+from gnnrec.config.sources import sources
 from gnnrec.runs import build
-from gnnrec.runs.sources import sources
 
 SHOP = {
     "__init__.py": "from shop.names import NAME\n",

@@ -9,7 +9,7 @@ import torch
 from gnnrec.counters.counters import Counters
 from gnnrec.evaluation.blend_choice import choose_weights
 from gnnrec.evaluation.evaluate import Settings, evaluate
-from gnnrec.scorers.blend import BlendScorer, Grid, Weights, standardised
+from gnnrec.scorers.blend import BlendScorer, BlendWeights, Grid, standardised
 from gnnrec.testing.worlds import interactions, random_events, world_of
 
 USERS, ITEMS = 30, 25
@@ -48,7 +48,9 @@ def z(x):
     return (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
 
 
-@pytest.mark.parametrize("weights", [Weights(1, 0.5, 1, 20.0), Weights(0, 2, 0.5, 60.0), Weights(1, 0, 0)])
+@pytest.mark.parametrize(
+    "weights", [BlendWeights(1, 0.5, 1, 20.0), BlendWeights(0, 2, 0.5, 60.0), BlendWeights(1, 0, 0)]
+)
 def test_blend_is_the_weighted_sum_of_normalised_parts(absorbed, weights):
     _, counters = absorbed
     model, user = Fixed(), np.array([3, 0, 29])
@@ -72,18 +74,18 @@ def test_z_scores_have_mean_0_and_deviation_1_and_constants_become_0():
 def test_alpha_1_alone_ranks_as_the_model(absorbed):
     _, counters = absorbed
     user = np.arange(USERS)
-    alone = BlendScorer(Fixed(), counters, Weights(1, 0, 0)).scores(user, ITEMS)
+    alone = BlendScorer(Fixed(), counters, BlendWeights(1, 0, 0)).scores(user, ITEMS)
     assert torch.equal(alone.argsort(1), Fixed().scores(user, ITEMS).argsort(1))
 
 
 def test_blend_predicts_what_the_model_predicts(absorbed):
-    scorer = BlendScorer(Fixed(), absorbed[1], Weights(0, 1, 1, 20.0))
+    scorer = BlendScorer(Fixed(), absorbed[1], BlendWeights(0, 1, 1, 20.0))
     assert scorer.predict(np.array([1, 2]), np.array([0, 0])).tolist() == [2.5, 2.5]
 
 
 def test_grid_is_the_protocol_and_starts_with_the_plain_model():
     settings = Grid().settings()
-    assert settings[0] == Weights(1.0, 0.0, 0.0, 1000.0)
+    assert settings[0] == BlendWeights(1.0, 0.0, 0.0, 1000.0)
     combinations = {(w.alpha, w.beta, w.kappa) for w in settings}
     assert combinations == {(a, b, k) for a in (0, 1) for b in (0, 0.25, 0.5, 1, 2) for k in (0, 0.5, 1)} - {(0, 0, 0)}
     assert {w.half_life for w in settings if w.beta} == {1000.0, 3000.0}
@@ -104,14 +106,14 @@ def test_chosen_weights_have_the_best_valid_ndcg_by_brute_force(absorbed, block)
     chosen = choose_weights(Fixed(), counters, valid, world, measure, GRID)
     assert values[chosen] == pytest.approx(max(values.values()), abs=1e-12)
     assert chosen.beta > 0
-    assert values[chosen] > values[Weights(1.0, 0.0, 0.0, 20.0)]
+    assert values[chosen] > values[BlendWeights(1.0, 0.0, 0.0, 20.0)]
 
 
 def test_equal_settings_leave_the_plain_model(absorbed):
     seen, counters = absorbed
     hopeless = interactions([(0, ITEMS + 3)])
     chosen = choose_weights(Fixed(), counters, hopeless, world_of(seen, USERS, ITEMS), Settings(), GRID)
-    assert chosen == Weights(1.0, 0.0, 0.0, 20.0)
+    assert chosen == BlendWeights(1.0, 0.0, 0.0, 20.0)
 
 
 def test_without_a_relevant_valid_event_nothing_is_chosen(absorbed):
@@ -127,5 +129,5 @@ def test_without_a_relevant_valid_event_nothing_is_chosen(absorbed):
 def test_the_only_setting_of_a_grid_needs_no_valid_event(absorbed):
     seen, counters = absorbed
     alone, world = Grid().model_alone(), world_of(seen, USERS, ITEMS)
-    assert alone.settings() == [Weights()]
-    assert choose_weights(Fixed(), counters, interactions([]), world, Settings(), alone) == Weights()
+    assert alone.settings() == [BlendWeights()]
+    assert choose_weights(Fixed(), counters, interactions([]), world, Settings(), alone) == BlendWeights()

@@ -14,7 +14,7 @@ from gnnrec.evaluation import shortlist as lists
 from gnnrec.evaluation.blend_choice import choose_weights
 from gnnrec.evaluation.evaluate import Settings, Slice, evaluate_all, rank
 from gnnrec.objectives.rating import Rating
-from gnnrec.scorers.blend import BlendScorer, Grid, Weights
+from gnnrec.scorers.blend import BlendScorer, BlendWeights, Grid
 from gnnrec.scorers.model import ModelScorer
 from gnnrec.testing.worlds import random_events, world_of
 
@@ -34,7 +34,7 @@ def scorers(device):
     counters.absorb(SEEN, USERS, ITEMS)
     has_edge = np.bincount(SEEN.user, minlength=USERS) > 0
     model = ModelScorer(Embeddings(*tables, *tables), objective, counters, has_edge)
-    return {"model": model, "blend": BlendScorer(model, counters, Weights(1.0, 0.5, 0.5, 100.0))}
+    return {"model": model, "blend": BlendScorer(model, counters, BlendWeights(1.0, 0.5, 0.5, 100.0))}
 
 
 @pytest.mark.parametrize("device", DEVICES)

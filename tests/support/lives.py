@@ -23,7 +23,7 @@ from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
 from gnnrec.runs import state
-from gnnrec.runs.experiment import Setting, run, train_base
+from gnnrec.runs.experiment import Scenario, run, train_base
 from gnnrec.strategies.replay import Replay, Reservoir
 from gnnrec.testing.worlds import FIT, MEASURE, simulated
 
@@ -32,7 +32,7 @@ def live(folder: Path) -> None:
     """Go on from what `folder` holds until the stream ends."""
     torch.set_num_threads(1)
     stream, name = simulated(increments=12, events=1400), Name("kill", "replay", 0)
-    setting = Setting(stream, worlds(stream), MEASURE)
+    setting = Scenario(stream, worlds(stream), MEASURE)
 
     def learner() -> Learner:
         return Learner(LightGCN(8, 2), Joint(width=8), replace(FIT, optimiser_state="carry"), measure=MEASURE)

@@ -104,7 +104,7 @@ def _short(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowBatch:
     """Rows of one file: chosen columns as strings, or numbers where a format has them, plus `ROW`; and rows without shape."""
 
     frame: pl.DataFrame
@@ -112,7 +112,7 @@ class Rows:
     aside: Tally
 
 
-class Table(Protocol):
+class RowTable(Protocol):
     """A file that was opened and whose columns are known."""
 
     @property
@@ -130,7 +130,7 @@ class Table(Protocol):
     def first(self) -> dict[str, str]:
         """Return the first row, for inference from its values."""
 
-    def batches(self, names: Sequence[str]) -> Iterator[Rows]:
+    def batches(self, names: Sequence[str]) -> Iterator[RowBatch]:
         """Yield the columns `names` of all rows in order, in pieces of bounded size."""
 
     def raw(self, rows: Ints) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Adjacency lists: a user and their items in each line, as LightGCN's ``train.txt``; no ratings, no times."""
+"""AdjacencyList lists: a user and their items in each line, as LightGCN's ``train.txt``; no ratings, no times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from gnnrec.core.errors import GnnrecError
-from gnnrec.data.clean.rows import ROW, Example, Rows, Tally
+from gnnrec.data.clean.rows import ROW, Example, RowBatch, Tally
 from gnnrec.data.read.dialect import BLANKS, Dialect, declared_mark
 from gnnrec.data.read.formats import Blob
 from gnnrec.data.read.lines import Lines, check_decodes, lines
@@ -19,7 +19,7 @@ _NAMES = ("user", "item")
 
 
 @dataclass(frozen=True, slots=True)
-class Adjacency:
+class AdjacencyList:
     """A file of lines ``user item item …``. Its rows are the events, numbered through; a line without items is one row."""
 
     blob: Blob
@@ -33,7 +33,7 @@ class Adjacency:
         """Return nothing: names decide here."""
         return {}
 
-    def batches(self, names: Sequence[str]) -> Iterator[Rows]:
+    def batches(self, names: Sequence[str]) -> Iterator[RowBatch]:
         """Yield users and items, an event a row; a line without items has an empty item."""
         start = 0
         for piece in lines(self.blob, self.encoding):
@@ -44,7 +44,7 @@ class Adjacency:
             shown = (Example(file, n, by_line[k]) for n, k in zip(numbers, texts, strict=True))
             aside.add("invalid_utf8", numbers, shown)
             start += events.height
-            yield Rows(events.filter(~pl.col("spoilt")).select(*names, ROW), events.height, aside)
+            yield RowBatch(events.filter(~pl.col("spoilt")).select(*names, ROW), events.height, aside)
 
     def raw(self, rows: Ints) -> Iterator[tuple[int, str]]:
         """Yield number and cells of these events."""
@@ -71,7 +71,7 @@ class Adjacency:
         return events.with_columns(number.alias(ROW)), piece.undecodable
 
 
-def open_adjacency(blob: Blob, delimiter: str | None, encoding: str) -> Adjacency:
+def open_adjacency(blob: Blob, delimiter: str | None, encoding: str) -> AdjacencyList:
     """Find the delimiter of an adjacency list.
 
     Raises:
@@ -90,4 +90,4 @@ def open_adjacency(blob: Blob, delimiter: str | None, encoding: str) -> Adjacenc
     if not any(len(dialect.split(line) or []) > 1 for line in text.head(1000)):
         raise GnnrecError(f"{blob.path}: no line has a user and an item; check data.format and data.delimiter")
     said = f"{blob.path.name} is read as an adjacency list: a line is a user and their items, without ratings and times"
-    return Adjacency(blob, dialect, encoding, (*notes, said))
+    return AdjacencyList(blob, dialect, encoding, (*notes, said))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from gnnrec.core.errors import GnnrecError, one_line
-from gnnrec.data.clean.rows import EXAMPLES, ROW, SHAPELESS, Example, Rows, Tally
+from gnnrec.data.clean.rows import EXAMPLES, ROW, SHAPELESS, Example, RowBatch, Tally
 from gnnrec.data.read.dialect import Dialect, declared_mark, declared_quote, numbered_lines, raw_lines, usual_width
 from gnnrec.data.read.formats import Blob
 from gnnrec.data.read.guess import check_adjacency, choose, weigh
@@ -64,7 +64,7 @@ class Delimited:
             return {}
         return dict(zip(self.names, self.dialect.split(self.sample[0]) or [], strict=False))
 
-    def batches(self, names: Sequence[str]) -> Iterator[Rows]:
+    def batches(self, names: Sequence[str]) -> Iterator[RowBatch]:
         """Yield the columns `names`; rows of another width, with broken quotes or bytes are counted apart."""
         passed, kept, found = 0, 0, Tally()
         for piece in lines(self.blob, self.encoding, whole=self.multiline):
@@ -74,7 +74,7 @@ class Delimited:
             passed += min(left, numbered.height)
             rows = self._rows(numbered.slice(left), piece.undecodable, names)
             if above.height:
-                rows = Rows(rows.frame, rows.rows_read + above.height, rows.aside)
+                rows = RowBatch(rows.frame, rows.rows_read + above.height, rows.aside)
                 self._count(rows.aside, "above_the_header", above)
             kept += rows.frame.height
             found.merge(rows.aside)
@@ -86,7 +86,7 @@ class Delimited:
         """Yield number and text of these lines."""
         return raw_lines(self.blob, self.encoding, self.multiline, rows)
 
-    def _rows(self, numbered: pl.DataFrame, undecodable: Sequence[tuple[int, bytes]], names: Sequence[str]) -> Rows:
+    def _rows(self, numbered: pl.DataFrame, undecodable: Sequence[tuple[int, bytes]], names: Sequence[str]) -> RowBatch:
         file, aside = self.blob.path.name, Tally()
         shown = (Example(file, n, b.decode("utf-8", "backslashreplace")) for n, b in undecodable)
         aside.add("invalid_utf8", [n for n, _ in undecodable], shown)
@@ -103,7 +103,7 @@ class Delimited:
         if again.height:
             frame = frame.filter(~pl.col(ROW).is_in(again["row"].implode()))
             self._count(aside, "header_again", again)
-        return Rows(frame, numbered.height + len(undecodable), aside)
+        return RowBatch(frame, numbered.height + len(undecodable), aside)
 
     def _count(self, aside: Tally, reason: str, lost: pl.DataFrame) -> None:
         rows = lost.head(EXAMPLES).select("row", "line").iter_rows()

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from gnnrec.core.errors import GnnrecError, one_line
-from gnnrec.data.clean.rows import ROW, Example, Rows, Tally
+from gnnrec.data.clean.rows import ROW, Example, RowBatch, Tally
 from gnnrec.data.read.dialect import raw_lines
 from gnnrec.data.read.formats import BOM, Blob
 from gnnrec.data.read.lines import lines, said, spoilt
 from gnnrec.data.types import Ints
 
-Record = dict[str, object]
+JsonRecord = dict[str, object]
 _PATHS, _DEPTH = 1000, 8
 """Paths into objects that are told, and how deep they go."""
 
@@ -40,7 +40,7 @@ class JsonLines:
     blob: Blob
     names: tuple[str, ...]
     encoding: str
-    record: Record
+    record: JsonRecord
     paths: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     headerless: bool = False
@@ -49,7 +49,7 @@ class JsonLines:
         """Return the first record as text."""
         return {n: _text(_at(self.record, n)) or "" for n in self.names}
 
-    def batches(self, names: Sequence[str]) -> Iterator[Rows]:
+    def batches(self, names: Sequence[str]) -> Iterator[RowBatch]:
         """Yield the columns `names`; a record without a key has an empty cell there."""
         for records, aside in _parsed(self.blob, self.encoding):
             yield self._rows(records, aside, names)
@@ -58,7 +58,7 @@ class JsonLines:
         """Yield number and text of these lines."""
         return raw_lines(self.blob, self.encoding, False, rows)
 
-    def _rows(self, records: list[tuple[int, Record]], aside: Tally, names: Sequence[str]) -> Rows:
+    def _rows(self, records: list[tuple[int, JsonRecord]], aside: Tally, names: Sequence[str]) -> RowBatch:
         read, keep = len(records) + aside.total(), []
         for number, record in records:
             found = {n: record.get(n) if n not in self.paths else _at(record, n) for n in names}
@@ -70,7 +70,7 @@ class JsonLines:
         columns: dict[str, list[object]] = {n: [_text(found[n]) for _, found in keep] for n in names}
         columns[ROW] = [number for number, _ in keep]
         frame = pl.DataFrame(columns, schema={**dict.fromkeys(names, pl.String), ROW: pl.Int64})
-        return Rows(frame, read, aside)
+        return RowBatch(frame, read, aside)
 
 
 def open_jsonlines(blob: Blob, encoding: str) -> JsonLines:
@@ -83,7 +83,7 @@ def open_jsonlines(blob: Blob, encoding: str) -> JsonLines:
         raise GnnrecError(f"{blob.path} is one JSON array; write one object per line (JSON lines): jq -c '.[]'")
     names: dict[str, None] = {}
     paths: dict[str, None] = {}
-    first: Record | None = None
+    first: JsonRecord | None = None
     found = Tally()
     for records, aside in _parsed(blob, encoding):
         for _, record in records:
@@ -111,7 +111,7 @@ def _paths(key: str, value: dict[str, object], depth: int = 0) -> Iterator[str]:
         yield from _paths(path, below, depth + 1) if isinstance(below, dict) and depth < _DEPTH else (path,)
 
 
-def _at(record: Record, path: str) -> object:
+def _at(record: JsonRecord, path: str) -> object:
     """Return what a record has under a key or, where there is no such key, at a path of keys; None: nothing."""
     if path in record:
         return record[path]
@@ -122,7 +122,7 @@ def _at(record: Record, path: str) -> object:
     return None
 
 
-def _parsed(blob: Blob, encoding: str) -> Iterator[tuple[list[tuple[int, Record]], Tally]]:
+def _parsed(blob: Blob, encoding: str) -> Iterator[tuple[list[tuple[int, JsonRecord]], Tally]]:
     """Yield, piece by piece, the records with their line numbers, and the lines that are none."""
     file = blob.path.name
     for piece in lines(blob, encoding):
@@ -140,7 +140,7 @@ def _parsed(blob: Blob, encoding: str) -> Iterator[tuple[list[tuple[int, Record]
         yield records, aside
 
 
-def _parse(line: str) -> Record | str:
+def _parse(line: str) -> JsonRecord | str:
     """Return the object of a line, or the reason why there is none."""
     try:
         record = _DECODER.decode(line)
@@ -153,7 +153,7 @@ def _parse(line: str) -> Record | str:
     return record
 
 
-def _unique(pairs: list[tuple[str, object]]) -> Record:
+def _unique(pairs: list[tuple[str, object]]) -> JsonRecord:
     record = dict(pairs)
     if len(record) != len(pairs):
         raise _DuplicateKeyError(one_line(str(pairs[0][0])))

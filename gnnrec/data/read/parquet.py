@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from gnnrec.core.errors import GnnrecError, one_line
-from gnnrec.data.clean.rows import ROW, Rows, Tally
+from gnnrec.data.clean.rows import ROW, RowBatch, Tally
 from gnnrec.data.read.formats import Blob
 from gnnrec.data.types import Ints
 
@@ -46,7 +46,7 @@ class ParquetTable:
         """Return nothing: names decide here."""
         return {}
 
-    def batches(self, names: Sequence[str]) -> Iterator[Rows]:
+    def batches(self, names: Sequence[str]) -> Iterator[RowBatch]:
         """Yield the columns `names` as strings or numbers."""
         claimed = self.height * max(len(names), 1) * _CELL_BYTES
         if claimed > self.max_bytes:
@@ -62,7 +62,7 @@ class ParquetTable:
         for frame in self._read(cells):
             number = pl.int_range(start + 1, start + frame.height + 1, eager=True).alias(ROW)
             start += frame.height
-            yield Rows(frame.with_columns(number), frame.height, Tally())
+            yield RowBatch(frame.with_columns(number), frame.height, Tally())
         self.blob.check_same()
 
     def raw(self, rows: Ints) -> Iterator[tuple[int, str]]:

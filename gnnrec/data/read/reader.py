@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gnnrec.core.errors import GnnrecError, nearest
-from gnnrec.data.clean.rows import Table
+from gnnrec.data.clean.rows import RowTable
 from gnnrec.data.read.adjacency import open_adjacency
 from gnnrec.data.read.delimited import open_delimited
 from gnnrec.data.read.formats import BOM, DEFAULT_MAX_BYTES, Blob, load
@@ -34,7 +34,7 @@ class How:
             raise GnnrecError(f"data.format={self.format} is not a choice{nearest(str(self.format), FORMATS)}")
 
 
-def open_table(path: Path, how: How | None = None) -> tuple[Table, Blob]:
+def open_table(path: Path, how: How | None = None) -> tuple[RowTable, Blob]:
     """Return the opened table and the file it stands on.
 
     Raises:
@@ -45,7 +45,7 @@ def open_table(path: Path, how: How | None = None) -> tuple[Table, Blob]:
     return table_of(blob, how), blob
 
 
-def table_of(blob: Blob, how: How) -> Table:
+def table_of(blob: Blob, how: How) -> RowTable:
     """Return the opened table of a file that was checked."""
     if blob.kind == "parquet":
         return open_parquet(blob, how.max_bytes)

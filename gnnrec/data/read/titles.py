@@ -8,7 +8,7 @@ import polars as pl
 
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.data.clean.ids import are_whole, id_texts
-from gnnrec.data.clean.rows import Table
+from gnnrec.data.clean.rows import RowTable
 from gnnrec.data.read.reader import How, open_table
 
 _ID = ("item", "item_id", "itemid", "movieid", "movie_id", "productid", "product_id", "stockcode", "asin",
@@ -33,7 +33,7 @@ def read_titles(path: Path, how: How | None = None) -> dict[str, str]:
     return found
 
 
-def _columns(path: Path, table: Table) -> tuple[str, str]:
+def _columns(path: Path, table: RowTable) -> tuple[str, str]:
     if table.headerless:
         if len(table.names) < 2:
             raise GnnrecError(f"data.items={path} has one column; it needs an id and a title")

@@ -31,7 +31,7 @@ class Roles:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class OrderedLog:
     """Rows in stream order; `order` says which row of the data set each one is (None: the same)."""
 
     dataset: Dataset
@@ -68,7 +68,7 @@ def roles_next_half(edges: Sequence[int], middles: Sequence[int], fold_in: bool)
     return roles
 
 
-def assemble(log: Log, roles: Sequence[Roles], notes: Sequence[str], has_test: bool) -> Stream:
+def assemble(log: OrderedLog, roles: Sequence[Roles], notes: Sequence[str], has_test: bool) -> Stream:
     """Number the nodes and cut the log by `roles`."""
     data = log.dataset
     _check_relevant(data)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.data.clean.timestamps import parse_instant
 from gnnrec.data.dataset import Dataset
-from gnnrec.data.stream.builder import Log, assemble, roles_within
+from gnnrec.data.stream.builder import OrderedLog, assemble, roles_within
 from gnnrec.data.stream.calendar import borders, origin, parse_width
 from gnnrec.data.stream.notes import Advice
 from gnnrec.data.stream.splits import Cut, after_ties
@@ -189,7 +189,7 @@ class ByColumn(Splitter):
         cuts = [Cut(*key_edges[k : k + 4]) for k in range(0, len(key_edges) - 1, len(_PARTS))]
         time = dataset.time[order] if dataset.time is not None else block_number(edges)
         has_test = any(c.end > c.test for c in cuts)
-        return replace(assemble(Log(dataset, time, order), roles_within(cuts), notes, has_test), labels=labels)
+        return replace(assemble(OrderedLog(dataset, time, order), roles_within(cuts), notes, has_test), labels=labels)
 
     def _blocks(self, dataset: Dataset) -> tuple[Ints, tuple[str, ...]]:
         """Return the block of each row, and the last value of each block."""

@@ -12,7 +12,7 @@ import numpy as np
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.data.clean.timestamps import parse_instant
 from gnnrec.data.dataset import Dataset
-from gnnrec.data.stream.builder import Log, assemble, roles_next_half, roles_within
+from gnnrec.data.stream.builder import OrderedLog, assemble, roles_next_half, roles_within
 from gnnrec.data.stream.notes import Advice, remarks
 from gnnrec.data.stream.splits import check_shares, split_halves, split_within
 from gnnrec.data.types import Floats, Ints, Stream
@@ -62,7 +62,7 @@ class Splitter(ABC):
         """Split and assemble increments with the given borders; `late` rows at the start of each serve for training alone."""
         clock = dataset.time
         time = clock if clock is not None else block_number(edges)
-        log = Log(dataset, time if order is None else time[order] if clock is not None else time, order)
+        log = OrderedLog(dataset, time if order is None else time[order] if clock is not None else time, order)
         ties = log.time if clock is not None else None
         if self.split == "next_half":
             if len(edges) < 3:
