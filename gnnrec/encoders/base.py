@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,8 +17,25 @@ from gnnrec.encoders.partial import Touched
 from gnnrec.encoders.tables import Embedded, Embeddings, Table
 from gnnrec.graph.bipartite import BipartiteGraph
 
-if TYPE_CHECKING:
-    from gnnrec.training.step import Step
+
+class EncoderStep(Protocol):
+    """What an encoder may read of a batch that is trained on (`gnnrec.training.step.Step` is one)."""
+
+    @property
+    def z(self) -> Embedded:
+        """Embeddings of at least the batch's nodes; gradients flow."""
+
+    @property
+    def batch(self) -> Any:
+        """The events, `gnnrec.objectives.base.Batch`."""
+
+    @property
+    def graph(self) -> BipartiteGraph:
+        """The message-passing graph."""
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps taken before this one in the fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +110,7 @@ class Encoder(nn.Module, ABC):
         z: Embeddings = self(graph)
         return [Embeddings(z.input_user, z.input_item, z.input_user, z.input_item), z]
 
-    def auxiliary(self, step: Step) -> Tensor | float:
+    def auxiliary(self, step: EncoderStep) -> Tensor | float:
         """Return what this encoder adds to the loss of a batch, such as a contrast of two views."""
         return 0.0
 

@@ -22,7 +22,7 @@ from gnnrec.training.ahead import Ahead
 from gnnrec.training.fit import Fits
 
 
-class Parts(Protocol):
+class LearnerParts(Protocol):
     """What a learner is made of."""
 
     encoder: Encoder
@@ -40,7 +40,7 @@ class Parts(Protocol):
         """Pass messages over `graph`."""
 
 
-def tensors(learner: Parts) -> dict[str, Tensor]:
+def tensors(learner: LearnerParts) -> dict[str, Tensor]:
     """Return every tensor that the next update needs beside the graph, and that too where it is not the view's."""
     parts = {"encoder": learner.encoder, "objective": learner.objective}
     state = {f"{part}.{name}": x for part, module in parts.items() for name, x in module.state_dict().items()}
@@ -52,7 +52,7 @@ def tensors(learner: Parts) -> dict[str, Tensor]:
     return {name: x.detach().clone().contiguous() for name, x in state.items()}
 
 
-def meta(learner: Parts) -> dict[str, Any]:
+def meta(learner: LearnerParts) -> dict[str, Any]:
     """Return what the next update needs beside tensors, as JSON."""
     return {
         "absorbed": learner.index,
@@ -62,7 +62,7 @@ def meta(learner: Parts) -> dict[str, Any]:
     }
 
 
-def load(learner: Parts, state: Mapping[str, Tensor], known: Mapping[str, Any] | None) -> None:
+def load(learner: LearnerParts, state: Mapping[str, Tensor], known: Mapping[str, Any] | None) -> None:
     """Make `learner`, which has followed the stream, the one whose `tensors` and `meta` these are."""
     parts = _by_part(state)
     for name, module in (("encoder", learner.encoder), ("objective", learner.objective)):
@@ -83,7 +83,7 @@ def load(learner: Parts, state: Mapping[str, Tensor], known: Mapping[str, Any] |
     learner.waiting.solved = not len(learner.waiting)
 
 
-def nbytes(learner: Parts) -> int:
+def nbytes(learner: LearnerParts) -> int:
     """Bytes that must be stored for the next update: weights, moments, edges, popularity."""
     views = {id(g): g.nbytes for g in (learner.graph, learner.seen)}
     return sum(x.nbytes for x in tensors(learner).values()) + sum(views.values()) + learner.counters.popularity.nbytes
