@@ -101,7 +101,7 @@ def footnotes(summary: pl.DataFrame, k: int = 20) -> list[str]:
         f"Means over {_counted(first['increments'], 'next increment')}, "
         f"± deviation over seeds ({', '.join(map(str, seeds)) or 'none'} run); reference rows are computed once.",
         f"Users scored (summed over increments): known {_total(summary, 'users_known')}, "
-        f"all {_total(summary, 'users_all')}. Recall ceiling (relevant events on known items): {_ceiling(summary)}.",
+        f"all {_total(summary, 'users_all')}. Recall ceiling (relevant events on candidates): {_ceiling(summary)}.",
     ]
     if not summary["forgetting"].null_count() < summary.height:
         lines.append("Forgetting is n/a: there are no test slices to come back to, or only one.")

@@ -31,9 +31,11 @@ class Strategy:
 
     Attributes:
         schedule: "update", or "base" where every fit is a cold start: it is then fitted as the base was.
+        epochs: most epochs of a fit; None: as the fit settings say.
     """
 
     schedule = "update"
+    epochs: int | None = None
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -47,7 +49,7 @@ class Strategy:
         learner.extend(new)
         self.prepare(learner, new)
         events = self.data(new.train, new)
-        learner.fit(events, self.penalty, schedule=self.schedule, nodes=self.nodes, modules=self.modules())
+        learner.fit(events, self.penalty, self.epochs, self.schedule, self.nodes, self.modules())
         learner.absorb(new)
         self.consolidate(learner, new)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions, Observed
 from gnnrec.learner import Learner
 from gnnrec.strategies.base import Strategy, StrategyState
@@ -38,12 +39,19 @@ class FullRetrain(WarmRetrain):
     A cold start has as far to go as the base had, so it is fitted by the base's schedule.
 
     The biases, which are counters, start again too, from everything absorbed: valid events of earlier increments with it.
+
+    Args:
+        seed: of the strategy's own random choices; it makes none.
+        epochs: most epochs of a cold start, where it is to have the cap of the updates beside it; None: the base's.
     """
 
     schedule = "base"
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, epochs: int | None = None) -> None:
         super().__init__(seed)
+        if epochs is not None and epochs < 1:
+            raise GnnrecError(f"strategy.epochs={epochs} must be 1 or more, or null for as many as the base may take")
+        self.epochs = epochs
         self.absorbed = Interactions.empty()
 
     def prepare(self, learner: Learner, new: Observed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -12,13 +13,16 @@ from polars.testing import assert_frame_equal
 from scipy import stats
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.encoders.lightgcn import LightGCN
+from gnnrec.learner import Learner
+from gnnrec.objectives.joint import Joint
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain, WarmRetrain
 from gnnrec.strategies.replay import Replay, Reservoir
 from gnnrec.strategies.stale import Stale
 from gnnrec.testing.strategies import StrategyContract, game, odd_game
-from gnnrec.testing.worlds import Game, daily, differing, fingerprint, random_events, some_rows
+from gnnrec.testing.worlds import FIT, MEASURE, Game, daily, differing, fingerprint, random_events, some_rows
 
 EVERYTHING = 10**9
 
@@ -219,3 +223,25 @@ def test_training_on_an_empty_increment_changes_no_weight(make):
     empty = Game(daily(some_rows(150), [], some_rows(60, 3)))
     before, after = empty.base.weights, empty.play(make(), until=1).learner.state_dict()
     assert [n for n in before if not torch.equal(before[n], after[n])] == []
+
+
+def test_a_cold_start_is_fitted_by_the_base_s_schedule_unless_it_is_capped():
+    settings = replace(FIT, max_epochs=1), replace(FIT, max_epochs=4, patience=9)
+    own = Game(game().stream, lambda: Learner(LightGCN(8, 2), Joint(width=8), *settings, measure=MEASURE))
+    epochs = {}
+    for strategy in (FineTune(), FullRetrain(), FullRetrain(epochs=2)):
+        cost = own.play(strategy).results().filter(split="cost", metric="epochs", scorer="model")
+        epochs[strategy.epochs, strategy.schedule] = set(cost.filter(pl.col("trained_to") > 0)["value"])
+    assert epochs == {(None, "update"): {1.0}, (None, "base"): {4.0}, (2, "base"): {2.0}}
+    with pytest.raises(GnnrecError, match=r"strategy\.epochs=0 must be 1 or more"):
+        FullRetrain(epochs=0)
+
+
+def test_an_equal_budget_is_equal_for_a_cold_start_too():
+    settings = replace(FIT, budget="equal", steps=5), FIT
+    own = Game(game().stream, lambda: Learner(LightGCN(8, 2), Joint(width=8), *settings, measure=MEASURE))
+    steps = [
+        set(own.play(s).results().filter(split="cost", metric="steps").filter(pl.col("trained_to") > 0)["value"])
+        for s in (FineTune(), FullRetrain())
+    ]
+    assert steps == [{5.0}, {5.0}]
