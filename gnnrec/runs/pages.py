@@ -69,7 +69,7 @@ def report(
         output: a folder that belongs to this comparison; None: `place` in the configuration's output.
         remarks: what went wrong, for the notes.
     """
-    there = Path(config["output"])
+    there = output or Path(config["output"])  # a notebook's configuration names no folder
     output = output or place(there, runs)
     results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
     summary = table.summary(results, first=first, budget=budget)
