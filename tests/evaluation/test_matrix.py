@@ -171,12 +171,12 @@ def test_settings_take_from_the_stream_what_it_says():
 )
 def test_the_configuration_refuses_what_is_no_choice_by_its_key(stream, override, told):
     with pytest.raises(GnnrecError) as error:
-        build._measure(compose([override]), stream)
+        build.measure(compose([override]), stream)
     assert told in str(error.value)
 
 
 @pytest.mark.parametrize("matrix", ["off", "diagonal"])
 def test_the_configuration_gives_what_was_chosen(stream, matrix):
-    measure = build._measure(compose([f"evaluation.matrix={matrix}", "evaluation.mask=none"]), stream)
+    measure = build.measure(compose([f"evaluation.matrix={matrix}", "evaluation.mask=none"]), stream)
     assert (measure.matrix, measure.mask) == (matrix, "none")
     assert measure == replace(Settings.of(stream), matrix=matrix, mask="none", topk=measure.topk)

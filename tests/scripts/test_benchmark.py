@@ -57,3 +57,14 @@ def test_every_benchmark_runs(tmp_path):
         "update",
     }
     assert expected == found
+
+
+def test_the_interval_of_a_ratio_holds_it_and_is_a_point_where_nothing_varies():
+    sys.path.insert(0, str(SCRIPT.parent))
+    from bench.update import interval
+
+    same = {(s, t): 2.0 for s in range(3) for t in range(1, 6)}
+    assert interval(same, dict.fromkeys(same, 0.5)) == (4.0, 4.0)
+    varied = {(s, t): 2.0 + s + t for s, t in same}
+    low, high = interval(varied, same)
+    assert low < sum(varied.values()) / sum(same.values()) < high
