@@ -97,7 +97,7 @@ def test_rows_are_named_after_classes_and_by_what_differs(result):
     assert trained == [
         "stale",
         "fine_tune",
-        "replay[budget=50,store=Everything]",
+        "replay[budget=50,store=AllEvents]",
         "replay[budget=80,store=Reservoir,store.size=100]",
     ]
 

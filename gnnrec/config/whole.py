@@ -56,8 +56,11 @@ def checked(config: dict[str, Any], known: Iterable[str] = ()) -> dict[str, Any]
     named = [g for g in known or groups() if g != OPTIONAL]
     tops = [*dict.fromkeys(k.split(".")[0] for k in KINDS), *named]
     _no_other(config, tops, "")
+    own = groups()
     for group in named:
-        if not isinstance(config.get(group), dict):
+        if group in own and not isinstance(
+            config.get(group), dict
+        ):  # a folder beside ours that nothing names is no concern
             raise GnnrecError(f"{group}={_shown(config.get(group))} is no mapping of keys: choose an option of {group}")
     for key, kind in KINDS.items():
         holder, name = _holder(config, key), key.rpartition(".")[2]

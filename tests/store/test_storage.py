@@ -150,7 +150,9 @@ def test_no_code_unpickles():
         )
         if hits:
             found[path.name] = hits
-    assert found in ({}, {"pyg.py": ["pickle"]})
+    # Names of what is not opened: copies of an encoder without its edges, and what a file may be.
+    assert found.keys() <= {"pyg.py", "foreign.py"}
+    assert {hit for hits in found.values() for hit in hits} <= {"pickle"}
 
 
 def test_a_bomb_in_the_rules_is_refused(tmp_path):
