@@ -21,8 +21,9 @@ $(DEV_STAMP): $(BIN)/python pyproject.toml constraints.txt
 quickstart: $(RUN_STAMP)
 	$(BIN)/gnnrec compare experiment=quickstart
 
+# A process per core, each with one thread: small tensors gain nothing from more, and processes do not wait for each other.
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(DEV_STAMP)
 	$(BIN)/python -m pytest -m slow --timeout 3600

@@ -148,7 +148,7 @@ def test_an_encoder_may_follow_the_seed(stream):
 def test_the_report_says_what_was_compared(result, tmp_path):
     text = result.report(tmp_path / "deep.html").read_text()
     assert [p.name for p in tmp_path.iterdir()] == ["deep.html"]
-    for word in ("gnnrec.encoders.lightgcn.LightGCN", "events: 900", "size: 100", "900 events"):
+    for word in ("gnnrec.encoders.lightgcn.LightGCN", "events: 900", "store.size=100", "900 events"):
         assert word in text
 
 

@@ -40,10 +40,7 @@ def run(rest: Sequence[str]) -> int:
         return 0
     _prepare(config)
     done = run_all(jobs, _scene, Progress())
-    print(done.text)
-    for line in done.failed:
-        print(f"gnnrec: {line}", file=sys.stderr)
-    return 1 if done.failed else 0
+    return _shown(done.text, done.failed)
 
 
 def compare(rest: Sequence[str]) -> int:
@@ -66,10 +63,7 @@ def compare(rest: Sequence[str]) -> int:
     jobs = of_comparison(config, given.overrides, given.config_dir, _note)
     _prepare(config)
     done = run_comparison(jobs, _scene(config), typed("compare", rest), Progress())
-    print(f"{done.text}\nreport: {done.path}")
-    for line in done.failed:
-        print(f"gnnrec: {line}", file=sys.stderr)
-    return 1 if done.failed else 0
+    return _shown(f"{done.text}\nreport: {done.path}", done.failed)
 
 
 def sweep(rest: Sequence[str]) -> int:
@@ -96,6 +90,14 @@ def sweep(rest: Sequence[str]) -> int:
     _prepare(config)
     print(search(row, config, space, composed, _scene(config), typed("sweep", rest), Progress()))
     return 0
+
+
+def _shown(text: str, failed: Sequence[str]) -> int:
+    """Print what was found and which runs failed, and return the exit code."""
+    print(text)
+    for line in failed:
+        print(f"gnnrec: {line}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def typed(command: str, rest: Sequence[str]) -> str:
