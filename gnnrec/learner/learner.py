@@ -55,7 +55,7 @@ class Learner:
         seen: all absorbed pairs, for masks and negatives.
         counters: of what has been absorbed.
         growth, waiting, fits, blend: nodes and their rows, events that the biases lack, how fits go, the chosen blend.
-        server: what serves in the model's place: a strategy's `scorer`.
+        server: what serves in the model's place: the `scorer` of a strategy that has one of its own.
         cost, log, valid_rows: what was done since the cost was cleared, the last fit, how its model does on valid.
     """
 
@@ -233,7 +233,14 @@ class Learner:
         self.graph, self.own_graph = graph, True
 
     def _model(self) -> Model:
-        return Model(self.encoder, self.objective, self.graph, self.seen)
+        return Model(self.encoder, self.objective, self.graph, self.seen, None if self.server is None else self._rank)
+
+    def _rank(self, z: Embeddings, user: Tensor) -> Tensor:
+        """Return the scores that would be served with these embeddings, so that a fit selects what serves."""
+        with self._read_out.pinned(z):
+            scorer = self.serving()
+        assert scorer.scores is not None, "what serves ranks"
+        return scorer.scores(user.cpu().numpy(), self.seen.num_items)
 
     def _score_valid(self, valid: Interactions) -> None:
         """Keep the selected model's metrics on valid, and the blend's where there is one; tuning compares settings by them."""

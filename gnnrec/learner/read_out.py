@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -25,10 +28,13 @@ class ReadOutCache:
         self._z: Embeddings | None = None
         self._of: tuple[Encoder, BipartiteGraph] | None = None
         self._marks: list[Mark] = []
+        self._pinned: Embeddings | None = None
 
     @torch.no_grad()
     def embed(self, encoder: Encoder, graph: BipartiteGraph) -> Embeddings:
         """Return the embeddings, those of before where encoder, graph and every weight are the same."""
+        if self._pinned is not None:
+            return self._pinned
         # Rows may be put in a table's place, written to, or written to behind torch's back (`.data`): all three are seen.
         marks = _marks(encoder)
         if self._z is None or self._of != (encoder, graph) or not _alike(marks, self._marks):
@@ -38,6 +44,15 @@ class ReadOutCache:
             encoder.cpu().train()
             self._marks = _marks(encoder)
         return self._z
+
+    @contextmanager
+    def pinned(self, z: Embeddings) -> Iterator[None]:
+        """Have `embed` return `z` within the block, whatever the encoder holds: weights in training may lie elsewhere."""
+        held, self._pinned = self._pinned, z
+        try:
+            yield
+        finally:
+            self._pinned = held
 
     def fork(self) -> ReadOutCache:
         """Return an empty cache for a copy."""

@@ -89,7 +89,7 @@ def run(
     arriving = iter(setting.stream.increments if increments is None else increments)
     past = [increment.observed for increment in islice(arriving, at.index + 1)]
     _take_up(learner, at, past)
-    learner.server = strategy.scorer
+    strategy.serve(learner)
     if found is None:
         record = _begin(learner, strategy, setting, name, base, past[0])
         _save(folder, setting, learner, strategy.state_dict(), record, 0)

@@ -119,5 +119,5 @@ def newest_learner(saved: Saved, scene: Scene) -> Learner:
     learner.load_state_dict(found.weights, found.meta)
     strategy = build.strategy(saved.config)
     strategy.load_state_dict(found.strategy)
-    learner.server = strategy.scorer  # what a run served is what its lists are by
+    strategy.serve(learner)  # what a run served is what its lists are by
     return learner

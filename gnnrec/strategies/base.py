@@ -76,6 +76,10 @@ class Strategy:
         """Return what serves, where that is not the model by itself."""
         return learner.scorer()
 
+    def serve(self, learner: Learner) -> None:
+        """Make `learner` serve, select and blend by `scorer` where this strategy has one of its own."""
+        learner.server = None if type(self).scorer is Strategy.scorer else self.scorer
+
     def consolidate(self, learner: Learner, new: Observed) -> None:
         """Store what the next update needs: buffer, importances, teacher. What `new.removed` names must go."""
 

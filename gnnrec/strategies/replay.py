@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import generator
@@ -92,7 +91,7 @@ class Replay(Strategy):
 
     def state(self) -> StrategyState:
         """Return the stored events and how many have been seen."""
-        return {**to_state(self.stored), "seen": torch.tensor(self.seen)}
+        return {**to_state(self.stored), "seen": self.seen}
 
     def restore(self, state: StrategyState) -> None:
         """Take up the store."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.tables import Embeddings
@@ -17,20 +18,25 @@ from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.base import Objective
 
 Select = Callable[[Embeddings], float]
+Rank = Callable[[Embeddings, Tensor], Tensor]
+"""Scores of every item for some users, [n, i], as they would be served with these embeddings."""
 
 
-def selector(objective: Objective, valid: Interactions, seen: BipartiteGraph, settings: Settings) -> Select | None:
+def selector(
+    objective: Objective, valid: Interactions, seen: BipartiteGraph, settings: Settings, rank: Rank | None = None
+) -> Select | None:
     """Return the function of embeddings to maximise, or None where valid holds nothing to select on.
 
     NDCG@20 over users with an absorbed event (the others' lists do not depend on the weights), or minus the MSE over
-    events whose user and item are known, by `objective.selects_by`.
+    events whose user and item are known, by `objective.selects_by`. Lists are those of `rank`, of what serves in the
+    objective's place, where there is such.
     """
     if objective.selects_by == "mse":
         return _negative_mse(objective, valid, seen)
-    return _ndcg(objective, valid, seen, settings)
+    return _ndcg(rank or objective.scores, valid, seen, settings)
 
 
-def _ndcg(objective: Objective, valid: Interactions, seen: BipartiteGraph, settings: Settings) -> Select | None:
+def _ndcg(rank: Rank, valid: Interactions, seen: BipartiteGraph, settings: Settings) -> Select | None:
     known = valid.user < seen.num_users
     truth = settings.truth(valid.take(known), seen)
     if not len(truth.user):
@@ -41,7 +47,7 @@ def _ndcg(objective: Objective, valid: Interactions, seen: BipartiteGraph, setti
 
     def score(z: Embeddings) -> float:
         users = (torch.from_numpy(truth.user[s : s + starts.step]).to(z.user.device) for s in starts)
-        tops = [top_items(objective.scores(z, u), CUTOFF, order, mask) for u, mask in zip(users, masks, strict=True)]
+        tops = [top_items(rank(z, u), CUTOFF, order, mask) for u, mask in zip(users, masks, strict=True)]
         hit = hits(torch.cat(tops), truth.row, truth.item, len(truth.user))
         return float(metrics.ndcg(hit, relevant, CUTOFF).mean())
 

@@ -23,7 +23,7 @@ from gnnrec.objectives.base import Objective
 from gnnrec.training.ahead import Ahead, HeldWeights, sample
 from gnnrec.training.checkpoint import FitCheckpoint
 from gnnrec.training.cost import Cost
-from gnnrec.training.early_stopping import Select, selector
+from gnnrec.training.early_stopping import Rank, Select, selector
 from gnnrec.training.fitter import FitLog, OnEpoch, device_of, run_fit
 from gnnrec.training.module import Moments, RecommendationModule
 from gnnrec.training.sampling import EpochBatches
@@ -33,12 +33,18 @@ from gnnrec.training.step import Step, Terms
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What is fitted: an encoder and an objective on a graph; `seen` are the absorbed pairs, which negatives avoid."""
+    """What is fitted: an encoder and an objective on a graph.
+
+    Attributes:
+        seen: the absorbed pairs, which negatives avoid.
+        rank: what ranks in the objective's place; None: the objective.
+    """
 
     encoder: Encoder
     objective: Objective
     graph: BipartiteGraph
     seen: BipartiteGraph
+    rank: Rank | None = None
 
 
 class Fits:
@@ -185,7 +191,7 @@ class Fits:
         return EpochBatches(events, model.seen, settings.batch_size, self.measure.positive_from, seed, *drawn)
 
     def _select(self, model: Model, valid: Interactions) -> Select | None:
-        return selector(model.objective, valid, model.seen, self.measure)
+        return selector(model.objective, valid, model.seen, self.measure, model.rank)
 
 
 def weights_of(model: Model, touched: Touched | None, modules: nn.Module | None) -> dict[str, Tensor]:

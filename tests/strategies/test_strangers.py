@@ -194,6 +194,21 @@ def test_gates_are_trained_and_serve(rows):
     assert len(played.strategy.own.gate) == played.learner.seen.num_items
 
 
+def test_what_is_selected_is_what_serves():
+    """Every item but one is gated away: no epoch can be told from another, so the start stays."""
+
+    class Shut(Prompt):
+        def scorer(self, learner):
+            return Gated(learner.scorer(), 1e6 * torch.arange(learner.seen.num_items))
+
+    settings = replace(FIT, max_epochs=3, lr=0.1)
+    own = Game(STREAM, lambda: Learner(LightGCN(8, 2), Joint(width=8), settings, FIT, measure=MEASURE))
+    learner = own.play(Shut(), until=1).learner
+    assert len({value for _, value in learner.log.epochs} | {learner.log.start}) == 1
+    assert learner.log.kept == 0
+    assert own.play(Prompt(), until=1).learner.log.start != learner.log.start
+
+
 class Blind(Strategy):
     """A penalty on the encoder's own table, as everybody first writes it."""
 
