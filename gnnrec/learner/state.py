@@ -67,6 +67,9 @@ def load(learner: LearnerParts, state: Mapping[str, Tensor], known: Mapping[str,
     parts = _by_part(state)
     for name, module in (("encoder", learner.encoder), ("objective", learner.objective)):
         load_resized(module, parts.get(name, {}))
+    # A strategy may have widened the tables since the encoder was built; rows of new nodes have to be as wide.
+    if learner.encoder.keeps_rows and (more := learner.encoder.user.width - learner.encoder.width):
+        learner.encoder.width, learner.encoder.out = learner.encoder.width + more, learner.encoder.out + more
     learner.fits.moments = {}
     for name, x in parts.get("moments", {}).items():
         parameter, key = name.rsplit(".", 1)
