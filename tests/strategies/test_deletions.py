@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.stream.removals import with_removals
 from gnnrec.encoders.lightgcn import LightGCN
+from gnnrec.evaluation import record
 from gnnrec.evaluation.reference import reference_rows
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
@@ -89,6 +90,16 @@ def test_the_world_and_the_learner_agree():
         assert world.seen.num_edges == len(set(learner_events(t)))
         assert world.popularity.sum() == len(learner_events(t))
     assert set(zip(*played.learner.seen.edges(), strict=True)) == set(learner_events(3))
+
+
+def test_the_mask_of_the_matrix_holds_what_was_ever_absorbed():
+    absorbed = [e for i in STREAM.increments for e in (i.observed.arrived, i.observed.folded)]
+    for t in range(len(STREAM.increments)):
+        for _, held in record.tests(STREAM, t, GAMES["all"].setting.worlds, MEASURE):
+            assert all(held.seen.has(events.user, events.item).all() for events in absorbed)
+    removed = STREAM.increments[2].observed.removed
+    assert not GAMES["all"].setting.worlds[2].seen.has(removed.user, removed.item).any()
+    assert all(world.ever is None for world in worlds(PLAIN))
 
 
 def test_the_reference_rows_count_what_is_left():
