@@ -151,6 +151,33 @@ def test_the_model_alone_has_no_blend_to_choose_and_reports_on_valid_are_counted
     assert learner.cost.blend == 0 < blended.cost.blend
 
 
+class Gained(LightGCN):
+    """A LightGCN that multiplies its read-out by a buffer."""
+
+    def __init__(self, width, layers):
+        super().__init__(width, layers)
+        self.register_buffer("gain", torch.ones(()))
+
+    def forward(self, graph):
+        z = super().forward(graph)
+        return z._replace(user=z.user * self.gain)
+
+    def rows(self, graph, users, items):
+        return self(graph)
+
+    def touched(self, graph, users, items):
+        return None
+
+
+def test_what_is_written_to_a_buffer_is_what_serves():
+    learner = Learner(Gained(8, 2), Joint(width=8), FIT, measure=MEASURE)
+    learner.extend(BASE)
+    before = learner.embed().user
+    assert learner.embed().user is before
+    learner.encoder.gain.fill_(2)
+    assert torch.equal(learner.embed().user, 2 * before)
+
+
 def test_rows_that_a_strategy_writes_after_absorbing_are_what_serves():
     learner = trained()
     before = learner.embed().user.clone()
