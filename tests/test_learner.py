@@ -8,6 +8,7 @@ import pytest
 import torch
 from polars.testing import assert_frame_equal
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.encoders.initial import Spectral
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.graph import bipartite
@@ -149,6 +150,12 @@ def test_the_model_alone_has_no_blend_to_choose_and_reports_on_valid_are_counted
     assert learner.blend_bytes == 0
     assert blended.blend_bytes == blended.counters.itemknn.nbytes > 0
     assert learner.cost.blend == 0 < blended.cost.blend
+
+
+def test_an_increment_that_was_left_out_is_said():
+    learner = trained()
+    with pytest.raises(GnnrecError, match="increment 2 cannot follow increment 0"):
+        learner.extend(STREAM.increments[2].observed)
 
 
 class Gained(LightGCN):

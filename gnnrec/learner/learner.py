@@ -94,7 +94,16 @@ class Learner:
     # Growing ------------------------------------------------------------------------------------------------------
 
     def extend(self, new: Observed) -> None:
-        """Let the increment's training edges into the graph and give its nodes rows; `new.valid` stays outside."""
+        """Let the increment's training edges into the graph and give its nodes rows; `new.valid` stays outside.
+
+        Raises:
+            GnnrecError: an increment was left out.
+        """
+        if new.index > self.index + 1:
+            raise GnnrecError(
+                f"increment {new.index} cannot follow increment {self.index}: what lies between would be in no graph, mask or "
+                "count, until a resumed run lets it in; extend and absorb every increment in turn, fitted or not"
+            )
         # Lengths of the last fit are judged by the graph and masks of their time: before anything of `new` is let in.
         self.fits.open(new.index)
         self.fits.judge(self._model(), new.arrived)

@@ -125,7 +125,9 @@ class RecommendationModule(pl.LightningModule):
         loss = torch.stack(self.losses).mean().item()
         self.losses.clear()
         if not math.isfinite(loss):
-            raise GnnrecError(f"the training loss became {loss} in epoch {self.passed + self.current_epoch}; lower fit.lr")
+            raise GnnrecError(
+                f"the training loss became {loss} in epoch {self.passed + self.current_epoch}; lower fit.lr"
+            )
         score = None if self.select is None else self.score()
         self.log("train/loss", loss)
         if score is not None:
