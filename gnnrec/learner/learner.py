@@ -119,9 +119,9 @@ class Learner:
         """
         if self.objective.calibrates:
             self.objective.calibrate(self.embed(), new.valid)
-        if self.blend.chooses or not len(new.folded):
-            self.embed()  # what the choice reads, or what will serve as it is: the model's own cost, and no reporting
-        self.blend.choose(self.serving(), self.counters, new.valid, self._world(), self.measure, self.cost)
+        if not len(new.folded):
+            self.embed()  # what will serve as it is: the model's own cost, neither the choice's nor reporting
+        self.blend.choose(self.serving, self.counters, new.valid, self._world(), self.measure, self.cost)
         self._score_valid(new.valid)
         self._let_in(new.folded, new.num_users, new.num_items)
         self._grow(new.folded)
@@ -272,8 +272,8 @@ class Learner:
         return Embeddings(*(x.detach().clone() for x in self.embed()))
 
     def ready(self) -> None:
-        """Have at hand what serves: the embeddings, and co-occurrence up to date where a blend reads it."""
-        self.embed()
+        """Have at hand what serves: the embeddings, a strategy's own scorer, and co-occurrence where a blend reads it."""
+        self.embed(), self.serving()
         if self.blend.chooses:
             with self.cost.charged("blend"):
                 self.counters.itemknn.settle()
