@@ -12,7 +12,6 @@ from gnnrec.core import allocator
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation.evaluate import MetricRow
 from gnnrec.learner import Learner
-from gnnrec.training.cost import Cost
 from gnnrec.training.fitter import FitLog
 
 REWRITTEN = 1e-3
@@ -24,7 +23,8 @@ def timed(learner: Learner, work: Callable[[], None]) -> dict[str, float]:
 
     What only a blend needs is no part of these; it is in `learner.cost`, for `charged`.
     """
-    learner.cost, learner.log, learner.valid_rows, tells = Cost(), FitLog(), {}, allocator.reset_peak()
+    learner.cost.clear()  # and stays the one that forks of earlier increments count into
+    learner.log, learner.valid_rows, tells = FitLog(), {}, allocator.reset_peak()
     begin = time.perf_counter()
     work()
     # What a kill cut off was paid for too; valid metrics that no choice rests on are no part of an update.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from gnnrec.graph.taken import taken
 
@@ -30,6 +30,12 @@ class Cost:
     blend: float = 0.0
     edges_of: dict[str, int] = field(default_factory=lambda: {"reporting": 0, "blend": 0})
     _begun: int = field(default_factory=taken)
+
+    def clear(self) -> None:
+        """Begin anew, for all who count into this."""
+        fresh = Cost()
+        for f in fields(self):
+            setattr(self, f.name, getattr(fresh, f.name))
 
     @property
     def edges(self) -> int:
