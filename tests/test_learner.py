@@ -8,6 +8,7 @@ import pytest
 import torch
 from polars.testing import assert_frame_equal
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.encoders.initial import Spectral
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.graph import bipartite
@@ -149,6 +150,39 @@ def test_the_model_alone_has_no_blend_to_choose_and_reports_on_valid_are_counted
     assert learner.blend_bytes == 0
     assert blended.blend_bytes == blended.counters.itemknn.nbytes > 0
     assert learner.cost.blend == 0 < blended.cost.blend
+
+
+def test_an_increment_that_was_left_out_is_said():
+    learner = trained()
+    with pytest.raises(GnnrecError, match="increment 2 cannot follow increment 0"):
+        learner.extend(STREAM.increments[2].observed)
+
+
+class Gained(LightGCN):
+    """A LightGCN that multiplies its read-out by a buffer."""
+
+    def __init__(self, width, layers):
+        super().__init__(width, layers)
+        self.register_buffer("gain", torch.ones(()))
+
+    def forward(self, graph):
+        z = super().forward(graph)
+        return z._replace(user=z.user * self.gain)
+
+    def rows(self, graph, users, items):
+        return self(graph)
+
+    def touched(self, graph, users, items):
+        return None
+
+
+def test_what_is_written_to_a_buffer_is_what_serves():
+    learner = Learner(Gained(8, 2), Joint(width=8), FIT, measure=MEASURE)
+    learner.extend(BASE)
+    before = learner.embed().user
+    assert learner.embed().user is before
+    learner.encoder.gain.fill_(2)
+    assert torch.equal(learner.embed().user, 2 * before)
 
 
 def test_rows_that_a_strategy_writes_after_absorbing_are_what_serves():

@@ -156,11 +156,14 @@ def tests(stream: Stream, t: int, worlds: list[World], measure: Settings) -> lis
     """Return the test slices of row t of R.
 
     Whatever t, the same is masked: all that a user absorbs in the whole stream but what the slice asks for. With masks that
-    grew, what a model learnt after k would fill its list for slice k, and be taken for forgetting.
+    grew, what a model learnt after k would fill its list for slice k, and be taken for forgetting. What is taken back later is
+    masked too: models from before have learnt it.
     """
     if not stream.has_test or measure.matrix == "off":
         return []
     first = t if measure.matrix == "diagonal" else 0
     last = t if measure.matrix == "diagonal" else min(t + AHEAD, len(stream.increments) - 1)
     slices = ((k, stream.increments[k].test) for k in range(first, last + 1))
-    return [(k, Slice(test, worlds[k], worlds[-1].seen, segments=False)) for k, test in slices if len(test)]
+    end = worlds[-1]
+    ever = end.seen if end.ever is None else end.ever
+    return [(k, Slice(test, worlds[k], ever, segments=False)) for k, test in slices if len(test)]

@@ -20,6 +20,7 @@ class World:
         seen: absorbed pairs; a user's are masked.
         popularity: [i] absorbed events per item.
         recent: [u] whether the user has an absorbed event in this increment.
+        ever: pairs absorbed so far, those that were taken back since with them; None: none was, `seen` has them all.
     """
 
     index: int
@@ -28,6 +29,7 @@ class World:
     seen: BipartiteGraph
     popularity: Floats
     recent: NDArray[np.bool_]
+    ever: BipartiteGraph | None = None
 
     def thirds(self) -> Ints:
         """Return 0 (head), 1 (middle) or 2 (tail) per item by absorbed popularity, [i]; equal counts by number."""
@@ -39,18 +41,22 @@ class World:
 def worlds(stream: Stream) -> list[World]:
     """Return the world after each increment; their graphs share segments."""
     result: list[World] = []
-    seen, popularity = BipartiteGraph.empty(), np.zeros(0)
+    seen = ever = BipartiteGraph.empty()
+    popularity = np.zeros(0)
     for increment in stream.increments:
         new = increment.observed
         # What is taken back is no pair any more, neither for masks nor for counts; its nodes keep their numbers.
         seen = seen.without(new.removed) if len(new.removed) else seen
         popularity = popularity - np.bincount(new.removed.item, minlength=len(popularity))
         for events in (new.arrived, new.folded):
+            same = ever is seen
             seen = seen.extend(events, new.num_users, new.num_items)
+            ever = seen if same else ever.extend(events, new.num_users, new.num_items)
         popularity = np.pad(popularity, (0, new.num_items - len(popularity))) + sum(
             np.bincount(events.item, minlength=new.num_items) for events in (new.arrived, new.folded)
         )
-        result.append(World(new.index, new.num_users, new.num_items, seen, popularity, _recent(new)))
+        taken_back = None if ever is seen else ever
+        result.append(World(new.index, new.num_users, new.num_items, seen, popularity, _recent(new), taken_back))
     return result
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Interactions
 from gnnrec.evaluation.blend_choice import choose_weights
@@ -28,12 +30,18 @@ class BlendHead:
         return len(self.grid.settings()) > 1
 
     def choose(
-        self, model: Scorer, counters: Counters, valid: Interactions, world: World, measure: Settings, cost: Cost
+        self,
+        model: Callable[[], Scorer],
+        counters: Counters,
+        valid: Interactions,
+        world: World,
+        measure: Settings,
+        cost: Cost,
     ) -> None:
-        """Choose on valid; without a valid event the last choice stands."""
+        """Choose on valid; without a valid event the last choice stands. What `model` makes is the blend's cost."""
         if not self.chooses:
             self.weights = next(iter(self.grid.settings()), self.weights)
             return
         with cost.charged("blend"):
-            chosen = choose_weights(model, counters, valid, world, measure, self.grid)
+            chosen = choose_weights(model(), counters, valid, world, measure, self.grid)
         self.weights = chosen or self.weights

@@ -94,7 +94,16 @@ class Learner:
     # Growing ------------------------------------------------------------------------------------------------------
 
     def extend(self, new: Observed) -> None:
-        """Let the increment's training edges into the graph and give its nodes rows; `new.valid` stays outside."""
+        """Let the increment's training edges into the graph and give its nodes rows; `new.valid` stays outside.
+
+        Raises:
+            GnnrecError: an increment was left out.
+        """
+        if new.index > self.index + 1:
+            raise GnnrecError(
+                f"increment {new.index} cannot follow increment {self.index}: what lies between would be in no graph, mask or "
+                "count, until a resumed run lets it in; extend and absorb every increment in turn, fitted or not"
+            )
         # Lengths of the last fit are judged by the graph and masks of their time: before anything of `new` is let in.
         self.fits.open(new.index)
         self.fits.judge(self._model(), new.arrived)
@@ -110,9 +119,9 @@ class Learner:
         """
         if self.objective.calibrates:
             self.objective.calibrate(self.embed(), new.valid)
-        if self.blend.chooses or not len(new.folded):
-            self.embed()  # what the choice reads, or what will serve as it is: the model's own cost, and no reporting
-        self.blend.choose(self.serving(), self.counters, new.valid, self._world(), self.measure, self.cost)
+        if not len(new.folded):
+            self.embed()  # what will serve as it is: the model's own cost, neither the choice's nor reporting
+        self.blend.choose(self.serving, self.counters, new.valid, self._world(), self.measure, self.cost)
         self._score_valid(new.valid)
         self._let_in(new.folded, new.num_users, new.num_items)
         self._grow(new.folded)
@@ -270,8 +279,8 @@ class Learner:
         return Embeddings(*(x.detach().clone() for x in self.embed()))
 
     def ready(self) -> None:
-        """Have at hand what serves: the embeddings, and co-occurrence up to date where a blend reads it."""
-        self.embed()
+        """Have at hand what serves: the embeddings, a strategy's own scorer, and co-occurrence where a blend reads it."""
+        self.embed(), self.serving()
         if self.blend.chooses:
             with self.cost.charged("blend"):
                 self.counters.itemknn.settle()

@@ -13,7 +13,7 @@ from gnnrec.encoders.tables import Embeddings, checksum
 from gnnrec.graph.bipartite import BipartiteGraph
 
 Mark = tuple[Tensor, int, float]
-"""A parameter, torch's count of what was written to it, and a checksum for what was written past that count."""
+"""A parameter or buffer, torch's count of what was written to it, and a checksum for what was written past that count."""
 
 
 class ReadOutCache:
@@ -32,7 +32,7 @@ class ReadOutCache:
 
     @torch.no_grad()
     def embed(self, encoder: Encoder, graph: BipartiteGraph) -> Embeddings:
-        """Return the embeddings, those of before where encoder, graph and every weight are the same."""
+        """Return the embeddings, those of before where encoder, graph and every weight and buffer are the same."""
         if self._pinned is not None:
             return self._pinned
         # Rows may be put in a table's place, written to, or written to behind torch's back (`.data`): all three are seen.
@@ -60,7 +60,9 @@ class ReadOutCache:
 
 
 def _marks(encoder: Encoder) -> list[Mark]:
-    return [(p, p._version, checksum(p)) for p in encoder.parameters()]
+    weights = [(p, p._version, checksum(p)) for p in encoder.parameters()]
+    # Buffers may hold anything, NaN and truth values with it, and be large: torch's count has to do.
+    return weights + [(x, x._version, 0.0) for x in encoder.buffers()]
 
 
 def _alike(now: list[Mark], then: list[Mark]) -> bool:

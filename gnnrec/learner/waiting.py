@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gnnrec.counters.log import EventLog
 from gnnrec.data.types import Interactions, Observed
 from gnnrec.objectives.base import Objective
 
@@ -43,9 +44,12 @@ class Waiting:
 
     def take_back(self, removed: Interactions, objective: Objective | None) -> None:
         """Let removed events go, out of the biases where they had been let in."""
+        # Of a pair that came several times some events may wait and others have been let in: each goes from where it is.
+        waiting, let_in = EventLog(self._events), EventLog((removed,))
+        let_in.remove(waiting.remove(removed))
         if objective is not None:
-            objective.retract(removed.without(Interactions.concat(self._events)))
-        self._events = tuple(events.without(removed) for events in self._events)
+            objective.retract(Interactions.concat(list(let_in)))
+        self._events = tuple(waiting)
 
     def next(self, index: int) -> int:
         """Return the first increment whose events wait, the one after `index` where none does."""

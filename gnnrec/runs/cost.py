@@ -12,7 +12,6 @@ from gnnrec.core import allocator
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation.evaluate import MetricRow
 from gnnrec.learner import Learner
-from gnnrec.training.cost import Cost
 from gnnrec.training.fitter import FitLog
 
 REWRITTEN = 1e-3
@@ -22,9 +21,10 @@ REWRITTEN = 1e-3
 def timed(learner: Learner, work: Callable[[], None]) -> dict[str, float]:
     """Return what `work` took: seconds, epochs, steps, triplets, edges touched, and peak memory where the system tells.
 
-    What only a blend needs is no part of the seconds; it is in `learner.cost.blend`, for `charged`.
+    What only a blend needs is no part of these; it is in `learner.cost`, for `charged`.
     """
-    learner.cost, learner.log, learner.valid_rows, tells = Cost(), FitLog(), {}, allocator.reset_peak()
+    learner.cost.clear()  # and stays the one that forks of earlier increments count into
+    learner.log, learner.valid_rows, tells = FitLog(), {}, allocator.reset_peak()
     begin = time.perf_counter()
     work()
     # What a kill cut off was paid for too; valid metrics that no choice rests on are no part of an update.
@@ -44,7 +44,12 @@ def timed(learner: Learner, work: Callable[[], None]) -> dict[str, float]:
 def charged(spent: dict[str, float], learner: Learner, scorer: str) -> list[MetricRow]:
     """Return what a row of the table pays: every row for the update, the blend's for its choice and co-occurrence too."""
     if scorer == "blend":
-        own = {"seconds": learner.cost.blend, "bytes_kept": float(learner.blend_bytes)}
+        cost = learner.cost
+        own = {
+            "seconds": cost.blend,
+            "edges_touched": float(cost.edges_of["blend"]),
+            "bytes_kept": float(learner.blend_bytes),
+        }
         spent = {metric: value + own.get(metric, 0.0) for metric, value in spent.items()}
     return rows(spent)
 

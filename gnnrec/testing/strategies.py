@@ -176,7 +176,8 @@ class StrategyContract:
         learner = played.learner
         before = {n: x for n, x in learner.state_dict().items() if not n.startswith("moments")}
         size = len(learner.embed().user)
-        learner.extend(game().stream.increments[2].observed)
+        for increment in game().stream.increments[learner.index + 1 : 3]:  # a strategy need not have extended
+            learner.extend(increment.observed)
         after = learner.state_dict()
         for name, x in before.items():
             assert torch.equal(x, after[name][: len(x)] if x.dim() else after[name]), name

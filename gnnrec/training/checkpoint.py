@@ -69,6 +69,7 @@ class FitCheckpoint(pl.Callback):
         for callback in callbacks:
             callback.load_state_dict(found["callbacks"].get(type(callback).__name__, {}))
         self._generators, self.earlier = found["generators"], Earlier(**found["earlier"])
+        module.taken, module.passed = self.earlier.steps, self.earlier.epochs
         return self.earlier
 
     def restore_generators(self) -> None:

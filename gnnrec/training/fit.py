@@ -102,7 +102,9 @@ class Fits:
     ) -> FitLog:
         """Fit `model` in place on `events` and return what was done; no events, no step."""
         trained, touched = self._trained(model, events, settings)
-        chosen = self.ahead.chosen(settings.max_epochs) if settings.budget == "ahead" else None
+        # The base comes after no update: its lengths say nothing of theirs.
+        ahead = settings.budget == "ahead" and self.index > 0
+        chosen = self.ahead.chosen(settings.max_epochs) if ahead else None
         select = self._select(model, valid) if settings.budget != "equal" and chosen is None else None
         if chosen is not None:
             longest = self.ahead.lengths(chosen, settings.max_epochs)[-1]
@@ -116,15 +118,14 @@ class Fits:
             if length in lengths:
                 held[length] = weights_of(model, touched, terms.modules)
 
-        keeps = settings.budget == "ahead"
         batches = self._batches(model, events, settings)
         log = run_fit(
-            module, batches, settings, self.trainer, batches.seed, on_epoch, visit if keeps else None, checkpoint
+            module, batches, settings, self.trainer, batches.seed, on_epoch, visit if ahead else None, checkpoint
         )
         self.moments = module.moments if settings.optimiser_state == "carry" else {}
         if touched is not None:
             touched.write_to(model.encoder.user, model.encoder.item)
-        if keeps:
+        if ahead:
             self.ahead.held = held
             if chosen is not None and held:
                 log = replace(log, kept=max(n for n in held if n <= chosen))

@@ -64,6 +64,7 @@ class RecommendationModule(pl.LightningModule):
         self.losses: list[Tensor] = []
         self.trained: dict[str, TrainedRows] = {}
         self.taken, self._reaches = 0, False
+        self.passed = 0  # epochs before this process went on with the fit; Lightning counts from 0 again
 
     def on_fit_start(self) -> None:
         """Bring the graph to where the parameters are, and name these once they lie there."""
@@ -90,7 +91,7 @@ class RecommendationModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of one batch."""
-        step = self.step_of(batch, self.current_epoch)
+        step = self.step_of(batch, self.passed + self.current_epoch)
         penalty = self.terms.penalty(step)
         self._check_reach(penalty)
         loss: Tensor = step.loss() + penalty + self.encoder.auxiliary(step)
@@ -124,7 +125,9 @@ class RecommendationModule(pl.LightningModule):
         loss = torch.stack(self.losses).mean().item()
         self.losses.clear()
         if not math.isfinite(loss):
-            raise GnnrecError(f"the training loss became {loss} in epoch {self.current_epoch}; lower fit.lr")
+            raise GnnrecError(
+                f"the training loss became {loss} in epoch {self.passed + self.current_epoch}; lower fit.lr"
+            )
         score = None if self.select is None else self.score()
         self.log("train/loss", loss)
         if score is not None:

@@ -18,7 +18,8 @@ class FitSettings:
         patience: epochs without a better valid metric before stopping.
         epochs_without_valid: passes when valid holds no event to select on.
         budget: "converge" stops early on valid; "ahead" trains as many epochs as would have served best what came next after
-            earlier updates (`gnnrec.training.ahead`); "equal" takes exactly `steps` optimiser steps and selects nothing.
+            earlier updates (`gnnrec.training.ahead`), and stops the base early, before which there is none; "equal" takes
+            exactly `steps` optimiser steps and selects nothing.
         steps: optimiser steps under "equal".
         rows: "all" trains every row; "touched" those of the fitted events' nodes, against one propagation of the others,
             where the encoder is linear in its rows (`Touched`); others train all.

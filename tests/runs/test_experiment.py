@@ -11,13 +11,18 @@ import pytest
 import torch
 from polars.testing import assert_frame_equal
 
+from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation.record import Name
+from gnnrec.learner import Learner
+from gnnrec.objectives.bpr import BPR
 from gnnrec.runs import cost
 from gnnrec.runs.experiment import BASE, run
+from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.base import Strategy
+from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.stale import Stale
-from gnnrec.testing.worlds import VARYING, Game, fingerprint, simulated
+from gnnrec.testing.worlds import FIT, MEASURE, VARYING, Game, fingerprint, simulated
 
 
 class Noting(Strategy):
@@ -148,3 +153,37 @@ def test_what_was_measured_before_a_kill_is_told_before_going_on(tmp_path, until
         on_resume=lambda t, record: told.append(("before", t, record.frames()["results"]["trained_to"].max())),
     )
     assert told == [("before", until, until), *(("new", t) for t in range(until + 1, 4))]
+
+
+@pytest.mark.parametrize("grid", [Grid(half_life=(100.0,)), Grid(half_life=(100.0,)).model_alone()])
+def test_a_frozen_model_pays_for_one_propagation_whether_a_blend_is_chosen_or_not(grid):
+    """Rule 17: what only the blend's choice reads is charged to the blend's row."""
+    measure = replace(MEASURE, explicit=False)
+    made = Game(simulated(), lambda: Learner(LightGCN(8, 2), BPR(), FIT, grid=grid, measure=measure))
+    found = made.play(Frozen()).record.frames()["results"]
+    for t in (1, 2, 3):
+        once = 2 * 2 * made.setting.worlds[t].seen.num_edges
+        assert costs(found, "edges_touched", t) == [once]
+        (blend,) = costs(found, "edges_touched", t, "blend")
+        # The choice reads the graph without the valid events' edges.
+        assert once < blend < 2 * once if made.learner().blend.chooses else blend == once
+
+
+class Shadowed(FineTune):
+    """Trains a fork that lives on between increments, and takes over what that has become."""
+
+    def begin(self, learner, base):
+        self.shadow = learner.fork()
+
+    def update(self, learner, new):
+        super().update(self.shadow, new)
+        learner.adopt(self.shadow.fork())
+
+
+def test_the_work_of_a_fork_that_lives_on_counts_in_the_increment_in_which_it_is_done():
+    plain, shadowed = (game().play(make()).record.frames()["results"] for make in (FineTune, Shadowed))
+    for t in (1, 2, 3):
+        for metric in ("steps", "triplets", "epochs", "edges_touched"):
+            one, other = costs(plain, metric, t), costs(shadowed, metric, t)
+            # Its read-out is made again by the fork that serves.
+            assert one == other if metric != "edges_touched" else one[0] <= other[0] < 1.5 * one[0]

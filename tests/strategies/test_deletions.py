@@ -9,18 +9,22 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.data.simulate.world import SimulatedWorld
+from gnnrec.data.stream.cuts import ByCount
 from gnnrec.data.stream.removals import with_removals
 from gnnrec.encoders.lightgcn import LightGCN
+from gnnrec.evaluation import record
 from gnnrec.evaluation.reference import reference_rows
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
+from gnnrec.learner.waiting import Waiting
 from gnnrec.objectives.joint import Joint
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain
 from gnnrec.strategies.replay import Replay, Reservoir
-from gnnrec.testing.worlds import FIT, MEASURE, Game, differing, simulated
+from gnnrec.testing.worlds import FIT, MEASURE, Game, differing, interactions, simulated
 
 PLAIN = simulated()
 BASE = PLAIN.increments[0].observed
@@ -91,6 +95,16 @@ def test_the_world_and_the_learner_agree():
     assert set(zip(*played.learner.seen.edges(), strict=True)) == set(learner_events(3))
 
 
+def test_the_mask_of_the_matrix_holds_what_was_ever_absorbed():
+    absorbed = [e for i in STREAM.increments for e in (i.observed.arrived, i.observed.folded)]
+    for t in range(len(STREAM.increments)):
+        for _, held in record.tests(STREAM, t, GAMES["all"].setting.worlds, MEASURE):
+            assert all(held.seen.has(events.user, events.item).all() for events in absorbed)
+    removed = STREAM.increments[2].observed.removed
+    assert not GAMES["all"].setting.worlds[2].seen.has(removed.user, removed.item).any()
+    assert all(world.ever is None for world in worlds(PLAIN))
+
+
 def test_the_reference_rows_count_what_is_left():
     frames = reference_rows("e", STREAM, worlds(STREAM), MEASURE, Grid(half_life=(100.0,)))
     plain = reference_rows("e", PLAIN, worlds(PLAIN), MEASURE, Grid(half_life=(100.0,)))
@@ -118,6 +132,33 @@ def test_the_biases_of_a_user_without_events_are_those_of_nobody():
         if GONE not in back:
             assert float(learner.objective.bias.user.weight[GONE]) == 0.0
         assert learner.objective.bias.user_count.weight.min() >= 0
+
+
+def test_nothing_that_is_taken_back_is_trained_on_with_the_same_increment():
+    """Under `next_half` an increment trains on what was folded in before it."""
+    world = SimulatedWorld(users=60, items=40, events=800).load()
+    plain = ByCount(increments=4, split="next_half", graph="fold_in").build(world)
+    user = int(np.bincount(plain.increments[1].observed.folded.user).argmax())
+    stream = with_removals(plain, {2: [(plain.users[user], None)]})
+    played = Game(stream, GAMES["all"].learner).play(FullRetrain(), until=2)
+    history = played.strategy.history
+    assert len(stream.increments[2].observed.removed)
+    assert played.learner.seen.has(history.user, history.item).all()
+
+
+@pytest.mark.parametrize("wait", [0, 1, 2])
+def test_of_a_pair_that_came_twice_each_event_goes_from_where_it_is(wait):
+    events = interactions([(0, 0), (0, 0)], [5.0, 1.0])
+    waiting, retracted = Waiting(), []
+    waiting.add(STREAM.increments[1].observed, events.take(slice(2 - wait, 2)))
+
+    class Objective:
+        def retract(self, gone):
+            retracted.extend(gone.value.tolist())
+
+    waiting.take_back(events, Objective())
+    assert retracted == events.value[: 2 - wait].tolist()
+    assert not len(waiting)
 
 
 def test_removals_that_cannot_be_are_refused():

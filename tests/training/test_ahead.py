@@ -91,6 +91,19 @@ def test_it_resumes_to_the_same_bytes(rows, tmp_path):
     assert_frame_equal(whole.results(), resumed.results(), check_exact=True)
 
 
+def test_the_base_says_nothing_of_the_lengths_of_updates():
+    model, base, first = (
+        Learner(LightGCN(8, 2), Joint(width=8), AHEAD, measure=MEASURE),
+        *(i.observed for i in STREAM.increments[:2]),
+    )
+    model.extend(base)
+    assert model.fit(base.train).best is not None
+    model.absorb(base)
+    assert not model.fits.ahead.held
+    model.extend(first)
+    assert model.fits.ahead.chosen(12) is None
+
+
 def test_a_strategy_that_fits_nothing_is_not_touched_by_the_budget():
     one, other = (Game(STREAM, lambda s=s: learner(s)).play(Frozen()) for s in (AHEAD, FIT))
     assert not differing(one.prints[3], other.prints[3])

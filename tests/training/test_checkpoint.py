@@ -27,6 +27,16 @@ class Dropping(LightGCN):
         return type(z)(z._users, z._items, z._rows._replace(user=nn.functional.dropout(z._rows.user, 0.3)), z._compute)
 
 
+class Annealed(LightGCN):
+    """A LightGCN whose auxiliary loss follows the steps and epochs taken."""
+
+    def touched(self, graph, users, items):
+        return None
+
+    def auxiliary(self, step):
+        return 1e-3 * (step.step + 10 * step.epoch) * step.z.users(step.batch.user).square().sum()
+
+
 class Cut(BaseException):
     """Stands for a kill."""
 
@@ -69,6 +79,7 @@ KINDS = {
     "equal steps": {"fit": STEPS},
     "without valid": {"fit": replace(LONG, epochs_without_valid=6), "valid": BASE.valid.take(slice(0, 0))},
     "dropout": {"fit": LONG, "encoder": Dropping},
+    "annealed": {"fit": LONG, "encoder": Annealed},
 }
 
 

@@ -81,7 +81,7 @@ def test_of_equal_epochs_the_first_is_kept():
     module = RecommendationModule(*parts, settings.lr, Terms(), lambda z: 0.5)
     batches = EpochBatches(BASE.train, learner.seen, 64, None, 0)
     log = run_fit(
-        module, batches, settings, learner.trainer, 0, lambda *_: snapshots.append(copy.deepcopy(weights(learner)))
+        module, batches, settings, learner.fits.trainer, 0, lambda *_: snapshots.append(copy.deepcopy(weights(learner)))
     )
     assert (len(log.epochs), log.kept) == (3, 0)
     assert all(torch.equal(x, start[n]) for n, x in weights(learner).items())

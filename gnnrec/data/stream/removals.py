@@ -31,6 +31,8 @@ def with_removals(stream: Stream, removals: Mapping[int, Sequence[Removal]]) -> 
     for t, increment in enumerate(stream.increments):
         removed = _removed(stream, held, removals.get(t, ()))
         new = replace(increment.observed, removed=removed.owned())
+        if new.train is not new.arrived:  # of what is trained on, some was absorbed earlier: stream.split=next_half
+            new = replace(new, train=new.train.without(removed).owned())
         increments.append(replace(increment, observed=new))
         held = Interactions.concat([held.without(removed), *absorbed(new)])
     return replace(stream, increments=tuple(increments), fingerprint=_fingerprint(stream, removals))
