@@ -121,7 +121,7 @@ class FitCheckpoint(pl.Callback):
     def _read(self) -> dict[str, Any] | None:
         if not self.path.is_file():
             return None
-        digest, content = self.path.read_bytes().split(b"\n", 1)
+        digest, _, content = self.path.read_bytes().partition(b"\n")
         if sha256(content).encode() != digest:
             log.warning("checkpoint %s is damaged; the fit begins again", self.path)
             return None

@@ -120,6 +120,13 @@ def test_a_damaged_checkpoint_is_said_and_the_fit_begins_again(tmp_path, monkeyp
     assert "damaged" in caplog.text
 
 
+def test_a_checkpoint_without_a_line_is_damaged_too(tmp_path, caplog):
+    (tmp_path / "fit").write_bytes(b"nothing")
+    with caplog.at_level(logging.WARNING):
+        same(fitted(tmp_path / "fit"), fitted())
+    assert "damaged" in caplog.text
+
+
 def test_the_dropout_of_these_tests_draws(tmp_path):
     torch.manual_seed(0)
     plain, dropping = fitted(fit=STEPS), fitted(fit=STEPS, encoder=Dropping)
