@@ -185,7 +185,8 @@ def test_help_and_configuration_do_not_wait_for_torch():
     [
         (["rum"], "did you mean 'run'"),
         (["data"], "summary"),
-        (["data", "sumary"], "did you mean 'summary'"),
+        (["data", "sumary"], "there is no action 'sumary'; did you mean 'summary'"),
+        (["data"], "an action is missing; allowed: checkout"),
         (["compare", "strategies=[fine_tun]"], "did you mean 'fine_tune'"),
         (["compare", "strategies=[{replay:{budgit:3}}]"], "did you mean 'strategy.budget'"),
         (["compare", "strategies=[]"], "strategies"),
@@ -196,6 +197,7 @@ def test_help_and_configuration_do_not_wait_for_torch():
         (["run", "scorer.grid.alpha=[]"], "scorer.grid.alpha is empty"),
         (["run", "state.keep=-1"], "state.keep=-1 must be 0 or more"),
         (["run", "output="], "output= is empty"),
+        (["run", "name="], "name= is empty"),
         (["run", "init=zeroo", "data=file", "data.path=x.csv"], "did you mean 'zero'"),
         (["run", "trainer.devices=3"], "one device"),
         (["run", "trainer.accelerator=gpuu"], "trainer"),
