@@ -206,6 +206,7 @@ def test_help_and_configuration_do_not_wait_for_torch():
         (["run", "evaluation.candidates=all"], "known"),
         (["run", "logger=tensorbord"], "did you mean 'tensorboard'"),
         (["run", "strategy._target_=os.system"], "not allowed"),
+        (["run", "strategy._target_=gnnrec.core.errors.GnnrecError"], "does not say what it takes"),
         (["run", "-m", "seed=range("], "not understood"),
         (["compare", "--config-dir", "/nonexistent"], "not a folder"),
         (["compare", "data=file", "data.path=/nonexistent.csv"], "/nonexistent.csv"),
