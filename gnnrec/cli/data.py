@@ -45,6 +45,7 @@ HELP = "\n".join(
 Compose = Callable[[list[str]], Mapping[str, Any]]
 """From overrides to the configuration of the group `data`."""
 _OVERRIDE = re.compile(r"[+~]{0,2}data(\.[\w.]+)?=")
+_KEY = re.compile(r"[+~]{0,2}[a-z][\w.]*=")
 FILE = "gnnrec.data.datasets.File"
 _PARTIAL = (".tmp", ".part", ".crdownload", ".swp")
 _KNOWN = {"_target_", "_convert_"}
@@ -76,6 +77,7 @@ def run_ingest(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Co
     given = parser.parse_intermixed_args(rest)
     overrides = [g for g in given.given if _OVERRIDE.match(g)]
     files = [g for g in given.given if not _OVERRIDE.match(g)]
+    _check_given(overrides, files)
     store, policy = Store(given.store), Policy(given.late, given.out_of_order, given.blocked)
     cleaning, rules = _cleaning(store, overrides, compose), rules_of(given.rules or RULES)
     if not files and given.follow is None:
@@ -85,6 +87,19 @@ def run_ingest(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Co
     if given.follow is not None:
         _follow(given, lambda group: _one(store, group, cleaning, policy, rules))
     return 0
+
+
+def _check_given(overrides: list[str], files: list[str]) -> None:
+    """Refuse keys that say nothing here: they would be passed over, or taken for files."""
+    for override in overrides:
+        if override.lstrip("+~").startswith("data.path="):
+            raise GnnrecError("data.path= does nothing in `gnnrec data ingest`: name the files behind the store")
+    for name in files:
+        if _KEY.match(name) and not Path(name).exists():
+            raise GnnrecError(
+                f"'{one_line(name)}' is neither a file nor a key of data; "
+                "`gnnrec data ingest` takes data=NAME and data.KEY=VALUE"
+            )
 
 
 def _cleaning(store: Store, overrides: list[str], compose: Compose) -> dict[str, Any]:

@@ -66,8 +66,12 @@ def _ids(name: str) -> list[str]:
     """Return the ids of a file, one a line."""
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise GnnrecError(f"--users {name} cannot be read as text: {error}") from error
+    except OSError as error:
+        raise GnnrecError(
+            f"--users {name} cannot be read: {error.strerror}; name a file with an id per line"
+        ) from error
+    except ValueError as error:
+        raise GnnrecError(f"--users {name} is not UTF-8 text; save it as UTF-8, an id per line") from error
     found = [line for line in text.split("\n") if line.strip()]
     if not found:
         raise GnnrecError(f"--users {name} names no user")

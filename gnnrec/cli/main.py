@@ -10,7 +10,7 @@ from gnnrec.cli.exit import guarded
 from gnnrec.cli.parse import Parser, parse
 from gnnrec.config.compose import compose
 from gnnrec.core import resources
-from gnnrec.core.errors import GnnrecError, nearest
+from gnnrec.core.errors import GnnrecError, nearest, one_line
 
 HELP = """Compare ways to update a graph recommender as its data grows: quality and cost under one protocol.
 
@@ -85,7 +85,8 @@ def _data(rest: list[str]) -> int:
         return 0
     known = ("summary", "ingest", *data.ACTIONS)
     if not rest or rest[0] not in known:
-        raise GnnrecError(f"gnnrec data needs an action{nearest(rest[0] if rest else '', known)}")
+        asked = f"there is no action '{one_line(rest[0])}'" if rest else "an action is missing"
+        raise GnnrecError(f"data: {asked}{nearest(rest[0] if rest else '', known)}")
     parser = Parser(prog=f"gnnrec data {rest[0]}", description=data.ABOUT[rest[0]], allow_abbrev=False)
     if rest[0] == "ingest":
         return data.run_ingest(parser, rest[1:], lambda overrides: dict(compose(overrides)["data"]))

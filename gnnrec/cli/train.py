@@ -74,7 +74,8 @@ def sweep(rest: Sequence[str]) -> int:
     belongs_elsewhere(given.overrides, {"strategies": "strategy=…", "seeds": "seed=…"}, "sweep")
     config = compose(given.overrides, given.config_dir)
     row = chosen("strategy", given.overrides, given.config_dir)
-    _note(f"{config['name']}: {row}, {config['sweep']['trials']} trials")
+    trials = config["sweep"]["trials"]
+    _note(f"{config['name']}: {row}, {trials} trial{'' if trials == 1 else 's'}")
     from gnnrec.runs.progress import Progress
     from gnnrec.runs.ready import ready
     from gnnrec.runs.sweep import checked

@@ -63,12 +63,29 @@ def _composing(overrides: Sequence[str], extra: Path | None) -> Iterator[tuple[A
             yield hydra_compose, path, right
         except GnnrecError:
             raise
+        except UnicodeDecodeError as error:
+            raise GnnrecError(
+                f"a YAML file below {extra or conf.folder()} is not UTF-8 text: {_not_text(extra)}"
+            ) from error
         except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, KeyError) as error:
             groups = [o for o in right if key_of(o) in options]
             known = [*conf.keys(_plain(hydra_compose, [*path, *groups])), *options]
             raise explain(overrides, known, _misread, str(error)) from error
         except RecursionError as error:
             raise GnnrecError(f"'{one_line(max(right, key=len))[:60]}…' is nested too deeply") from error
+
+
+def _not_text(folder: Path | None) -> str:
+    """Name the YAML files of a folder of configuration that are no UTF-8 text."""
+    found = list[str]()
+    for path in sorted((folder or conf.folder()).rglob("*.yaml")):
+        try:
+            path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            found.append(one_line(str(path)))
+        except OSError:
+            continue
+    return f"{', '.join(found) or 'it cannot be told which'}; save it as UTF-8"
 
 
 def _plain(hydra_compose: Any, groups: list[str]) -> Mapping[str, Any]:

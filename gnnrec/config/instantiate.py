@@ -45,7 +45,12 @@ def instantiate(node: Any, allow: Sequence[str] = (), at: str = "", **more: Any)
 def _call(target: str, arguments: dict[str, Any], allow: Sequence[str], at: str) -> Any:
     target = present(target)
     function, at = _find(target, allow), at or target
-    known = inspect.signature(function).parameters
+    try:
+        known = inspect.signature(function).parameters
+    except ValueError as error:  # of a class that is Python's own at heart, such as an exception
+        raise GnnrecError(
+            f"_target_ '{one_line(target)}' does not say what it takes: it is nothing to configure"
+        ) from error
     for name in arguments:
         if name not in known:
             raise GnnrecError(f"{at} takes no '{one_line(str(name))}'{nearest(str(name), known)}")

@@ -66,7 +66,7 @@ def _keep(key: str, options: Mapping[str, Sequence[str]]) -> str:
         return f"{key}=null leaves it out"
     if key in options:
         return f"choose another: {key}={', '.join(options[key])}"
-    return f"set it: {one_line(key)}=VALUE"
+    return f"leave it as it is, or set it: {one_line(key)}=VALUE"
 
 
 def _option(group: str, value: str, options: Sequence[str]) -> str:

@@ -101,6 +101,10 @@ def _bounded(config: dict[str, Any]) -> dict[str, Any]:
         if value is not None and not least <= value <= most:
             allowed = f"{least} or more" if value < least else f"at most {most}"
             raise GnnrecError(f"{key}={value} must be {allowed}")
+    if not config["name"].strip():
+        raise GnnrecError(
+            "name= is empty; it says in tables, W&B and folders which experiment a run belongs to: name=NAME"
+        )
     if not config["output"].strip():
         raise GnnrecError("output= is empty; write output=FOLDER, or output=. for this one")
     if "\0" in config["output"]:

@@ -47,13 +47,18 @@ def compare(
     config = jobs[0].config
     check_versions(Path(config["output"]), scene.setting.stream)
     folders = [job.folder(scene.setting.stream) for job in jobs]
-    if reused := sum(map(finished, folders)):
-        progress.say(f"{reused} finished run{'' if reused == 1 else 's'} reused")
+    _say_reused(folders, progress)
     parts, failed = run_all(jobs, scene, progress, run_job)
     parts.append(references(config, scene, progress))
     runs = [folder.name for folder in folders if finished(folder)]
     done = report(joined(parts), config, scene, command, runs, first, output, failed)
     return replace(done, failed=tuple(failed))
+
+
+def _say_reused(folders: Sequence[Path], progress: Progress) -> None:
+    """Say how many runs are finished already, and so are not run again."""
+    if reused := sum(map(finished, folders)):
+        progress.say(f"{reused} finished run{'' if reused == 1 else 's'} reused")
 
 
 def run_all(
@@ -92,11 +97,12 @@ def show(job: Job, scene: Scene, progress: Progress) -> str:
     A comparison in the same output folder is left as it is.
     """
     check_versions(Path(job.config["output"]), scene.setting.stream)
+    folder = job.folder(scene.setting.stream)
+    _say_reused([folder], progress)
     frames = joined([run_job(job, scene, progress), references(job.config, scene, progress)])
     results = table.check(frames["results"])
     own = results.filter(pl.col("strategy") == job.row, pl.col("scorer") != table.REFERENCE)
     summary = table.summary(results, budget=str(job.config["fit"]["budget"]))
-    folder = job.folder(scene.setting.stream)
     return (
         f"{terminal.increments(own)}\n{terminal.comparison(summary, width=terminal.width_of_terminal())}\nrun: {folder}"
     )

@@ -220,7 +220,7 @@ def _conclude(
     done = compare(jobs, scene, command, progress, LAST + 1, output / f"sweep-{row}")
     lines = [
         f"default: {_text(default)}: valid {metric} {'failed' if before is None else f'{before:.5f}'}",
-        f"best of {len(_ended(study))} trials: {_text(best.params)}: valid {metric} {best.value:.5f}",
+        f"best of {counted(len(_ended(study)))}: {_text(best.params)}: valid {metric} {best.value:.5f}",
         "both numbers are of the events that chose it, and not tested",
         f"on the increments behind, t ≥ {LAST + 1}, the best setting is {_afterwards(done, row, metric)}",
         f"written to {path}; use it with {' '.join(overrides(best.params))}",
@@ -229,7 +229,7 @@ def _conclude(
 
 
 def _best_yaml(row: str, best: optuna.trial.FrozenTrial, metric: str, trials: int) -> str:
-    what = f"best of {trials} trials by valid {metric} on increments 1 to {LAST}"
+    what = f"best of {counted(trials)} by valid {metric} on increments 1 to {LAST}"
     head = f"# @package _global_\n# {row}: {what}, {best.value:.5f}\n"
     return f"{head}{yaml.safe_dump(tree(best.params), sort_keys=False)}"
 
@@ -248,6 +248,11 @@ def _afterwards(done: Report, row: str, metric: str) -> str:
         tests = significance.compare(models, metric, references=(), best=key_of(default), first=LAST + 1)
     values = f"{number(best[metric], 5)} against {number(default[metric], 5)}"
     return f"{Verdicts(tests, metric).say(best, default)}, by {metric} of next: {values}"
+
+
+def counted(trials: int) -> str:
+    """Return how many trials, as it is said."""
+    return f"{trials} trial{'' if trials == 1 else 's'}"
 
 
 def _text(chosen: Mapping[str, Any]) -> str:

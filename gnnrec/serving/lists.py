@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from gnnrec.core.errors import GnnrecError, nearest, one_line
+from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.core.files import write_atomic
 
 KINDS = (".csv", ".tsv", ".parquet")
@@ -41,9 +41,11 @@ def check_target(path: Path | None) -> None:
     if path is None:
         return
     if path.suffix.lower() not in KINDS:
-        raise GnnrecError(f"--output {path} must end in {', '.join(KINDS)}{nearest(path.suffix, KINDS)}")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise GnnrecError(f"--output {path}: {path.absolute().parent} is no folder, or the name is one's")
+        raise GnnrecError(f"--output {path} must end in {', '.join(KINDS)}")
+    if path.is_dir():
+        raise GnnrecError(f"--output {path} is a folder; name a file in it")
+    if not path.absolute().parent.is_dir():
+        raise GnnrecError(f"--output {path}: there is no folder {path.absolute().parent}; make it, or choose another")
 
 
 def written(lists: UserLists, path: Path) -> str:

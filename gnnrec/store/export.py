@@ -23,6 +23,8 @@ def write(store: Store, version: int | None, path: Path) -> int:
     """
     if path.suffix not in (".parquet", ".csv"):
         raise GnnrecError(f"{path} must end in .parquet or .csv")
+    if not path.absolute().parent.is_dir():
+        raise GnnrecError(f"{path}: there is no folder {path.absolute().parent}; make it, or choose another")
     if version is not None:
         store.version(version)
     rows = store.rows(version).sort("time", "version", "place").select(_COLUMNS).collect(engine="streaming")

@@ -154,10 +154,11 @@ def _take(events: Gathered, ordered: SortedRows, store: Store, grown: bool, repe
 
 
 def _blocked(store: Store, version: Version, verdict: Verdict) -> str:
-    why = "; ".join(
-        f"{a.rule} ({a.value:.4g}, {a.threshold}): {a.advice}" for a in verdict.alerts if a.level == "BLOCK"
-    )
-    return f"BLOCK, nothing was committed: {why}. See {store.report(version, 'html')}; pass --blocked accept to take it"
+    alerts = (a for a in verdict.alerts if a.level == "BLOCK")
+    why = "; ".join(f"{a.rule} ({a.value:.4g}, {a.threshold}): {a.advice}" for a in alerts)
+    end = "" if why.endswith("?") else "."
+    report = store.report(version, "html")
+    return f"BLOCK, no version was made: {why}{end} See {report}; --blocked accept takes it all the same"
 
 
 def _holder(versions: Sequence[Version], digest: str) -> int | None:

@@ -217,8 +217,9 @@ class Store:
         for version in self.versions:
             if version.number == number:
                 return version
-        known = ", ".join(str(v.number) for v in self.versions[-10:])
-        raise GnnrecError(f"{self.path} has no version {number}; it has {known}")
+        known = ", ".join(str(v.number) for v in self.versions[-10:]) or "none"
+        newest = ", the newest ten" if len(self.versions) > 10 else ""
+        raise GnnrecError(f"{self.path} has no version {number}; there is {known}{newest}")
 
     def from_origin(self, origin: str) -> Version | None:
         """Return the version that a commit of another table became."""
@@ -256,6 +257,8 @@ class Store:
         if not begin:
             self._check()
         folder = self.path / "_gnnrec"
+        if self.path.exists() and not self.path.is_dir():
+            raise GnnrecError(f"{self.path} is a file; a store is a folder, which comes before the files to ingest")
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with locks.take(folder / "lock"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -42,9 +43,13 @@ def maker(path: Path) -> Callable[[], Any]:
     """Return what builds the plug-in."""
     group = path.parent.name
     if not path.is_file():
-        raise GnnrecError(f"{path} does not exist; name a file such as my_conf/strategy/mine.yaml")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise GnnrecError(f"{path} {what}; name a file such as my_conf/strategy/mine.yaml")
     if group not in SUITES:
-        raise GnnrecError(f"{path} lies in a folder '{group}'{nearest(group, SUITES)}")
+        raise GnnrecError(
+            f"{path}: its folder says what it is, such as my_conf/strategy/mine.yaml, and '{path.absolute().parent.name}' "
+            f"is no kind of plug-in{nearest(group, SUITES)}"
+        )
 
     @cache
     def node() -> dict[str, Any]:
@@ -55,9 +60,22 @@ def maker(path: Path) -> Callable[[], Any]:
 
     def make() -> Any:
         # Who checks a file means to import what it names.
-        return instantiate(node(), [f"{t.partition('.')[0]}." for t in _targets(node())], at=group)
+        try:
+            return instantiate(node(), [f"{t.partition('.')[0]}." for t in _targets(node())], at=group)
+        except GnnrecError:
+            raise
+        except Exception as error:  # of the plug-in's own code, as it is imported or made
+            raise GnnrecError(f"{path} cannot be built: {_place(error)}{type(error).__name__}: {error}") from error
 
     return make
+
+
+def _place(error: Exception) -> str:
+    """Return where the error was raised, as "file, line n: "."""
+    if isinstance(error, SyntaxError):
+        return ""  # says so itself
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}, line {last.lineno}: "
 
 
 def _targets(node: Any) -> Iterator[str]:

@@ -110,7 +110,7 @@ def test_nothing_is_written_over(tmp_path, monkeypatch, capsys):
         (["new", "objective", "x"], "strategy"),
         (["new", "strategy", "x", "--package", "a-b"], "cannot be imported"),
         (["check", "my_conf/strategy/none.yaml"], "does not exist"),
-        (["check", "odd/thing/x.yaml"], "lies in a folder 'thing'"),
+        (["check", "odd/thing/x.yaml"], "'thing' is no kind of plug-in; allowed: data, encoder"),
         (["check", "odd/strategy/x.yaml"], "has no _target_"),
         (["check", "odd/strategy/y.yaml"], "cannot be found: No module named 'nowhere'"),
         (["check"], "required: FILE"),
@@ -126,3 +126,34 @@ def test_what_is_wrong_is_said_in_one_line(words, reason, tmp_path, monkeypatch,
     err = capsys.readouterr().err
     assert reason in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "yaml", "code", "said"),
+    [
+        ("broken", b"_target_: my_rules.broken.X\n", "def x(:\n", "cannot be built: SyntaxError: "),
+        (
+            "raises",
+            b"_target_: my_rules.raises.X\n",
+            "1 / 0\n",
+            "cannot be built: raises.py, line 1: ZeroDivisionError",
+        ),
+        ("binary", b"\xff\xfe", "", "binary.yaml; save it as UTF-8"),
+    ],
+)
+def test_a_plug_in_that_cannot_be_imported_is_said_in_one_line(name, yaml, code, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    package, group = tmp_path / "my_rules", tmp_path / "my_conf" / "strategy"
+    package.mkdir()
+    group.mkdir(parents=True)
+    (package / f"{name}.py").write_text(code)
+    (group / f"{name}.yaml").write_bytes(yaml)
+    assert main(["check", f"my_conf/strategy/{name}.yaml"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_is_no_plug_in(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_conf").mkdir()
+    assert main(["check", "my_conf"]) == 2
+    assert "my_conf is a folder; name a file" in capsys.readouterr().err

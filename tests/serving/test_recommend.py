@@ -108,12 +108,18 @@ def test_data_that_have_moved_can_be_named(run, capsys, tmp_path):
     [
         (["--user", "u3", "-k", "0"], "at least 1"),
         ([], "--users FILE"),
-        (["--users", "/nonexistent"], "/nonexistent"),
+        (
+            ["--users", "/nonexistent"],
+            "/nonexistent cannot be read: No such file or directory; name a file with an id per line",
+        ),
         (["--user", "u3", "--output", "lists.xlsx"], ".parquet"),
-        (["--user", "u3", "--output", "/nonexistent/lists.csv"], "no folder"),
+        (["--user", "u3", "--output", "/nonexistent/lists.csv"], "there is no folder /nonexistent; make it"),
+        (["--user", "u3", "--output", "folder.csv"], "folder.csv is a folder; name a file in it"),
     ],
 )
-def test_a_wrong_request_is_one_line(run, capsys, arguments, said):
+def test_a_wrong_request_is_one_line(run, capsys, arguments, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.csv").mkdir()
     assert said in refused(capsys, "recommend", str(run), *arguments)
 
 

@@ -83,6 +83,34 @@ def test_checkout_and_export_write_events(tmp_path, capsys):
     assert "events in" in run(capsys, "export", store, tmp_path / "all.csv")[1]
 
 
+def test_a_file_in_no_folder_is_refused(tmp_path, capsys):
+    store = grown(tmp_path).path
+    for command in (("checkout", store, 1), ("export", store)):
+        code, _, err = run(capsys, *command, tmp_path / "none" / "x.csv")
+        assert (code, f"there is no folder {tmp_path / 'none'}; make it" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("stream=by_time", "'stream=by_time' is neither a file nor a key of data"),
+        ("data.path=other.csv", "data.path= does nothing"),
+        ("data.columns=5", "data.columns=5 is no mapping; write data.columns.user=NAME"),
+    ],
+)
+def test_what_says_nothing_to_an_ingest_is_refused(tmp_path, capsys, given, said):
+    write(tmp_path / "log.csv", rows(40, 0, START, users=10))
+    code, _, err = run(capsys, "ingest", tmp_path / "s", tmp_path / "log.csv", given)
+    assert (code, said in err) == (2, True)
+    assert not (tmp_path / "s" / "_delta_log").exists()
+
+
+def test_a_file_where_the_store_should_be_is_refused(tmp_path, capsys):
+    write(tmp_path / "log.csv", rows(40, 0, START, users=10))
+    code, _, err = run(capsys, "ingest", tmp_path / "log.csv", tmp_path / "log.csv")
+    assert (code, "is a file; a store is a folder" in err) == (2, True)
+
+
 def test_forget_is_a_dry_run_until_it_is_confirmed(tmp_path, capsys):
     store = grown(tmp_path)
     before = store.head

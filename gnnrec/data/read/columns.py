@@ -64,6 +64,10 @@ def check_declared(declared: Mapping[str, object]) -> dict[str, str | int | bool
     Raises:
         GnnrecError: a role that does not exist.
     """
+    if not isinstance(declared, Mapping):
+        raise GnnrecError(
+            f"data.columns={one_line(str(declared))} is no mapping; write data.columns.user=NAME and the like"
+        )
     for role in declared:
         if role not in ROLES:
             raise GnnrecError(f"data.columns.{role} is not a role{nearest(str(role), ROLES)}")

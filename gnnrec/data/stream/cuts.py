@@ -70,9 +70,10 @@ class ByCount(Splitter):
 def _check_fit(increments: int, events: int) -> None:
     """Refuse more increments than there are events for; ties may still leave some empty, which is noted."""
     if events and increments > events:
+        better = f", better {events // 100:,} or fewer (100 events each)" if events >= 200 else ""
         raise GnnrecError(
             f"stream.increments={increments:,} for the {events:,} events after the base would leave most empty; choose at most "
-            f"{events:,}, better {max(events // 100, 1):,} or fewer (100 events each)"
+            f"{events:,}{better}"
         )
 
 

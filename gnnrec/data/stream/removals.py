@@ -55,7 +55,7 @@ def _removed(stream: Stream, held: Interactions, wanted: Sequence[Removal]) -> I
 def _number(ids: NDArray[np.object_], identifier: str, kind: str) -> int:
     found = np.flatnonzero(ids == identifier)
     if not len(found):
-        raise GnnrecError(f"removals name the {kind} '{identifier}', whom the stream does not know")
+        raise GnnrecError(f"removals name the {kind} '{identifier}', which the stream does not know")
     return int(found[0])
 
 
