@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
@@ -22,11 +22,11 @@ class Bar:
     Args:
         title: row and seed.
         last: number of the last increment, 0 where only the base is fitted.
-        epochs: most epochs of a fit.
+        epochs: returns the most epochs of the fit in progress.
         quiet: print nothing.
     """
 
-    def __init__(self, title: str, last: int, epochs: int, quiet: bool) -> None:
+    def __init__(self, title: str, last: int, epochs: Callable[[], int], quiet: bool) -> None:
         self.title, self.last, self.epochs, self.quiet = title, last, epochs, quiet
         self.begin = self.since = self.printed = time.monotonic()
         self.t, self.done, self.fitted, self.text = 0, 0, 0, ""
@@ -39,7 +39,7 @@ class Bar:
     def epoch(self, epoch: int, loss: float, valid: float | None) -> None:
         """Show an epoch's mean loss and valid metric."""
         score = "" if valid is None else f", valid {valid:.4f}"
-        self.fitted, self.text = epoch, f"epoch {epoch} of at most {self.epochs}, loss {loss:.4f}{score}"
+        self.fitted, self.text = epoch, f"epoch {epoch} of at most {self.epochs()}, loss {loss:.4f}{score}"
         if self.bar is not None:
             self.bar.set_postfix_str(self.text)
 
@@ -80,7 +80,7 @@ class Bar:
             return f", about {max(mean - spent, 0.0) + mean * later:.0f} s left"
         if not self.fitted:
             return ""
-        fit = spent / self.fitted * self.epochs
+        fit = spent / self.fitted * self.epochs()
         return f", at most about {max(fit - spent, 0.0) + fit * max(later, 0):.0f} s left"
 
     def _print(self, text: str, now: float) -> None:
@@ -108,8 +108,7 @@ class Progress:
     @contextmanager
     def job(self, row: str, seed: int, last: int, learner: Learner) -> Iterator[Bar]:
         """Show a run's progress up to increment `last` while it lasts, fed by the learner's epochs."""
-        settings = learner.fits.update if last else learner.fits.base
-        bar = Bar(f"{row}, seed {seed}", last, settings.max_epochs, self.quiet)
+        bar = Bar(f"{row}, seed {seed}", last, lambda: learner.fits.planned, self.quiet)
         learner.on_epoch = bar.epoch
         try:
             yield bar

@@ -42,6 +42,10 @@ class Cost:
         """Directed edges that messages went along since, forward and backward, counted where products are taken."""
         return taken() - self._begun - sum(self.edges_of.values())
 
+    def add(self, epochs: int, steps: int, triplets: int) -> None:
+        """Count a fit."""
+        self.epochs, self.steps, self.triplets = self.epochs + epochs, self.steps + steps, self.triplets + triplets
+
     @contextmanager
     def charged(self, account: str) -> Iterator[None]:
         """Charge the seconds and edges of the block to `reporting` or `blend`."""

@@ -65,6 +65,7 @@ class Fits:
         self.moments: Moments = {}
         self.ahead = Ahead()
         self.index, self.number = -1, 0
+        self.planned = base.max_epochs  # of the fit in progress, for who shows how far it is
 
     def open(self, index: int) -> None:
         """Begin an increment."""
@@ -107,8 +108,8 @@ class Fits:
         chosen = self.ahead.chosen(settings.max_epochs) if ahead else None
         select = self._select(model, valid) if settings.budget != "equal" and chosen is None else None
         if chosen is not None:
-            longest = self.ahead.lengths(chosen, settings.max_epochs)[-1]
-            settings = replace(settings, max_epochs=max(longest, 1), epochs_without_valid=max(longest, 1))
+            settings = _up_to(settings, self.ahead.lengths(chosen, settings.max_epochs)[-1])
+        self.planned = settings.max_epochs if select is not None else settings.epochs_without_valid
         carried = self.moments if settings.optimiser_state == "carry" else {}
         module = RecommendationModule(trained, model.objective, model.graph, settings.lr, terms, select, carried)
         held: dict[int, HeldWeights] = {}
@@ -127,11 +128,10 @@ class Fits:
             touched.write_to(model.encoder.user, model.encoder.item)
         if ahead:
             self.ahead.held = held
-            if chosen is not None and held:
-                log = replace(log, kept=max(n for n in held if n <= chosen))
-                load_weights(model, held[log.kept], terms.modules)
-        cost.epochs, cost.steps = cost.epochs + len(log.epochs), cost.steps + log.steps
-        cost.triplets += log.triplets
+        if chosen is not None and held:
+            log = replace(log, kept=max(n for n in held if n <= chosen))
+            load_weights(model, held[log.kept], terms.modules)
+        cost.add(len(log.epochs), log.steps, log.triplets)
         return log
 
     def loop(
@@ -193,6 +193,11 @@ class Fits:
 
     def _select(self, model: Model, valid: Interactions) -> Select | None:
         return selector(model.objective, valid, model.seen, self.measure, model.rank)
+
+
+def _up_to(settings: FitSettings, epochs: int) -> FitSettings:
+    """Return settings that train so many epochs, at least one, whether or not there is something to select on."""
+    return replace(settings, max_epochs=max(epochs, 1), epochs_without_valid=max(epochs, 1))
 
 
 def weights_of(model: Model, touched: Touched | None, modules: nn.Module | None) -> dict[str, Tensor]:
