@@ -22,8 +22,8 @@ from gnnrec.encoders.base import NewNodes
 from gnnrec.encoders.initial import Random, Spectral
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation import metrics
-from gnnrec.evaluation.evaluate import Truth
 from gnnrec.evaluation.ranking import hits, tie_order, top_items
+from gnnrec.evaluation.settings import Relevant
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.base import Objective
 from gnnrec.objectives.bpr import BPR
@@ -155,7 +155,7 @@ class Exam:
         self.log, self.graph = log, graph
         everyone = np.unique(log.test.user)
         asked: Ints = np.random.default_rng(0).choice(everyone, min(users, len(everyone)), replace=False)
-        self.truth = Truth.of(log.test.take(np.isin(log.test.user, asked)), None)
+        self.truth = Relevant.of(log.test.take(np.isin(log.test.user, asked)), None)
         self.order = tie_order(0, log.num_items)
 
     def curve(self, schedule: Schedule) -> Curve:
