@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,12 +11,11 @@ from test_cli import TINY, results, runs
 
 from gnnrec.cli.main import main
 from gnnrec.runs import progress
+from gnnrec.testing.worlds import make_learner, simulated
 from gnnrec.training import checkpoint
 from gnnrec.training.fitter import KeepBest
 
-LEARNER = SimpleNamespace(
-    fits=SimpleNamespace(update=SimpleNamespace(max_epochs=10), base=SimpleNamespace(max_epochs=50)), on_epoch=None
-)
+LEARNER = SimpleNamespace(fits=SimpleNamespace(planned=10), on_epoch=None)
 
 
 def lines(capsys):
@@ -38,7 +38,7 @@ def test_an_epoch_however_long_prints_lines(often, capsys):
     assert 3 <= len(before) <= 9
     assert all(line.startswith("base, seed 0: 0 s") for line in before)
     assert "at most about" in after[-1]
-    assert after[-1].endswith("s left; epoch 5 of at most 50, loss 0.2500, valid 0.5000")
+    assert after[-1].endswith("s left; epoch 5 of at most 10, loss 0.2500, valid 0.5000")
     assert len(lines(capsys)) <= 1, "it goes on after the run"
 
 
@@ -93,3 +93,17 @@ def test_a_base_that_was_cut_off_goes_on_to_the_same_run(tmp_path, monkeypatch, 
     (torn,), (whole,) = (runs(tmp_path / name) for name in ("torn", "whole"))
     assert results(torn).equals(results(whole))
     assert epochs == [1, 2, 3, 4]
+
+
+def test_the_cap_shown_is_that_of_the_fit_in_progress():
+    """The base without valid, an update that stops early, a cold start by the base's schedule."""
+    base, new = (i.observed for i in simulated().increments[:2])
+    blind = replace(base, valid=base.valid.take(slice(0, 0)), folded=base.folded.take(slice(0, 0)))
+    learner = make_learner()
+    learner.extend(blind), learner.fit(base.train)
+    caps = [learner.fits.planned]
+    learner.absorb(blind), learner.extend(new)
+    for schedule, epochs in (("update", None), ("base", 2)):
+        learner.fit(new.train, schedule=schedule, epochs=epochs)
+        caps.append(learner.fits.planned)
+    assert caps == [learner.fits.base.epochs_without_valid, learner.fits.update.max_epochs, 2]
