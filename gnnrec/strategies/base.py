@@ -111,8 +111,3 @@ class Strategy:
             )
         if own is not None:
             load_resized(own, weights)
-
-    @property
-    def bytes_kept(self) -> int:
-        """Bytes of the state."""
-        return sum(x.nbytes if isinstance(x, Tensor) else len(str(x)) for x in self.state_dict().values())
