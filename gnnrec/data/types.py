@@ -12,6 +12,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gnnrec.data.matching import Columns, matched
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -54,12 +56,13 @@ class Interactions:
         return Interactions(self.user[index], self.item[index], self.value[index], self.time[index])
 
     def without(self, removed: Interactions) -> Interactions:
-        """Return the events whose (user, item) pair is not among those of `removed`, in their order."""
-        if not len(removed):
-            return self
-        # One number a pair: row numbers stay below 2^31, so that a pair fits into 63 bits.
-        own, gone = ((events.user << 32) | events.item for events in (self, removed))
-        return self.take(~np.isin(own, gone))
+        """Return the events in their order without those that equal `removed`, of equal ones as many as there are in it."""
+        return self.take(~matched(self.columns, removed.columns)) if len(removed) else self
+
+    @property
+    def columns(self) -> Columns:
+        """User, item, value and time."""
+        return self.user, self.item, self.value, self.time
 
     def owned(self) -> Interactions:
         """Return a copy whose arrays hold nothing else and cannot be written to."""

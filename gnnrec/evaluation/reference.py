@@ -71,8 +71,8 @@ class Absorbed:
         """
         counts = self.counters
         if len(new.removed):
-            before = before.without(new.removed)
             self._take_back(new.removed, measure)
+            before = before.without(counts.orphaned(new.removed))
         users = max(counts.num_users, int(new.arrived.user.max(initial=-1)) + 1)
         items = max(counts.num_items, int(new.arrived.item.max(initial=-1)) + 1)
         counts.absorb(new.arrived, users, items)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gnnrec.counters.log import EventLog
 from gnnrec.data.types import Floats, Ints, Observed, Stream
 from gnnrec.graph.bipartite import BipartiteGraph
 
@@ -42,13 +43,15 @@ def worlds(stream: Stream) -> list[World]:
     """Return the world after each increment; their graphs share segments."""
     result: list[World] = []
     seen = ever = BipartiteGraph.empty()
-    popularity = np.zeros(0)
+    popularity, log = np.zeros(0), EventLog()
     for increment in stream.increments:
         new = increment.observed
-        # What is taken back is no pair any more, neither for masks nor for counts; its nodes keep their numbers.
-        seen = seen.without(new.removed) if len(new.removed) else seen
-        popularity = popularity - np.bincount(new.removed.item, minlength=len(popularity))
+        # What is taken back counts no more, and a pair without an event is no pair any more; its nodes keep their numbers.
+        if len(new.removed):
+            popularity = popularity - np.bincount(log.remove(new.removed).item, minlength=len(popularity))
+            seen = seen.without(new.removed.take(log.lacks(new.removed)))
         for events in (new.arrived, new.folded):
+            log.add(events)
             same = ever is seen
             seen = seen.extend(events, new.num_users, new.num_items)
             ever = seen if same else ever.extend(events, new.num_users, new.num_items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -14,15 +15,19 @@ from gnnrec.data.dataset import Dataset
 from gnnrec.data.simulate.world import SimulatedWorld
 from gnnrec.data.stream.cuts import ByCount
 from gnnrec.data.types import Interactions, Stream
+from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation.record import Name
+from gnnrec.learner import Learner
+from gnnrec.objectives.joint import Joint
 from gnnrec.runs.experiment import train_base
+from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.base import Strategy
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain, WarmRetrain
 from gnnrec.strategies.replay import Replay, Reservoir
 from gnnrec.strategies.stale import Stale
-from gnnrec.testing.worlds import Game, dataset, differing, simulated
+from gnnrec.testing.worlds import FIT, MEASURE, Game, dataset, differing, make_learner, simulated
 
 STRATEGIES = {
     "stale": Stale,
@@ -55,9 +60,15 @@ def true_log() -> Dataset:
 
 
 @cache
-def true_game(split: str) -> Game:
+def true_game(split: str, learner: Callable[[], Learner] = make_learner) -> Game:
     """Return the run everything is compared with."""
-    return Game(cut(true_log(), split))
+    return Game(cut(true_log(), split), learner)
+
+
+def learning_lengths() -> Learner:
+    """Return a learner that looks at how earlier updates served what came next, to say how long to train."""
+    fit = replace(FIT, budget="ahead", max_epochs=6)
+    return Learner(LightGCN(8, 2), Joint(width=8), fit, FIT, grid=Grid(half_life=(100.0,)), measure=MEASURE)
 
 
 def with_noise(rows: np.ndarray, seed: int = 0) -> Dataset:
@@ -95,16 +106,15 @@ def under_the_same_mask(game: Game, true: Game) -> Game:
     return game
 
 
-def leaks(make, split: str, t: int) -> list[str]:
+def leaks(make, split: str, t: int, learner: Callable[[], Learner] = make_learner) -> list[str]:
     """Return what of the run up to t changes when everything after Observed(t) becomes noise."""
-    stream = true_game(split).stream
-    scrambled = under_the_same_mask(Game(cut(with_noise(after_observed(stream, t), seed=t), split)), true_game(split))
-    one, other = (g.play(make(g.stream) if make is Peeking else make()) for g in (true_game(split), scrambled))
-    assert scrambled.stream.fingerprint != stream.fingerprint
+    true = true_game(split, learner)
+    noise = Game(cut(with_noise(after_observed(true.stream, t), seed=t), split), learner)
+    scrambled = under_the_same_mask(noise, true)
+    one, other = (g.play(make(g.stream) if make is Peeking else make()) for g in (true, scrambled))
+    assert scrambled.stream.fingerprint != true.stream.fingerprint
     base = [
-        n
-        for n, x in true_game(split).base.weights.items()
-        if x.numpy().tobytes() != scrambled.base.weights[n].numpy().tobytes()
+        n for n, x in true.base.weights.items() if x.numpy().tobytes() != scrambled.base.weights[n].numpy().tobytes()
     ]
     changed = [f"t={n} {name}" for n in range(1, t + 1) for name in differing(one.prints[n], other.prints[n])]
     assert past(one, t).height
@@ -121,6 +131,14 @@ def test_scrambling_the_future_changes_nothing_before_it(name, t):
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_scrambling_the_future_changes_nothing_under_next_half(name, split):
     assert leaks(STRATEGIES[name], split, 2) == []
+
+
+@pytest.mark.parametrize("t", [1, 3])
+@pytest.mark.parametrize("name", ["fine_tune", "replay", "full_retrain"])
+def test_scrambling_the_future_changes_nothing_where_lengths_are_learnt_from_what_came_next(name, t):
+    assert leaks(STRATEGIES[name], "within", t, learning_lengths) == []
+    played = true_game("within", learning_lengths).play(STRATEGIES[name]())
+    assert played.learner.fits.ahead.chosen(6) is not None
 
 
 def test_only_r_looks_ahead_and_only_in_its_mask():

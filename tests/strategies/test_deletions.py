@@ -12,6 +12,7 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.data.simulate.world import SimulatedWorld
 from gnnrec.data.stream.cuts import ByCount
 from gnnrec.data.stream.removals import with_removals
+from gnnrec.data.types import Interactions
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation import record
 from gnnrec.evaluation.reference import reference_rows
@@ -24,7 +25,7 @@ from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain
 from gnnrec.strategies.replay import Replay, Reservoir
-from gnnrec.testing.worlds import FIT, MEASURE, Game, differing, interactions, simulated
+from gnnrec.testing.worlds import FIT, MEASURE, Game, daily, differing, interactions, simulated, some_rows
 
 PLAIN = simulated()
 BASE = PLAIN.increments[0].observed
@@ -166,3 +167,52 @@ def test_removals_that_cannot_be_are_refused():
         with_removals(PLAIN, {4: [(USER, None)]})
     with pytest.raises(GnnrecError, match="the user 'nobody'"):
         with_removals(PLAIN, {1: [("nobody", None)]})
+
+
+def repeated():
+    """Return a stream whose first pair comes three times in the base; increment 2 takes back the newest but one of them."""
+    days = [some_rows(60, seed=d) for d in range(3)]
+    first = days[0][0]
+    stream = daily([first, (*first[:2], 1.0), (*first[:2], 2.0), *days[0][1:]], *days[1:])
+    base, second = (stream.increments[t].observed for t in (0, 2))
+    user, item = (ids.tolist().index(first[n]) for n, ids in enumerate((stream.users, stream.items)))
+    held = Interactions.concat([base.arrived, base.folded])
+    at = np.flatnonzero((held.user == user) & (held.item == item))
+    assert len(at) == 3
+    gone = held.take(at[-2:-1])
+    second = replace(second, removed=gone.owned())
+    first_two, rest = stream.increments[:2], stream.increments[3:]
+    return replace(stream, increments=(*first_two, replace(stream.increments[2], observed=second), *rest)), gone
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_one_of_several_events_of_a_pair_goes_alone(make):
+    stream, gone = repeated()
+    game = Game(stream)
+    played = game.play(make(), until=2)
+    learner, world = played.learner, game.setting.worlds[2]
+    assert learner.seen.has(gone.user, gone.item).all()
+    assert world.seen.has(gone.user, gone.item).all()
+    np.testing.assert_array_equal(learner.counters.popularity.total, world.popularity)
+    events = sum(len(e) for i in stream.increments[:3] for e in (i.observed.arrived, i.observed.folded))
+    assert world.popularity.sum() == events - 1
+    history = getattr(played.strategy, "absorbed", None)
+    if history is not None:
+        assert sum(history.value == gone.value[0]) == sum(every(stream, 2).value == gone.value[0]) - 1
+        assert len(history) == events - 1
+
+
+def every(stream, t):
+    """Return what increments up to t bring."""
+    return Interactions.concat([e for i in stream.increments[: t + 1] for e in (i.observed.arrived, i.observed.folded)])
+
+
+def test_of_equal_events_the_newest_goes_and_as_many_as_are_given():
+    log = interactions([(0, 0), (1, 1), (0, 0), (0, 0)], [3, 3, 3, 4])
+    log = replace(log, time=np.array([0.0, 0.0, 0.0, 1.0]))
+    one = log.take(np.array([0]))
+    assert log.without(one).value.tolist() == [3, 3, 4]
+    np.testing.assert_array_equal(log.without(one).item, [0, 1, 0])
+    assert log.without(Interactions.concat([one, one])).item.tolist() == [1, 0]
+    assert len(log.without(replace(one, time=np.array([9.0])))) == 4
+    assert log.without(Interactions.empty()) is log
