@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.simulate.world import SimulatedWorld
 from gnnrec.data.stream.cuts import ByCount
-from gnnrec.data.stream.removals import with_removals
+from gnnrec.data.stream.removals import read_removals, with_removals
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation import record
@@ -167,6 +167,42 @@ def test_removals_that_cannot_be_are_refused():
         with_removals(PLAIN, {4: [(USER, None)]})
     with pytest.raises(GnnrecError, match="the user 'nobody'"):
         with_removals(PLAIN, {1: [("nobody", None)]})
+
+
+def test_a_file_says_what_is_taken_back(tmp_path):
+    path = tmp_path / "removals.csv"
+    user, item = (ids[number] for ids, number in zip((PLAIN.users, PLAIN.items), PAIR, strict=True))
+    path.write_text(f"user,increment,item\n{USER},2,\n{user},2,{item}\n")
+    assert read_removals(path) == REMOVALS
+    log = SimulatedWorld(users=60, items=40, events=800).load()
+    stream = ByCount(increments=3, removals=str(path)).build(log)
+    assert stream.fingerprint == STREAM.fingerprint
+    for one, other in zip(stream.increments, STREAM.increments, strict=True):
+        assert differing_columns(one.observed.removed, other.observed.removed) == []
+
+
+def differing_columns(one, other):
+    """Return the columns in which two sets of events differ."""
+    return [c for c in ("user", "item", "value", "time") if not np.array_equal(getattr(one, c), getattr(other, c))]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "is no file"),
+        ("user,item\na,b\n", "needs the columns increment, user, item, got user, item"),
+        ("increment,user,item\nlast,a,b\n", "line 2: needs an increment"),
+        ("increment,user,item\n1,a,b\n2,,b\n", "line 3: needs an increment"),
+        ("increment,user,item\n1,nobody,\n", "the user 'nobody'"),
+        ("increment,user,item\n9,u1,\n", "removes in 1 to 3"),
+    ],
+)
+def test_a_file_that_names_nothing_to_take_back_is_refused(text, message, tmp_path):
+    path = tmp_path / "removals.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(GnnrecError, match=message):
+        ByCount(increments=3, removals=str(path)).build(SimulatedWorld(users=60, items=40, events=800).load())
 
 
 def repeated():

@@ -33,6 +33,7 @@ class ByCount(Splitter):
         split: within, or next_half.
         valid_share, test_share: of each increment, under ``within``.
         graph: strict or fold_in, under ``next_half``.
+        removals: file of what is taken back with which increment: a CSV of increment, user, item.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class ByCount(Splitter):
         valid_share: float = 0.1,
         test_share: float = 0.1,
         graph: str = "strict",
+        removals: str | None = None,
     ) -> None:
-        super().__init__(base, no_column(split), valid_share, test_share, graph)
+        super().__init__(base, no_column(split), valid_share, test_share, graph, removals)
         if size is None and (increments is None or increments < 1):
             raise GnnrecError(f"stream.increments={increments} must be 1 or more (or set stream.size)")
         if size is not None and size < 1:
@@ -88,6 +90,7 @@ class ByTime(Splitter):
         split: within, or next_half.
         valid_share, test_share: of each increment, under ``within``.
         graph: strict or fold_in, under ``next_half``.
+        removals: file of what is taken back with which increment: a CSV of increment, user, item.
     """
 
     def __init__(
@@ -99,8 +102,9 @@ class ByTime(Splitter):
         valid_share: float = 0.1,
         test_share: float = 0.1,
         graph: str = "strict",
+        removals: str | None = None,
     ) -> None:
-        super().__init__(base, no_column(split), valid_share, test_share, graph)
+        super().__init__(base, no_column(split), valid_share, test_share, graph, removals)
         self.width = parse_width(width, "stream.width")
         if self.width.seconds <= 0 and self.width.months <= 0:
             raise GnnrecError(f"stream.width={width} must be longer than nothing")
@@ -136,6 +140,7 @@ class ByColumn(Splitter):
         split: within, next_half, or column.
         valid_share, test_share: of each increment, under ``within``.
         graph: strict or fold_in, under ``next_half``.
+        removals: file of what is taken back with which increment: a CSV of increment, user, item.
         late_column: says true of rows that came after younger ones, which then serve for training alone; None: there is none.
     """
 
@@ -149,8 +154,9 @@ class ByColumn(Splitter):
         test_share: float = 0.1,
         graph: str = "strict",
         late_column: str | None = None,
+        removals: str | None = None,
     ) -> None:
-        super().__init__(base, split, valid_share, test_share, graph)
+        super().__init__(base, split, valid_share, test_share, graph, removals)
         if split == "column" and not split_column:
             raise GnnrecError("stream.split=column needs stream.split_column: the column of train, valid, test")
         self.column, self.split_column, self.late_column = column, split_column, late_column

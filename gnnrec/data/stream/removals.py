@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from gnnrec.core.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.data.types import Increment, Interactions, Observed, Stream
 
 Removal = tuple[str, str | None]
@@ -36,6 +38,30 @@ def with_removals(stream: Stream, removals: Mapping[int, Sequence[Removal]]) -> 
         increments.append(replace(increment, observed=new))
         held = Interactions.concat([held.without(removed), *absorbed(new)])
     return replace(stream, increments=tuple(increments), fingerprint=_fingerprint(stream, removals))
+
+
+def read_removals(path: Path) -> dict[int, list[Removal]]:
+    """Return what a CSV of increment, user and item says is taken back; an empty item stands for everything of the user.
+
+    Raises:
+        GnnrecError: no such file, or one with other columns or an increment that is no whole number.
+    """
+    if not path.is_file():
+        raise GnnrecError(f"stream.removals={path} is no file; it takes a CSV of increment, user, item")
+    try:
+        rows = pl.read_csv(path, infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        raise GnnrecError(f"stream.removals={path} cannot be read as CSV: {one_line(str(error))}") from error
+    if set(rows.columns) != {"increment", "user", "item"}:
+        raise GnnrecError(
+            f"stream.removals={path} needs the columns increment, user, item, got {', '.join(rows.columns)}"
+        )
+    found: dict[int, list[Removal]] = {}
+    for line, (increment, user, item) in enumerate(rows.select("increment", "user", "item").iter_rows(), start=2):
+        if not (increment or "").isdecimal() or not user:
+            raise GnnrecError(f"stream.removals={path}, line {line}: needs an increment (1, 2, …) and a user's id")
+        found.setdefault(int(increment), []).append((user, item or None))
+    return found
 
 
 def absorbed(new: Observed) -> list[Interactions]:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from gnnrec.data.clean.timestamps import parse_instant
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.stream.builder import OrderedLog, assemble, roles_next_half, roles_within
 from gnnrec.data.stream.notes import Advice, remarks
+from gnnrec.data.stream.removals import read_removals, with_removals
 from gnnrec.data.stream.splits import check_shares, split_halves, split_within
 from gnnrec.data.types import Floats, Ints, Stream
 
@@ -28,13 +30,16 @@ class Splitter(ABC):
 
     advice: Advice
 
-    def __init__(self, base: Base, split: str, valid_share: float, test_share: float, graph: str) -> None:
+    def __init__(
+        self, base: Base, split: str, valid_share: float, test_share: float, graph: str, removals: str | None
+    ) -> None:
         for key, value, allowed in (("stream.split", split, _SPLITS), ("evaluation.graph", graph, _GRAPHS)):
             if value not in allowed:
                 raise GnnrecError(f"{key}={value} is not a choice{nearest(str(value), allowed)}")
         check_shares(valid_share, test_share)
         self.base, self.split, self.fold_in = base, split, graph == "fold_in"
         self.valid_share, self.test_share = valid_share, test_share
+        self.removals = None if removals is None else read_removals(Path(removals))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -45,6 +50,8 @@ class Splitter(ABC):
         """Cut `dataset` into base and increments, and say of what there is too little."""
         not_empty(dataset)
         stream = self._cut(dataset)
+        if self.removals is not None:
+            stream = with_removals(stream, self.removals)
         return replace(stream, notes=(*stream.notes, *remarks(stream, dataset, self.advice)))
 
     @abstractmethod
