@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from gnnrec.core.errors import GnnrecError
@@ -17,12 +16,12 @@ from gnnrec.encoders.initial import Initial, TwoHopMean
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation.evaluate import MetricRow, Slice, evaluate_all
 from gnnrec.evaluation.settings import Settings
-from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.views import Accumulated, View
 from gnnrec.learner import state
 from gnnrec.learner.blend import BlendHead
 from gnnrec.learner.growth import Growth
+from gnnrec.learner.history import History
 from gnnrec.learner.read_out import ReadOutCache
 from gnnrec.learner.waiting import Waiting
 from gnnrec.objectives.base import Objective
@@ -51,9 +50,7 @@ class Learner:
         seed: of initial rows, order and negatives.
 
     Attributes:
-        graph: whose edges carry messages; `use_graph` puts another in its place, which `own_graph` says.
-        seen: all absorbed pairs, for masks and negatives.
-        counters: of what has been absorbed.
+        history: graphs and counts of what has been absorbed.
         growth, waiting, fits, blend: nodes and their rows, events that the biases lack, how fits go, the chosen blend.
         server: what serves in the model's place: the `scorer` of a strategy that has one of its own.
         cost, log, valid_rows: what was done since the cost was cleared, the last fit, how its model does on valid.
@@ -75,21 +72,39 @@ class Learner:
         objective.fit_to(encoder.out)
         self._pristine = copy.deepcopy((encoder, objective))
         self.encoder, self.objective = encoder, objective
-        self.view, self.measure, self.seed = view or Accumulated(), measure or Settings(), seed
+        self.measure, self.seed = measure or Settings(), seed
         trainer, update = trainer or {"accelerator": "cpu"}, fit or FitSettings()
         self.fits = Fits(update, base_fit or update, trainer, self.measure, seed)
         self.growth, self.waiting = Growth(initial or TwoHopMean(), seed), Waiting()
         self.blend = BlendHead(grid or Grid())
-        self.graph = self.seen = BipartiteGraph.empty()
-        self.own_graph = False
-        self.counters = Counters(self.blend.grid.half_life)
-        self.index, self.cost, self.log = -1, Cost(), FitLog()
+        self.history = History(view or Accumulated(), self.blend.grid.half_life)
+        self.cost, self.log = Cost(), FitLog()
         self.valid_rows: dict[str, list[MetricRow]] = {}
         self.server: Callable[[Learner], Scorer] | None = None
         self.on_epoch: OnEpoch | None = None
         self.checkpoint: FitCheckpoint | None = None
         self._valid = Interactions.empty()
         self._read_out = ReadOutCache(device_of(trainer))
+
+    @property
+    def graph(self) -> BipartiteGraph:
+        """The graph whose edges carry messages."""
+        return self.history.graph
+
+    @property
+    def seen(self) -> BipartiteGraph:
+        """All absorbed pairs, for masks and negatives."""
+        return self.history.seen
+
+    @property
+    def counters(self) -> Counters:
+        """Counts of what has been absorbed."""
+        return self.history.counters
+
+    @property
+    def index(self) -> int:
+        """The newest increment, −1 before the base."""
+        return self.history.index
 
     # Growing ------------------------------------------------------------------------------------------------------
 
@@ -121,9 +136,9 @@ class Learner:
             self.objective.calibrate(self.embed(), new.valid)
         if not len(new.folded):
             self.embed()  # what will serve as it is: the model's own cost, neither the choice's nor reporting
-        self.blend.choose(self.serving, self.counters, new.valid, self._world(), self.measure, self.cost)
+        self.blend.choose(self.serving, self.counters, new.valid, self.history.world(), self.measure, self.cost)
         self._score_valid(new.valid)
-        self._let_in(new.folded, new.num_users, new.num_items)
+        self.history.let_in(new.folded, new.num_users, new.num_items)
         self._grow(new.folded)
         # Where weights are kept, as in a frozen model, so are the biases of known nodes: they wait for the next fit.
         if self.waiting.solved:
@@ -136,37 +151,18 @@ class Learner:
         since = len(past) if meta is None else int(meta.get("pending_from", len(past)))
         for new in past:
             self._open(new, None)
-            self._let_in(new.folded, new.num_users, new.num_items)
+            self.history.let_in(new.folded, new.num_users, new.num_items)
             if new.index >= since:
                 self.waiting.add(new, new.arrived)
                 self.waiting.add(new, new.folded)
         self.growth.taken = self.seen.num_users, self.seen.num_items
 
     def _open(self, new: Observed, objective: Objective | None) -> None:
-        self.index, self._valid = new.index, new.valid
+        self._valid = new.valid
         self.growth.open(new)
+        self.history.open(new)
         if len(new.removed):
-            self._take_back(new.removed, objective)
-        self.graph = self.view.begin(self.graph)
-        users = max(self.seen.num_users, int(new.arrived.user.max(initial=-1)) + 1)
-        items = max(self.seen.num_items, int(new.arrived.item.max(initial=-1)) + 1)
-        self._let_in(new.arrived, users, items)
-
-    def _take_back(self, removed: Interactions, objective: Objective | None) -> None:
-        """Let events that were absorbed earlier out of graphs, counters and biases; rows of nodes stay."""
-        same = self.graph is self.seen
-        self.counters.retract(removed)
-        # A pair that came several times stays an edge until the last of its events goes.
-        pairs = self.counters.orphaned(removed)
-        self.seen = self.seen.without(pairs)
-        self.graph = self.seen if same else self.graph.without(pairs)
-        self.waiting.take_back(removed, objective)
-
-    def _let_in(self, events: Interactions, num_users: int, num_items: int) -> None:
-        same = self.graph is self.seen
-        self.seen = self.seen.extend(events, num_users, num_items)
-        self.graph = self.seen if same else self.view.extend(self.graph, events, num_users, num_items)
-        self.counters.absorb(events, num_users, num_items)
+            self.waiting.take_back(new.removed, objective)
 
     def _grow(self, events: Interactions) -> None:
         self.growth.grow(self.encoder, self.seen, self.graph)
@@ -234,12 +230,7 @@ class Learner:
 
     def use_graph(self, graph: BipartiteGraph) -> None:
         """Pass messages over `graph` from now on; later increments extend it, and it is saved with the model."""
-        if (graph.num_users, graph.num_items) != (self.seen.num_users, self.seen.num_items):
-            raise GnnrecError(
-                f"use_graph needs {self.seen.num_users} users and {self.seen.num_items} items, "
-                f"got {graph.num_users} and {graph.num_items}"
-            )
-        self.graph, self.own_graph = graph, True
+        self.history.use(graph)
 
     def _model(self) -> Model:
         return Model(self.encoder, self.objective, self.graph, self.seen, None if self.server is None else self._rank)
@@ -258,12 +249,8 @@ class Learner:
             scorers: dict[str, Scorer] = {"model": model}
             if self.blend.chooses:
                 scorers["blend"] = self.blend_scorer(model)
-            found = evaluate_all(scorers, [Slice(valid, self._world(), segments=False)], self.measure)[0]
+            found = evaluate_all(scorers, [Slice(valid, self.history.world(), segments=False)], self.measure)[0]
             self.valid_rows |= {name: f.rows for name, f in found.items()}
-
-    def _world(self) -> World:
-        users, items = self.seen.num_users, self.seen.num_items
-        return World(self.index, users, items, self.seen, self.counters.popularity.total, np.zeros(users, bool))
 
     # Serving ------------------------------------------------------------------------------------------------------
 
@@ -305,8 +292,8 @@ class Learner:
     def fork(self) -> Learner:
         """Return a learner with copied weights that shares this one's graph, and whose work counts as this one's."""
         twin = copy.copy(self)
-        twin.encoder, twin.objective, twin.counters = copy.deepcopy((self.encoder, self.objective, self.counters))
-        twin.growth, twin.blend = copy.copy(self.growth), copy.copy(self.blend)
+        twin.encoder, twin.objective = copy.deepcopy((self.encoder, self.objective))
+        twin.growth, twin.blend, twin.history = copy.copy(self.growth), copy.copy(self.blend), self.history.fork()
         twin.fits, twin.waiting, twin._read_out = self.fits.fork(), self.waiting.fork(), self._read_out.fork()
         twin.valid_rows = dict(self.valid_rows)
         return twin

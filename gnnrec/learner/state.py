@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.tables import load_resized
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner.blend import BlendHead
+from gnnrec.learner.history import History
 from gnnrec.learner.waiting import Waiting
 from gnnrec.objectives.base import Objective
 from gnnrec.scorers.blend import BlendWeights
@@ -30,14 +30,7 @@ class LearnerParts(Protocol):
     fits: Fits
     blend: BlendHead
     waiting: Waiting
-    counters: Counters
-    graph: BipartiteGraph
-    seen: BipartiteGraph
-    own_graph: bool
-    index: int
-
-    def use_graph(self, graph: BipartiteGraph) -> None:
-        """Pass messages over `graph`."""
+    history: History
 
 
 def tensors(learner: LearnerParts) -> dict[str, Tensor]:
@@ -46,8 +39,8 @@ def tensors(learner: LearnerParts) -> dict[str, Tensor]:
     state = {f"{part}.{name}": x for part, module in parts.items() for name, x in module.state_dict().items()}
     state |= {f"moments.{n}.{k}": v for n, m in learner.fits.moments.items() for k, v in m.items()}
     state |= {f"ahead.{name}": x for name, x in learner.fits.ahead.tensors().items()}
-    if learner.own_graph:
-        user, item = learner.graph.edges()
+    if learner.history.own_graph:
+        user, item = learner.history.graph.edges()
         state |= {"graph.user": torch.from_numpy(user), "graph.item": torch.from_numpy(item)}
     return {name: x.detach().clone().contiguous() for name, x in state.items()}
 
@@ -55,9 +48,9 @@ def tensors(learner: LearnerParts) -> dict[str, Tensor]:
 def meta(learner: LearnerParts) -> dict[str, Any]:
     """Return what the next update needs beside tensors, as JSON."""
     return {
-        "absorbed": learner.index,
+        "absorbed": learner.history.index,
         "blend": learner.blend.weights.as_dict(),
-        "pending_from": learner.waiting.next(learner.index),
+        "pending_from": learner.waiting.next(learner.history.index),
         "ahead": learner.fits.ahead.meta(),
     }
 
@@ -78,7 +71,9 @@ def load(learner: LearnerParts, state: Mapping[str, Tensor], known: Mapping[str,
     if own := parts.get("graph"):
         nothing = np.zeros(len(own["user"]))
         edges = Interactions(own["user"].numpy(), own["item"].numpy(), nothing, nothing)
-        learner.use_graph(BipartiteGraph.empty().extend(edges, learner.seen.num_users, learner.seen.num_items))
+        learner.history.use(
+            BipartiteGraph.empty().extend(edges, learner.history.seen.num_users, learner.history.seen.num_items)
+        )
     if known is None:
         learner.waiting.clear()  # the biases of this state are as they should be
     else:
@@ -88,8 +83,12 @@ def load(learner: LearnerParts, state: Mapping[str, Tensor], known: Mapping[str,
 
 def nbytes(learner: LearnerParts) -> int:
     """Bytes that must be stored for the next update: weights, moments, edges, popularity."""
-    views = {id(g): g.nbytes for g in (learner.graph, learner.seen)}
-    return sum(x.nbytes for x in tensors(learner).values()) + sum(views.values()) + learner.counters.popularity.nbytes
+    views = {id(g): g.nbytes for g in (learner.history.graph, learner.history.seen)}
+    return (
+        sum(x.nbytes for x in tensors(learner).values())
+        + sum(views.values())
+        + learner.history.counters.popularity.nbytes
+    )
 
 
 def _by_part(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
