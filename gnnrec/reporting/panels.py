@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from gnnrec.evaluation import r_matrix
@@ -38,6 +38,8 @@ def heat_maps(results: pl.DataFrame, scorer: str, metric: str) -> Figure | None:
         axis.set_title(label(strategy))
         axis.set(xlabel="test slice k", ylabel="trained to t")
         axis.grid(visible=False)
+        for ticks in (axis.xaxis, axis.yaxis):
+            ticks.set_major_locator(MaxNLocator(integer=True))
         if len(r) <= LARGEST_ANNOTATED:
             _annotate(axis, r, norm)
     for axis in axes[len(maps) :]:
@@ -77,13 +79,13 @@ def cost_against_quality(summary: pl.DataFrame, look: Look, k: int = 20) -> Figu
         return None
     figure, (axis,) = canvas(1, 1, 7.6, 4.6)
     axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     scorers = rows["scorer"].unique(maintain_order=True).to_list()
     for row in rows.iter_rows(named=True):
         _point(axis, row, quality, look, filled=row["scorer"] == scorers[0])
     _front(axis, rows["seconds_per_update"].to_numpy(), rows[quality].to_numpy())
     _best_reference(axis, summary, quality)
     axis.margins(x=0.08, y=0.12)
+    _seconds(axis)
     legend(figure, rows["strategy"].unique(maintain_order=True), look)
     axis.set(xlabel="seconds per update", ylabel=f"recall@{k}, all users, next increment")
     kinds = [
@@ -93,6 +95,15 @@ def cost_against_quality(summary: pl.DataFrame, look: Look, k: int = 20) -> Figu
     front = axis.plot([], [], color=MUTED, lw=1, label="Pareto front")[0]
     axis.legend(handles=[*kinds, front], loc="lower right")
     return figure
+
+
+def _seconds(axis: Axes) -> None:
+    """Label the logarithmic axis with plain numbers, few enough to be read whatever it spans."""
+    low, high = axis.get_xlim()
+    if high < 100 * low:
+        axis.xaxis.set_major_locator(MaxNLocator(6) if high < 10 * low else LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("")
 
 
 def _point(axis: Axes, row: dict[str, float], quality: str, look: Look, *, filled: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,35 @@ def test_recorded_predictions_become_before_and_after() -> None:
     frame = pl.DataFrame(rows, schema=["strategy", "scorer", "trained_to", "true", "predicted"], orient="row")
     assert panels.before_and_after(frame).rows() == [("a", "before", 0.0, 2.0), ("a", "after", 2.0, 2.0)]
     assert panels.before_and_after(frame.clear()).height == 0
+
+
+@pytest.mark.parametrize("span", [1.05, 4.0, 40.0, 1e5])
+def test_seconds_are_plain_numbers_that_do_not_cover_each_other(span: float, results: pl.DataFrame) -> None:
+    rows = summary(results).with_columns(
+        (0.4 * pl.lit(span) ** (pl.int_range(pl.len()) / (pl.len() - 1))).alias("seconds_per_update"),
+        pl.lit(None, pl.Float64).alias("seconds_per_update_deviation"),
+    )
+    with style.styled():
+        figure = panels.cost_against_quality(rows, style.Look.of(results))
+        assert figure is not None
+        figure.draw_without_rendering()
+    axis = figure.axes[0]
+    inside = [
+        t for t in axis.get_xticklabels(which="both") if axis.get_xlim()[0] <= t.get_position()[0] <= axis.get_xlim()[1]
+    ]
+    shown = [t for t in inside if t.get_text()]
+    assert 2 <= len(shown) <= 12
+    assert all(float(t.get_text()) > 0 for t in shown)
+    boxes = sorted((t.get_window_extent() for t in shown), key=lambda box: float(box.x0))
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+
+
+def test_rows_and_columns_of_r_are_whole_increments(results: pl.DataFrame) -> None:
+    with style.styled():
+        figure = panels.heat_maps(results, "model", "recall@20")
+        assert figure is not None
+        figure.draw_without_rendering()
+    axis = figure.axes[0]
+    ticks = [*axis.get_xticks(), *axis.get_yticks()]
+    assert all(float(t).is_integer() for t in ticks)
+    assert axis.yaxis.label.get_window_extent().x0 >= 0
