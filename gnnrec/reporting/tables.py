@@ -99,7 +99,8 @@ def footnotes(summary: pl.DataFrame, k: int = 20) -> list[str]:
     seeds = sorted(set(summary.filter(pl.col("scorer") != REFERENCE)["seeds"].to_list()))
     lines = [
         f"Means over {_counted(first['increments'], 'next increment')}, "
-        f"± deviation over seeds ({', '.join(map(str, seeds)) or 'none'} run); reference rows are computed once.",
+        f"± deviation over {', '.join(map(str, seeds)) or 'no'} seed{'' if seeds == [1] else 's'}; "
+        "reference rows are computed once.",
         f"Users scored (summed over increments): known {_total(summary, 'users_known')}, "
         f"all {_total(summary, 'users_all')}. Recall ceiling (relevant events on candidates): {_ceiling(summary)}.",
     ]

@@ -51,7 +51,7 @@ def test_columns_are_aligned_and_references_come_last_below_a_rule(overview: pl.
 def test_footnotes_give_increments_seeds_users_and_ceiling(overview: pl.DataFrame) -> None:
     text = terminal.comparison(overview)
     assert "9 next increments" in text
-    assert "(3 run)" in text
+    assert "deviation over 3 seeds;" in text
     assert "known 9,450, all 9,450" in text
     assert "92.0%" in text
 
