@@ -25,7 +25,7 @@ def top_items(scores: Tensor, k: int, order: Tensor, seen: tuple[Ints, Ints] | N
     """Return the k best items per user, [n, k] on the CPU, −1 where there are fewer than k candidates.
 
     Args:
-        scores: [n, i], finite, on any device; overwritten at seen items.
+        scores: [n, i], finite, on any device; written to at seen items, and as they were when this returns.
         k: K.
         order: [i] random order of items; of equal scores the item that comes first in it wins, so that no id is favoured.
         seen: (row, item) pairs to exclude.
@@ -34,8 +34,20 @@ def top_items(scores: Tensor, k: int, order: Tensor, seen: tuple[Ints, Ints] | N
         GnnrecError: a score is NaN or infinite; such scores would rank by position and look like a result.
     """
     check_finite(scores)
-    if seen is not None:
-        scores[on_device(seen, scores.device)] = -torch.inf
+    if seen is None:
+        return _top(scores, k, order)
+    # Others may rank the same scores by other masks: what is put back is a few items of a user, a copy would be all of them.
+    at = on_device(seen, scores.device)
+    held = scores[at]
+    scores[at] = -torch.inf
+    try:
+        return _top(scores, k, order)
+    finally:
+        scores[at] = held
+
+
+def _top(scores: Tensor, k: int, order: Tensor) -> Tensor:
+    """Return the k best items of scores that are −∞ where they are not to be listed."""
     width = min(k + SPARE, scores.shape[1])
     value, item = scores.topk(width, dim=1)
     tied = torch.nonzero((value[:, 1 : k + 1] == value[:, :k][:, : width - 1]).any(1)).squeeze(1)

@@ -7,7 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gnnrec.evaluation.evaluate import Settings, rank
 from gnnrec.evaluation.ranking import places, tie_order, top_items
+from gnnrec.testing.worlds import interactions, world_of
 
 
 @settings(max_examples=60, deadline=None)
@@ -28,4 +30,28 @@ def test_lists_are_those_of_a_full_sort(seed, items, k, levels, share):
         masked = set(seen[1][seen[0] == n].tolist())
         best = sorted((i for i in range(items) if i not in masked), key=lambda i: (-scores[n, i].item(), int(place[i])))
         expected[n, : len(best[:k])] = torch.tensor(best[:k], dtype=torch.int64)
+    before = scores.clone()
     assert torch.equal(top_items(scores, k, order, seen), expected)
+    assert torch.equal(scores, before)  # others rank the same scores by masks of their own
+
+
+class Constant:
+    """Gives every user the same row, kept once: memory in which one user's row is every other's."""
+
+    def __init__(self, row: torch.Tensor) -> None:
+        self.row = row
+
+    def scores(self, user, num_items):
+        return self.row[:num_items].expand(len(user), -1)
+
+    def predict(self, user, item):
+        return None
+
+
+def test_a_scorer_may_lend_what_it_keeps():
+    kept = torch.arange(6.0)
+    seen = interactions([(0, 5), (1, 4)])
+    world = world_of(seen, 2, 6)
+    found = rank(Constant(kept), np.arange(2), world, Settings(topk=(2,)))
+    assert found.tolist() == [[4, 3], [5, 3]]
+    assert kept.tolist() == [0, 1, 2, 3, 4, 5]
