@@ -129,6 +129,8 @@ def located(config: dict[str, Any]) -> dict[str, Any]:
     for key in ("path", "root"):
         if key in data:
             data[key] = _absolute(data[key])
+    if (stream := config.get("stream", {})).get("removals"):
+        stream["removals"] = _absolute(stream["removals"])
     # These may lie below the data folder as well: only one that lies here is meant to.
     for beside, key in ((data, "items"), (data.get("side"), "file")):
         if isinstance(beside, dict) and isinstance(name := beside.get(key), str) and _is_here(name):

@@ -69,5 +69,5 @@ def best(scorers: Mapping[str, Scorer], asked: Sequence[Asked], settings: Settin
                 continue
             part, masked = Ingredient(block, a.user[start:end], a.num_items), a.masked(start, end, settings)
             for name, scorer in scorers.items():
-                lists[name][start:end] = top_items(part.lent(scorer), k, orders[a.num_items], masked)
+                lists[name][start:end] = top_items(part.scores(scorer), k, orders[a.num_items], masked)
     return found

@@ -25,7 +25,7 @@ def top_items(scores: Tensor, k: int, order: Tensor, seen: tuple[Ints, Ints] | N
     """Return the k best items per user, [n, k] on the CPU, −1 where there are fewer than k candidates.
 
     Args:
-        scores: [n, i], finite, on any device; written to at seen items, and as they were when this returns.
+        scores: [n, i], finite, on any device; may be written to at seen items, and are as they were when this returns.
         k: K.
         order: [i] random order of items; of equal scores the item that comes first in it wins, so that no id is favoured.
         seen: (row, item) pairs to exclude.
@@ -36,6 +36,9 @@ def top_items(scores: Tensor, k: int, order: Tensor, seen: tuple[Ints, Ints] | N
     check_finite(scores)
     if seen is None:
         return _top(scores, k, order)
+    scores = scores.detach()
+    if scores.is_inference() or not all(scores.stride()):
+        scores = scores.clone(memory_format=torch.contiguous_format)  # rows that are one row cannot be masked apart
     # Others may rank the same scores by other masks: what is put back is a few items of a user, a copy would be all of them.
     at = on_device(seen, scores.device)
     held = scores[at]

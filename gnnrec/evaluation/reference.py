@@ -71,8 +71,7 @@ class Absorbed:
         """
         counts = self.counters
         if len(new.removed):
-            self._take_back(new.removed, measure)
-            before = before.without(counts.orphaned(new.removed))
+            before = before.without(counts.orphaned(self._take_back(new.removed, measure)))
         users = max(counts.num_users, int(new.arrived.user.max(initial=-1)) + 1)
         items = max(counts.num_items, int(new.arrived.item.max(initial=-1)) + 1)
         counts.absorb(new.arrived, users, items)
@@ -84,12 +83,13 @@ class Absorbed:
         if measure.explicit:
             self._absorb_values(new, users, items)
 
-    def _take_back(self, removed: Interactions, measure: Settings) -> None:
-        """Let out what an increment deletes."""
-        self.counters.retract(removed)
+    def _take_back(self, removed: Interactions, measure: Settings) -> Interactions:
+        """Let out what an increment deletes, and return what of it had been absorbed."""
+        gone = self.counters.retract(removed)
         if measure.explicit:
-            self.biases.retract(removed)
-            self._events = [Interactions.concat(self._events).without(removed)]
+            self.biases.retract(gone)
+            self._events = [Interactions.concat(self._events).without(gone)]
+        return gone
 
     def _absorb_values(self, new: Observed, users: int, items: int) -> None:
         self._events = [Interactions.concat([*self._events, new.arrived, new.folded])]

@@ -48,8 +48,9 @@ def worlds(stream: Stream) -> list[World]:
         new = increment.observed
         # What is taken back counts no more, and a pair without an event is no pair any more; its nodes keep their numbers.
         if len(new.removed):
-            popularity = popularity - np.bincount(log.remove(new.removed).item, minlength=len(popularity))
-            seen = seen.without(new.removed.take(log.lacks(new.removed)))
+            gone = log.remove(new.removed)
+            popularity = popularity - np.bincount(gone.item, minlength=len(popularity))
+            seen = seen.without(gone.take(log.lacks(gone)))
         for events in (new.arrived, new.folded):
             log.add(events)
             same = ever is seen

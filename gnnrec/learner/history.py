@@ -35,15 +35,18 @@ class History:
         self.own_graph = False
         self.counters = Counters(half_lives)
 
-    def open(self, new: Observed) -> None:
-        """Begin an increment: what it removes goes first, then its training edges come in."""
+    def open(self, new: Observed) -> Interactions:
+        """Begin an increment: what it removes goes first, then its training edges come in; return what has gone.
+
+        Events to be removed that had never been absorbed are passed over.
+        """
         self.index = new.index
-        if len(new.removed):
-            self._take_back(new.removed)
+        gone = self._take_back(new.removed) if len(new.removed) else new.removed
         self.graph = self.view.begin(self.graph)
         users = max(self.seen.num_users, int(new.arrived.user.max(initial=-1)) + 1)
         items = max(self.seen.num_items, int(new.arrived.item.max(initial=-1)) + 1)
         self.let_in(new.arrived, users, items)
+        return gone
 
     def let_in(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Add events, with the numbered nodes afterwards."""
@@ -52,13 +55,14 @@ class History:
         self.graph = self.seen if same else self.view.extend(self.graph, events, num_users, num_items)
         self.counters.absorb(events, num_users, num_items)
 
-    def _take_back(self, removed: Interactions) -> None:
+    def _take_back(self, removed: Interactions) -> Interactions:
         same = self.graph is self.seen
-        self.counters.retract(removed)
+        gone = self.counters.retract(removed)
         # A pair that came several times stays an edge until the last of its events goes.
-        pairs = self.counters.orphaned(removed)
+        pairs = self.counters.orphaned(gone)
         self.seen = self.seen.without(pairs)
         self.graph = self.seen if same else self.graph.without(pairs)
+        return gone
 
     def use(self, graph: BipartiteGraph) -> None:
         """Pass messages over `graph` from now on; later increments extend it.

@@ -160,9 +160,8 @@ class Learner:
     def _open(self, new: Observed, objective: Objective | None) -> None:
         self._valid = new.valid
         self.growth.open(new)
-        self.history.open(new)
-        if len(new.removed):
-            self.waiting.take_back(new.removed, objective)
+        if len(gone := self.history.open(new)):
+            self.waiting.take_back(gone, objective)
 
     def _grow(self, events: Interactions) -> None:
         self.growth.grow(self.encoder, self.seen, self.graph)

@@ -136,6 +136,8 @@ def strategy(config: Config) -> Strategy:
 def base_digest(config: Config, stream: Stream) -> str:
     """Return the hash of everything that defines the base model of a run, the code of its plug-ins included."""
     parts = {key: config[key] for key in BASE_KEYS}
+    # What is taken back is in the stream's fingerprint, wherever the file that names it lies.
+    parts["stream"] = {k: v for k, v in config["stream"].items() if k != "removals"}
     own = {"fit": config["fit"]["base"], "seed": config["seed"], "code": _code(parts, config)}
     return _digest({**parts, **own, **_data(stream), "protocol": protocol_hash(config)})
 

@@ -81,11 +81,6 @@ class Ingredient:
         """Return ItemKNN's scores, [m, i], on the CPU, not to be written to."""
         return self._cut(self.block.cosines(itemknn))
 
-    def lent(self, scorer: Scorer) -> Tensor:
-        """Return the same in memory that may be written to, if it is put back as it was."""
-        found = self.scores(scorer)
-        return found if all(found.stride()) else own(found)  # rows that are one row cannot differ for a while
-
     def ranked(self, scorer: Scorer) -> Tensor:
         """Return the same in memory that may be written to."""
         shared = len(self.user) == len(self.block.user) and not isinstance(scorer, Mixture)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +36,12 @@ def test_lists_are_those_of_a_full_sort(seed, items, k, levels, share):
     assert torch.equal(scores, before)  # others rank the same scores by masks of their own
 
 
+def inference(row):
+    """Return two rows made in inference mode."""
+    with torch.inference_mode():
+        return row.repeat(2, 1)
+
+
 class Constant:
     """Gives every user the same row, kept once: memory in which one user's row is every other's."""
 
@@ -46,6 +53,16 @@ class Constant:
 
     def predict(self, user, item):
         return None
+
+
+@pytest.mark.parametrize(
+    "make", [lambda row: row.expand(2, -1), inference, torch.nn.Parameter], ids=["row", "inference", "parameter"]
+)
+def test_scores_that_cannot_be_masked_in_place_are_ranked_all_the_same(make):
+    scores = make(torch.arange(6.0)) if make is not torch.nn.Parameter else make(torch.arange(6.0).repeat(2, 1))
+    seen = np.array([0, 1]), np.array([5, 4])
+    assert top_items(scores, 2, torch.arange(6), seen).tolist() == [[4, 3], [5, 3]]
+    assert scores.tolist() == [[0, 1, 2, 3, 4, 5]] * 2
 
 
 def test_a_scorer_may_lend_what_it_keeps():

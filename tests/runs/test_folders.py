@@ -194,3 +194,16 @@ def test_rows_of_different_streams_are_refused_with_what_differs(more, output, t
     said = refused(capsys, "report", str(output), str(tmp_path))
     assert "different streams" in said
     assert more.split("=")[0] in said
+
+
+def test_where_a_file_of_removals_lies_is_no_part_of_a_run_and_the_run_finds_it_from_anywhere(tmp_path, monkeypatch):
+    paths = [tmp_path / name / "removals.csv" for name in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text("increment,user,item\n1,u1,\n")
+    small = ["data=simulated", "data.events=500", "stream.increments=3"]
+    monkeypatch.chdir(tmp_path)
+    one, other = (compose([*small, f"stream.removals={p.relative_to(tmp_path)}"]) for p in paths)
+    assert one["stream"]["removals"] == str(paths[0])
+    digests = [build.run_digest(config, build.load(config)[1]) for config in (one, other, compose(small))]
+    assert digests[0] == digests[1] != digests[2]

@@ -195,6 +195,9 @@ def differing_columns(one, other):
         ("increment,user,item\n1,a,b\n2,,b\n", "line 3: needs an increment"),
         ("increment,user,item\n1,nobody,\n", "the user 'nobody'"),
         ("increment,user,item\n9,u1,\n", "removes in 1 to 3"),
+        ("increment,user,item\n1,u1,\n1,u2\n", "line 3: 2 fields, the header has 3"),
+        ("", "needs the columns increment, user, item, got $"),
+        ('increment,user,item\n1,"u1,\n', "cannot be read as CSV"),
     ],
 )
 def test_a_file_that_names_nothing_to_take_back_is_refused(text, message, tmp_path):
@@ -203,6 +206,26 @@ def test_a_file_that_names_nothing_to_take_back_is_refused(text, message, tmp_pa
         path.write_text(text)
     with pytest.raises(GnnrecError, match=message):
         ByCount(increments=3, removals=str(path)).build(SimulatedWorld(users=60, items=40, events=800).load())
+
+
+def test_a_file_without_lines_takes_nothing_back(tmp_path):
+    path = tmp_path / "removals.csv"
+    path.write_text("increment,user,item\n")
+    log = SimulatedWorld(users=60, items=40, events=800).load()
+    assert ByCount(increments=3, removals=str(path)).build(log).fingerprint == PLAIN.fingerprint
+
+
+def test_what_was_never_absorbed_is_passed_over_everywhere():
+    removed = STREAM.increments[2].observed.removed
+    strange = replace(removed.take(slice(0, 1)), value=np.array([9.5]))
+    more = replace(STREAM.increments[2].observed, removed=Interactions.concat([removed, strange]).owned())
+    increments = [*STREAM.increments]
+    increments[2] = replace(increments[2], observed=more)
+    stream = replace(STREAM, increments=tuple(increments))
+    one, other = (Game(s, GAMES["all"].learner).play(FullRetrain(), until=2) for s in (STREAM, stream))
+    assert not differing(one.prints[2], other.prints[2])
+    rows = [reference_rows("e", s, worlds(s), MEASURE, Grid(half_life=(100.0,)))["results"] for s in (STREAM, stream)]
+    assert_frame_equal(*rows, check_exact=True)
 
 
 def repeated():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from gnnrec.core.errors import GnnrecError, one_line
@@ -16,6 +16,7 @@ from gnnrec.data.types import Increment, Interactions, Observed, Stream
 
 Removal = tuple[str, str | None]
 """External ids of a user and of an item; no item: everything of the user."""
+COLUMNS = ("increment", "user", "item")
 
 
 def with_removals(stream: Stream, removals: Mapping[int, Sequence[Removal]]) -> Stream:
@@ -49,17 +50,23 @@ def read_removals(path: Path) -> dict[int, list[Removal]]:
     if not path.is_file():
         raise GnnrecError(f"stream.removals={path} is no file; it takes a CSV of increment, user, item")
     try:
-        rows = pl.read_csv(path, infer_schema=False)
-    except pl.exceptions.PolarsError as error:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [(line.line_num, row) for line in [csv.reader(file, strict=True)] for row in line if row]
+    except (csv.Error, UnicodeDecodeError) as error:
         raise GnnrecError(f"stream.removals={path} cannot be read as CSV: {one_line(str(error))}") from error
-    if set(rows.columns) != {"increment", "user", "item"}:
+    head = lines[0][1] if lines else []
+    if sorted(head) != sorted(COLUMNS):
         raise GnnrecError(
-            f"stream.removals={path} needs the columns increment, user, item, got {', '.join(rows.columns)}"
+            f"stream.removals={path} needs the columns increment, user, item, got {one_line(', '.join(head))}"
         )
     found: dict[int, list[Removal]] = {}
-    for line, (increment, user, item) in enumerate(rows.select("increment", "user", "item").iter_rows(), start=2):
-        if not (increment or "").isdecimal() or not user:
-            raise GnnrecError(f"stream.removals={path}, line {line}: needs an increment (1, 2, …) and a user's id")
+    for number, row in lines[1:]:
+        # A line that breaks off names no item either: it must not pass for everything of the user.
+        if len(row) != len(head):
+            raise GnnrecError(f"stream.removals={path}, line {number}: {len(row)} fields, the header has {len(head)}")
+        increment, user, item = (row[head.index(name)] for name in COLUMNS)
+        if not increment.isdecimal() or not user:
+            raise GnnrecError(f"stream.removals={path}, line {number}: needs an increment (1, 2, …) and a user's id")
         found.setdefault(int(increment), []).append((user, item or None))
     return found
 

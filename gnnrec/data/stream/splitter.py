@@ -39,7 +39,7 @@ class Splitter(ABC):
         check_shares(valid_share, test_share)
         self.base, self.split, self.fold_in = base, split, graph == "fold_in"
         self.valid_share, self.test_share = valid_share, test_share
-        self.removals = None if removals is None else read_removals(Path(removals))
+        self.removals = None if removals is None else read_removals(Path(str(removals)).expanduser())
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ class Splitter(ABC):
         """Cut `dataset` into base and increments, and say of what there is too little."""
         not_empty(dataset)
         stream = self._cut(dataset)
-        if self.removals is not None:
+        if self.removals:
             stream = with_removals(stream, self.removals)
         return replace(stream, notes=(*stream.notes, *remarks(stream, dataset, self.advice)))
 
