@@ -27,7 +27,7 @@ from gnnrec.runs.job import Job, run_job
 from gnnrec.runs.progress import Progress
 
 NAME = "update"
-SEEDS = {"movietweetings": (0, 1, 2), "amazon_games": (0, 1, 2), "simulated": (0, 1)}
+SEEDS = {"movietweetings": (0, 1, 2), "amazon_games": (0, 1, 2), "simulated": (0,)}
 """Gowalla's base and retrainings take more than an hour a seed, and a ratio of one seed is no claim."""
 BRIEF = ("fit.max_epochs=5", "fit.lr=0.01")
 UPDATES = {
@@ -44,6 +44,10 @@ SAME = {
     "their own schedules": ("fine_tune", "full_retrain"),
     "at most 5 epochs": ("fine_tune, at most 5 epochs", "full_retrain, at most 5 epochs"),
 }
+SMALL = (
+    *("data.events=3000", "data.users=150", "data.items=80", "stream.increments=3"),
+    *("fit.max_epochs=8", "fit.base.max_epochs=8"),
+)
 RESAMPLES = 2000
 
 Values = dict[tuple[int, int], float]
@@ -63,7 +67,7 @@ def run(quick: bool, runs: Path | None = None) -> Iterator[Line]:
 
 def _all(quick: bool, runs: Path) -> Iterator[Line]:
     if quick:
-        yield from _lines("simulated", *_results("simulated", ("data.events=5000",), runs))
+        yield from _lines("simulated", *_results("simulated", SMALL, runs))
         return
     if not worlds.has_data():
         yield Line(NAME, "update against full retraining", None, "×", note="needs the data sets below $GNNREC_DATA")
@@ -115,7 +119,7 @@ def _ratio(experiment: str, results: pl.DataFrame, update: str, full: str, how: 
     recall = [_mean(_values(results, row, "next", "recall@20")) for row in (full, update)]
     low, high = interval(*seconds)
     seeds = len(SEEDS[experiment])
-    note = f"{full} over {update}; next recall@20 {recall[0]:.4f} and {recall[1]:.4f}; {seeds} seeds"
+    note = f"{full} over {update}; next recall@20 {recall[0]:.4f} and {recall[1]:.4f}; {seeds} seed(s)"
     ratio = sum(seconds[0].values()) / sum(seconds[1].values())
     what = f"{experiment}: retraining's seconds / an update's, {how}"
     return Line(NAME, what, ratio, "×", low, high, note=note)
