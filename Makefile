@@ -26,7 +26,7 @@ test: $(DEV_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(DEV_STAMP)
-	$(BIN)/python -m pytest -m slow --timeout 3600
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n auto --dist worksteal --timeout 3600
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff format --check gnnrec tests scripts
