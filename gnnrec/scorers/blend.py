@@ -113,7 +113,7 @@ class Parts:
         """Compute the ingredients that any of `settings` uses, where the model's scores are."""
         ranked = itemknn = None
         if any(w.alpha for w in settings) and model.scores is not None:
-            ranked = standardised(part.ranked(model))
+            ranked = standardised(own(part.scores(model)))
         device = ranked.device if ranked is not None else torch.device("cpu")
         if any(w.kappa for w in settings):
             itemknn = _over_deviation(own(part.cosines(counters.itemknn)).to(device))

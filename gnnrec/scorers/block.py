@@ -81,11 +81,6 @@ class Ingredient:
         """Return ItemKNN's scores, [m, i], on the CPU, not to be written to."""
         return self._cut(self.block.cosines(itemknn))
 
-    def ranked(self, scorer: Scorer) -> Tensor:
-        """Return the same in memory that may be written to."""
-        shared = len(self.user) == len(self.block.user) and not isinstance(scorer, Mixture)
-        return own(self.scores(scorer)) if shared else self.scores(scorer)
-
     def _cut(self, found: Tensor) -> Tensor:
         found = found[:, : self.num_items]
         if len(self.user) == len(self.block.user):
