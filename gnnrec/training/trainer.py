@@ -46,11 +46,19 @@ def check_trainer(options: Mapping[str, Any]) -> None:
         raise GnnrecError(
             f"trainer.precision={one_line(str(precision))} is not known{nearest(str(precision), PRECISIONS)}"
         )
+    # Asked before Lightning is, which lists as many devices as it is told, whatever memory that takes.
+    if (devices := str(options.get("devices"))).isdigit():
+        _check_one(int(devices))
     quiet()
     try:
-        devices = pl.Trainer(**{**BARE, **options, "max_epochs": 1}).world_size
-    except (TypeError, ValueError, MisconfigurationException) as error:
-        raise GnnrecError(f"trainer: {one_line(str(error).removeprefix('Trainer.__init__() '))}") from error
+        found = pl.Trainer(**{**BARE, **options, "max_epochs": 1}).world_size
+    except (TypeError, ValueError, OverflowError, MemoryError, MisconfigurationException) as error:
+        text = str(error).removeprefix("Trainer.__init__() ")
+        raise GnnrecError(f"trainer: {one_line(text or type(error).__name__)}") from error
+    _check_one(found)
+
+
+def _check_one(devices: int) -> None:
     if devices > 1:  # Lightning would start this command again for each device
         raise GnnrecError(
             f"trainer.devices={devices} is more than one; a run trains on one device: set trainer.devices=1"

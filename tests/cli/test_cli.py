@@ -200,6 +200,7 @@ def test_help_and_configuration_do_not_wait_for_torch():
         (["run", "name="], "name= is empty"),
         (["run", "init=zeroo", "data=file", "data.path=x.csv"], "did you mean 'zero'"),
         (["run", "trainer.devices=3"], "one device"),
+        (["run", "trainer.devices=1000000000000"], "one device"),  # Lightning would list them all
         (["run", "trainer.accelerator=gpuu"], "trainer"),
         (["run", "fit.budget=equals"], "did you mean 'equal'"),
         (["run", "evaluation.topk=[5]"], "20"),

@@ -67,7 +67,7 @@ def test_each_reason_counts_what_the_raw_file_holds(store, raw) -> None:
 def test_each_first_purchase_is_an_event_and_nothing_else_is(store, raw) -> None:
     first = raw.filter(KEPT & PRODUCT).group_by("CustomerID", "StockCode").agg(pl.col("InvoiceDate").min())
     expected = first.select(
-        pl.col("CustomerID").alias("user"),
+        pl.col("CustomerID").str.strip_suffix(".0").alias("user"),  # a column of whole floats is one of integers
         pl.col("StockCode").alias("item"),
         pl.col("InvoiceDate").str.to_datetime().dt.replace_time_zone("UTC").cast(WHEN).alias("time"),
     )
