@@ -156,6 +156,7 @@ class Learner:
                 self.waiting.add(new, new.arrived)
                 self.waiting.add(new, new.folded)
         self.growth.taken = self.seen.num_users, self.seen.num_items
+        self.objective.count(self.counters.popularity.total)
 
     def _open(self, new: Observed, objective: Objective | None) -> None:
         self._valid = new.valid
@@ -166,6 +167,7 @@ class Learner:
     def _grow(self, events: Interactions) -> None:
         self.growth.grow(self.encoder, self.seen, self.graph)
         self.objective.grow(events, self.seen.num_users, self.seen.num_items)
+        self.objective.count(self.counters.popularity.total)
 
     def reset(self, history: Interactions) -> None:
         """Forget every weight: rows as at the start for all nodes, biases from `history`, all that has been absorbed."""

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gnnrec.data.types import Interactions, Ints
+from gnnrec.data.types import Floats, Interactions, Ints
 from gnnrec.encoders.tables import Embedded, Embeddings
+from gnnrec.objectives.item_term import ItemTerm
 
 
 class Batch(NamedTuple):
@@ -40,6 +41,7 @@ class Objective(nn.Module, ABC):
         l2: weight of the squared norm of the batch's input rows (layer 0), summed over rows, halved, divided by n.
         paired: whether the loss reads a negative of each event's own (`Batch.negative`).
         shared: how many negatives the events of a batch share (`Batch.shared`), as many as there are items at most.
+        term: the item term β · log(1 + absorbed events) of the ranking score.
     """
 
     predicts_values = False
@@ -48,9 +50,9 @@ class Objective(nn.Module, ABC):
     paired = True
     shared = 0
 
-    def __init__(self, l2: float = 1e-2) -> None:
+    def __init__(self, l2: float = 1e-2, popularity: float = 0.0) -> None:
         super().__init__()
-        self.l2 = l2
+        self.l2, self.term = l2, ItemTerm(popularity)
 
     def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the distinct users and items whose embeddings the loss reads, ascending."""
@@ -62,6 +64,11 @@ class Objective(nn.Module, ABC):
 
     def grow(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Make room for new nodes whose events are among `events`."""
+        self.term.grow(num_items)
+
+    def count(self, total: Floats) -> None:
+        """Take the absorbed events of each item, [i], whenever they have changed: counts follow the stream, trained or not."""
+        self.term.count(total)
 
     def refit(self, events: Interactions) -> None:
         """Solve, at the start of a fit, what has a closed form, from the increment's events."""
@@ -87,14 +94,20 @@ class Objective(nn.Module, ABC):
         """Return what biases alone expect of each pair, numbers without a row allowed, [n]; likewise."""
         return None
 
+    def ahead(self, batch: Batch) -> Tensor:
+        """Return how far the item term sets each event before its own negative, [n]."""
+        before: Tensor = self.term(batch.item) - self.term(batch.negative)
+        return before
+
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the ranking score of every item for each user, [n, i]."""
-        return z.user[user] @ z.item.T
+        found: Tensor = z.user[user] @ z.item.T
+        return found.add_(self.term.all_items())
 
 
-def pairwise_loss(z: Embedded, batch: Batch, weighted: bool = False) -> Tensor:
-    """Return −mean log σ(s_ui − s_uj) over the batch's positives; 0 without one."""
-    margin = (z.users(batch.user) * (z.items(batch.item) - z.items(batch.negative))).sum(1)
+def pairwise_loss(z: Embedded, batch: Batch, weighted: bool = False, ahead: Tensor | float = 0.0) -> Tensor:
+    """Return −mean log σ(<e_u, e_i − e_j> + ahead) over the batch's positives; 0 without one."""
+    margin = (z.users(batch.user) * (z.items(batch.item) - z.items(batch.negative))).sum(1) + ahead
     return mean(F.softplus(-margin), batch, weighted)
 
 

@@ -13,18 +13,27 @@ from gnnrec.objectives.rating import ValueHead
 class Joint(ValueHead):
     """BPR and rating heads on the same embeddings, so that recall and MSE come from one model.
 
-    Ranking score <e_u, e_i>; expected value μ + b_u + b_i + <w ⊙ e_u, e_i> with a learnt w [d], 0 at the start, because
-    how much somebody likes an item and how likely they are to rate it are different products of the same tastes.
+    Ranking score <e_u, e_i> + β · log(1 + n_i), n_i the absorbed events of item i. Expected value
+    μ + b_u + b_i + <w ⊙ e_u, e_i> with a learnt w [d], 0 at the start, because how much somebody likes an item and how likely
+    they are to rate it are different products of the same tastes.
 
     Args:
         l2: weight of the input rows' norm.
         rating_weight: weight of the squared error beside the BPR loss.
         shrinkage: of the biases, in events.
         width: d.
+        popularity: β.
     """
 
-    def __init__(self, l2: float = 1e-2, rating_weight: float = 0.1, shrinkage: float = 3.0, width: int = 64) -> None:
-        super().__init__(l2, shrinkage)
+    def __init__(
+        self,
+        l2: float = 1e-2,
+        rating_weight: float = 0.1,
+        shrinkage: float = 3.0,
+        width: int = 64,
+        popularity: float = 0.0,
+    ) -> None:
+        super().__init__(l2, shrinkage, popularity)
         self.rating_weight = rating_weight
         self.taste = nn.Parameter(torch.zeros(width))
 
@@ -36,7 +45,7 @@ class Joint(ValueHead):
     def forward(self, z: Embedded, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
         error = self.predict(z, batch.user, batch.item) - batch.value
-        ranking = pairwise_loss(z, batch) + self.l2 * input_norm(z, batch, negatives=True)
+        ranking = pairwise_loss(z, batch, ahead=self.ahead(batch)) + self.l2 * input_norm(z, batch, negatives=True)
         return ranking + self.rating_weight * error.square().mean()
 
     def interaction(self, z: Embedded, user: Tensor, item: Tensor) -> Tensor:

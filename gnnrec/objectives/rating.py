@@ -27,13 +27,14 @@ class ValueHead(Objective):
     calibrates = True
     trust: Tensor
 
-    def __init__(self, l2: float, shrinkage: float) -> None:
-        super().__init__(l2)
+    def __init__(self, l2: float, shrinkage: float, popularity: float = 0.0) -> None:
+        super().__init__(l2, popularity)
         self.bias = BiasTerms(shrinkage)
         self.register_buffer("trust", torch.ones(()))
 
     def grow(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Give new nodes the shrunk mean residual of their events as bias."""
+        super().grow(events, num_users, num_items)
         self.bias.grow(events, num_users, num_items)
 
     def refit(self, events: Interactions) -> None:

@@ -23,10 +23,10 @@ from gnnrec.testing.worlds import FIT, MEASURE, communities, observed, one_threa
 USERS, ITEMS, N, WIDTH = 9, 20, 9, 4
 
 
-def embeddings(seed: int = 0) -> Embeddings:
+def embeddings(seed: int = 0, users: int = USERS, items: int = ITEMS) -> Embeddings:
     """Return random embeddings of every node, in double precision, that ask for gradients."""
     chance = torch.Generator().manual_seed(seed)
-    parts = [torch.randn(n, WIDTH, generator=chance, dtype=torch.float64) for n in (USERS, ITEMS, USERS, ITEMS)]
+    parts = [torch.randn(n, WIDTH, generator=chance, dtype=torch.float64) for n in (users, items, users, items)]
     return Embeddings(*(x.requires_grad_() for x in parts))
 
 
@@ -56,7 +56,9 @@ class ObjectiveContract:
     def _grown(self) -> Objective:
         objective = self.make()
         objective.fit_to(WIDTH)
-        objective.grow(random_events(25, USERS, ITEMS), USERS, ITEMS)
+        events = random_events(25, USERS, ITEMS)
+        objective.grow(events, USERS, ITEMS)
+        objective.count(np.bincount(events.item, minlength=ITEMS).astype(np.float64))
         return objective.double()
 
     def test_loss_is_one_finite_number_at_every_batch(self) -> None:
@@ -118,7 +120,7 @@ class ObjectiveContract:
         for name, x in objective.state_dict().items():
             kept = x[: len(before[name])] if x.dim() else x
             assert torch.equal(kept, before[name]), name
-        assert torch.isfinite(objective(embeddings(), batch()))
+        assert torch.isfinite(objective(embeddings(users=USERS + 2, items=ITEMS + 1), batch()))
 
     def test_two_objectives_are_equal_to_the_byte(self) -> None:
         assert torch.equal(*(self._grown()(embeddings(), batch()) for _ in range(2)))

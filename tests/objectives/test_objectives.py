@@ -6,17 +6,23 @@ import numpy as np
 import pytest
 import torch
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.counters.counters import Counters
+from gnnrec.encoders.mf import MF
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation.evaluate import Settings, evaluate
+from gnnrec.learner import Learner
 from gnnrec.objectives.base import Batch
 from gnnrec.objectives.bpr import BPR
+from gnnrec.objectives.contrastive import Contrastive
+from gnnrec.objectives.cross_entropy import CrossEntropy
 from gnnrec.objectives.default import for_feedback
+from gnnrec.objectives.directau import DirectAU
 from gnnrec.objectives.joint import Joint
 from gnnrec.objectives.rating import Rating
 from gnnrec.objectives.softmax import Softmax
 from gnnrec.scorers.model import ModelScorer
-from gnnrec.testing.worlds import interactions, random_events, world_of
+from gnnrec.testing.worlds import FIT, MEASURE, interactions, observed, random_events, world_of
 
 USERS, ITEMS, N, WIDTH = 7, 6, 9, 4
 
@@ -164,11 +170,113 @@ def test_softmax_is_minus_the_mean_log_share_over_shared_samples(z, batch):
             own = np.exp(cos(user[u], item[i]) / tau)
             others = sum(np.exp(cos(user[u], item[j]) / tau) for j in samples)
             loss -= np.log(own / (own + others)) / int(batch.positive.sum())
-    found = Softmax(l2=0.3, temperature=tau)(z, batch)
+    found = Softmax(l2=0.3, temperature=tau, popularity=0.0)(z, batch)
     assert found.item() == pytest.approx(loss + 0.3 * norm(z, batch, negatives=False), rel=1e-9)
 
 
-def test_softmax_ranks_by_cosine(z):
-    found = Softmax().scores(z, torch.tensor([2]))[0]
+def test_softmax_ranks_by_cosine_where_popularity_is_left_out(z):
+    found = Softmax(popularity=0.0).scores(z, torch.tensor([2]))[0]
     expected = [torch.cosine_similarity(z.user[2], row, dim=0) for row in z.item]
     assert found.argsort().tolist() == torch.stack(expected).argsort().tolist()
+
+
+COUNTS = np.array([9.0, 0.0, 1.0, 3.0, 2.0, 0.0])
+
+
+def counted(objective):
+    objective.grow(random_events(25, USERS, ITEMS), USERS, ITEMS)
+    objective.count(COUNTS)
+    return objective.double()
+
+
+def tables(z):
+    """Return the tables and their cosines, [u, i]."""
+    user, item = z.user.detach().numpy(), z.item.detach().numpy()
+    length = np.linalg.norm(user, axis=1)[:, None] * np.linalg.norm(item, axis=1)
+    return user, item, user @ item.T / length
+
+
+def scored(z, objective):
+    return objective.scores(z, torch.arange(USERS)).detach().numpy()
+
+
+def test_every_ranking_score_holds_the_item_term(z):
+    user, item, cosine = tables(z)
+    term = np.log1p(COUNTS)
+    assert np.allclose(scored(z, counted(BPR(popularity=0.5))), user @ item.T + 0.5 * term, atol=1e-6)
+    assert np.allclose(scored(z, counted(Joint(width=WIDTH, popularity=0.5))), user @ item.T + 0.5 * term, atol=1e-6)
+    for soft in (Softmax(temperature=0.2, popularity=0.7), CrossEntropy(temperature=0.2, popularity=0.7)):
+        assert np.allclose(scored(z, counted(soft)), cosine / 0.2 + 0.7 * term, atol=1e-6)
+    for near in (Contrastive(popularity=0.1), DirectAU(popularity=0.1)):
+        assert np.allclose(scored(z, counted(near)), cosine + 0.1 * term, atol=1e-6)
+
+
+def positives(batch):
+    columns = zip(*(c.tolist() for c in (batch.user, batch.item, batch.negative, batch.positive)), strict=True)
+    return [(u, i, j) for u, i, j, positive in columns if positive]
+
+
+def test_losses_are_of_the_scores_with_their_item_term(z, batch):
+    """Each by its formula over the scores; l2 = 0."""
+    pairs = positives(batch)
+    s = scored(z, bpr := counted(BPR(l2=0.0, popularity=0.5)))
+    assert bpr(z, batch).item() == pytest.approx(np.mean([np.log1p(np.exp(s[u, j] - s[u, i])) for u, i, j in pairs]))
+    s = scored(z, soft := counted(Softmax(l2=0.0, temperature=0.2, popularity=0.7)))
+    share = [np.exp(s[u, i]) / (np.exp(s[u, i]) + np.exp(s[u, batch.shared]).sum()) for u, i, _ in pairs]
+    assert soft(z, batch).item() == pytest.approx(-np.mean(np.log(share)))
+    s = scored(z, every := counted(CrossEntropy(l2=0.0, temperature=0.2, popularity=0.7)))
+    share = [np.exp(s[u, i]) / np.exp(s[u]).sum() for u, i, _ in pairs]
+    assert every(z, batch).item() == pytest.approx(-np.mean(np.log(share)))
+    s = scored(z, near := counted(Contrastive(l2=0.0, margin=0.2, negative_weight=3.0, popularity=0.1)))
+    costs = [1 - s[u, i] + 3 * np.maximum(s[u, batch.shared] - 0.2, 0).mean() for u, i, _ in pairs]
+    assert near(z, batch).item() == pytest.approx(np.mean(costs))
+
+
+def test_softmax_over_all_items_is_cross_entropy_but_for_the_positive_itself(z, batch):
+    """With every other item as shared negatives of a batch of one positive, both are one formula."""
+    one = Batch(*(c[:1] for c in batch[:5]), torch.tensor([j for j in range(ITEMS) if j != int(batch.item[0])]))
+    objectives = counted(Softmax(l2=0.0)), counted(CrossEntropy(l2=0.0))
+    assert objectives[0](z, one).item() == pytest.approx(objectives[1](z, one).item())
+
+
+def test_directau_is_alignment_and_uniformity(z, batch):
+    """Over distinct rows, by loops; the item term stays out of the loss."""
+    user, item, cosine = tables(z)
+    aligned = np.mean([2 - 2 * cosine[u, i] for u, i, _ in positives(batch)])
+
+    def uniformity(rows):
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        n = len(unit)
+        pairs = [np.exp(-2 * ((unit[a] - unit[b]) ** 2).sum()) for a in range(n) for b in range(a + 1, n)]
+        return np.log(np.mean(pairs))
+
+    spread = uniformity(user[np.unique(batch.user)]) + uniformity(item[np.unique(batch.item)])
+    found = counted(DirectAU(l2=0.0, gamma=3.0))(z, batch)
+    assert found.item() == pytest.approx(aligned + 3 * spread / 2)
+
+
+def test_cross_entropy_refuses_more_items_than_it_is_for():
+    with pytest.raises(GnnrecError, match="objective=softmax"):
+        CrossEntropy(most_items=5).grow(random_events(25, USERS, ITEMS), USERS, ITEMS)
+
+
+def test_counts_follow_the_stream_through_extend_absorb_reset_and_resume():
+    """Trained or not: the term is of what has been absorbed at that moment."""
+    new = observed(random_events(40, USERS, ITEMS), random_events(9, USERS, ITEMS, seed=4), USERS, ITEMS)
+    learner = Learner(MF(WIDTH), Softmax(popularity=1.0), FIT, measure=MEASURE)
+
+    def follows(one):
+        return np.allclose(one.objective.term.all_items().numpy(), np.log1p(one.counters.popularity.total), atol=1e-6)
+
+    learner.extend(new)
+    assert follows(learner)
+    arrived = learner.objective.term.all_items().sum()
+    learner.absorb(new)
+    assert follows(learner)
+    assert learner.objective.term.all_items().sum() > arrived
+    learner.reset(new.train)
+    assert follows(learner)
+    twin = Learner(MF(WIDTH), Softmax(popularity=1.0), FIT, measure=MEASURE)
+    twin.follow([new])
+    twin.load_state_dict(learner.state_dict())
+    assert follows(twin)

@@ -12,6 +12,9 @@ from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.objectives.bpr import BPR
+from gnnrec.objectives.contrastive import Contrastive
+from gnnrec.objectives.cross_entropy import CrossEntropy
+from gnnrec.objectives.directau import DirectAU
 from gnnrec.objectives.joint import Joint
 from gnnrec.objectives.rating import Rating
 from gnnrec.objectives.softmax import Softmax
@@ -28,6 +31,22 @@ class TestBPR(ObjectiveContract):
 
 class TestWeightedSoftmax(ObjectiveContract):
     make = staticmethod(lambda: Softmax(samples=3, weighted=True))
+
+
+class TestBPRWithItemTerm(ObjectiveContract):
+    make = staticmethod(lambda: BPR(popularity=0.5))
+
+
+class TestContrastive(ObjectiveContract):
+    make = staticmethod(lambda: Contrastive(samples=10, margin=0.1))
+
+
+class TestDirectAU(ObjectiveContract):
+    make = staticmethod(DirectAU)
+
+
+class TestCrossEntropy(ObjectiveContract):
+    make = staticmethod(CrossEntropy)
 
 
 class TestRating(ObjectiveContract):

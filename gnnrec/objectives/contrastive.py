@@ -1,0 +1,54 @@
+"""SimpleX's cosine contrastive loss."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from gnnrec.encoders.tables import Embedded, Embeddings
+from gnnrec.objectives.base import Batch, Objective, input_norm, mean
+
+
+class Contrastive(Objective):
+    """mean (1 − c_ui) + w · mean_j max(0, c_uj − m), c the cosine plus the item term β · log(1 + n_i).
+
+    Mao et al., "SimpleX", CIKM 2021 (arXiv 2109.12613), formula 2. Departs from it in that the negatives are shared by the
+    batch, in the item term (β = 0 is as published), and in that users are not averaged with their items: that is the
+    encoder's affair here.
+
+    Args:
+        l2: weight of the input rows' norm.
+        margin: m, the cosine below which a negative costs nothing.
+        negative_weight: w, of the mean over negatives.
+        popularity: β.
+        samples: negatives, shared by the batch.
+        weighted: whether events count by their values, as implicit weights do, instead of alike.
+    """
+
+    paired = False
+
+    def __init__(
+        self,
+        l2: float = 1e-4,
+        margin: float = 0.4,
+        negative_weight: float = 150.0,
+        popularity: float = 0.08,
+        samples: int = 1024,
+        weighted: bool = False,
+    ) -> None:
+        super().__init__(l2, popularity)
+        self.margin, self.negative_weight = margin, negative_weight
+        self.shared, self.weighted = samples, weighted
+
+    def forward(self, z: Embedded, batch: Batch) -> Tensor:
+        """Return the loss, a scalar."""
+        user = F.normalize(z.users(batch.user), dim=1)
+        good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1) + self.term(batch.item)
+        others = user @ F.normalize(z.items(batch.shared), dim=1).T + self.term(batch.shared)
+        loss = 1 - good + self.negative_weight * F.relu(others - self.margin).mean(1)
+        return mean(loss, batch, self.weighted) + self.l2 * input_norm(z, batch, negatives=False)
+
+    def scores(self, z: Embeddings, user: Tensor) -> Tensor:
+        """Return the score of every item for each user, [n, i]."""
+        near = F.normalize(z.user[user], dim=1) @ F.normalize(z.item, dim=1).T
+        return near.add_(self.term.all_items())

@@ -1,0 +1,46 @@
+"""The item term of a ranking score: how popular an item is, which a cosine or a few epochs of descent do not know.
+
+Letters: n pairs, i items.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gnnrec.data.types import Floats
+
+
+class ItemTerm(nn.Module):
+    """β · log(1 + n_i), n_i the absorbed events of item i.
+
+    A model of p(i | u) ∝ exp(score) needs the items' own frequency: with β = 1 it is the prior, and embeddings learn what users
+    add to it. The counts are the stream's and follow it, trained or not: they are no weights, and are not saved with them.
+
+    Args:
+        strength: β, in the units of the score that it is added to.
+    """
+
+    _log: Tensor
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+        self.register_buffer("_log", torch.zeros(0), persistent=False)
+
+    def grow(self, num_items: int) -> None:
+        """Make room for new items, without an event until they are counted."""
+        more = max(num_items - len(self._log), 0)
+        self._log = torch.cat([self._log, self._log.new_zeros(more)])
+
+    def count(self, total: Floats) -> None:
+        """Take the absorbed events of each item, [i]."""
+        self._log = torch.from_numpy(total).log1p().to(self._log)
+
+    def forward(self, item: Tensor) -> Tensor:
+        """Return the term of each item numbered here, [n]; 0 [] where there is none."""
+        return self.strength * self._log[item] if self.strength else self._log.new_zeros(())
+
+    def all_items(self) -> Tensor:
+        """Return the term of every item, [i]; 0 [] where there is none."""
+        return self.strength * self._log if self.strength else self._log.new_zeros(())
