@@ -17,14 +17,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
-from bench import accelerator, extend, growth, history, quality, ranking, reading, start, step, update
+from bench import accelerator, anchors, extend, growth, history, quality, ranking, reading, start, step, update
 from bench.timing import Line
 
 from gnnrec.core import allocator
 from gnnrec.core.files import write_atomic
 from gnnrec.runs.pages import run_record
 
-MODULES = (step, accelerator, ranking, extend, history, reading, start, growth, quality, update)
+MODULES = (step, accelerator, ranking, extend, history, reading, start, growth, quality, update, anchors)
 
 
 def main() -> None:
@@ -34,7 +34,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     record = run_record(f"python scripts/benchmark.py {' '.join(sys.argv[1:])}") | {"threads": str(options.threads)}
     benchmarks = {module.NAME: module.run for module in MODULES}
-    benchmarks[update.NAME] = partial(update.run, runs=options.runs)
+    for kept in (update, anchors):
+        benchmarks[kept.NAME] = partial(kept.run, runs=options.runs)
     for name, run in benchmarks.items():
         if options.only and name not in options.only:
             continue
@@ -65,7 +66,7 @@ def _options() -> argparse.Namespace:
         "--only", action="append", choices=[m.NAME for m in MODULES], help="run this one; may be repeated"
     )
     parser.add_argument(
-        "--runs", type=Path, help="where `update` keeps its runs: those that are done are not done again"
+        "--runs", type=Path, help="where `update` and `anchors` keep their runs: those that are done are not done again"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")
     return parser.parse_args()

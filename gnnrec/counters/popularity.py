@@ -16,12 +16,12 @@ class Popularity:
     multiplies what is there by 2^(−n/h), so an update costs the items and the new events, never the history.
 
     Args:
-        half_lives: the h to keep, in absorbed events.
+        half_lives: the h to keep, in absorbed events; infinite: all-time, which is kept anyway.
     """
 
     def __init__(self, half_lives: Sequence[float]) -> None:
         self.total: Floats = np.zeros(0)
-        self.decayed: dict[float, Floats] = {float(h): np.zeros(0) for h in half_lives}
+        self.decayed: dict[float, Floats] = {float(h): np.zeros(0) for h in half_lives if np.isfinite(h)}
 
     def absorb(self, events: Interactions, num_items: int) -> None:
         """Add `events`, oldest first, and room for `num_items` items."""
@@ -30,6 +30,10 @@ class Popularity:
         for h, old in self.decayed.items():
             fresh = np.bincount(events.item, np.exp2(-age / h), minlength=num_items)
             self.decayed[h] = _padded(old, num_items) * np.exp2(-len(events) / h) + fresh
+
+    def at(self, half_life: float) -> Floats:
+        """Return the counts of a half-life, [i]; infinite: all-time."""
+        return self.decayed[half_life] if np.isfinite(half_life) else self.total
 
     def retract(self, events: Interactions, history: Iterable[Interactions]) -> None:
         """Take out `events` that were absorbed, as if they never had been: what is older is younger by one for each.

@@ -1,7 +1,8 @@
-"""The head that blends a model with counters: chosen on valid, charged apart."""
+"""Which counters serve beside a model: chosen on valid."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from gnnrec.counters.counters import Counters
@@ -11,6 +12,7 @@ from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.world import World
 from gnnrec.scorers.blend import BlendWeights, Grid
 from gnnrec.scorers.model import Scorer
+from gnnrec.scorers.references import PopularityScorer
 from gnnrec.training.cost import Cost
 
 
@@ -19,15 +21,25 @@ class BlendHead:
 
     Args:
         grid: settings to choose from; one alone leaves nothing to choose, and no row is served by a blend.
+
+    Attributes:
+        weights: the chosen setting.
+        half_life: of the popularity that ranks for users without history, with a blend or without one.
     """
 
     def __init__(self, grid: Grid) -> None:
-        self.grid, self.weights = grid, BlendWeights()
+        self.grid, self.weights, self.half_life = grid, BlendWeights(), math.inf
 
     @property
     def chooses(self) -> bool:
         """Whether a blend is chosen, and so may serve."""
         return len(self.grid.settings()) > 1
+
+    def choose_counter(self, counters: Counters, valid: Interactions, world: World, measure: Settings) -> None:
+        """Choose for users without history the counter that ranks valid best; without a valid event the last choice stands."""
+        options = self.grid.popularity_alone()
+        chosen = choose_weights(PopularityScorer(counters.popularity.total), counters, valid, world, measure, options)
+        self.half_life = self.half_life if chosen is None else chosen.half_life
 
     def choose(
         self,

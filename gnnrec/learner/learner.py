@@ -136,6 +136,7 @@ class Learner:
             self.objective.calibrate(self.embed(), new.valid)
         if not len(new.folded):
             self.embed()  # what will serve as it is: the model's own cost, neither the choice's nor reporting
+        self.blend.choose_counter(self.counters, new.valid, self.history.world(), self.measure)
         self.blend.choose(self.serving, self.counters, new.valid, self.history.world(), self.measure, self.cost)
         self._score_valid(new.valid)
         self.history.let_in(new.folded, new.num_users, new.num_items)
@@ -278,7 +279,8 @@ class Learner:
         objective, device = self.objective, self._read_out.device
         if device.type != "cpu":
             objective = copy.deepcopy(objective).to(device)
-        return ModelScorer(self.embed(), objective, self.counters, self.seen.degree_user.numpy() > 0)
+        has_edge = self.seen.degree_user.numpy() > 0
+        return ModelScorer(self.embed(), objective, self.counters, has_edge, self.blend.half_life)
 
     def serving(self) -> Scorer:
         """Return what serves: the strategy's scorer where it has one of its own, else the model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from gnnrec.learner.blend import BlendHead
 from gnnrec.learner.history import History
 from gnnrec.learner.waiting import Waiting
 from gnnrec.objectives.base import Objective
-from gnnrec.scorers.blend import BlendWeights
+from gnnrec.scorers.blend import BlendWeights, finite
 from gnnrec.training.ahead import Ahead
 from gnnrec.training.fit import Fits
 
@@ -50,6 +51,7 @@ def meta(learner: LearnerParts) -> dict[str, Any]:
     return {
         "absorbed": learner.history.index,
         "blend": learner.blend.weights.as_dict(),
+        "counter": finite(learner.blend.half_life),
         "pending_from": learner.waiting.next(learner.history.index),
         "ahead": learner.fits.ahead.meta(),
     }
@@ -77,7 +79,8 @@ def load(learner: LearnerParts, state: Mapping[str, Tensor], known: Mapping[str,
     if known is None:
         learner.waiting.clear()  # the biases of this state are as they should be
     else:
-        learner.blend.weights = BlendWeights(**known["blend"])
+        learner.blend.weights = BlendWeights.of(known["blend"])
+        learner.blend.half_life = known.get("counter") or math.inf
     learner.waiting.solved = not len(learner.waiting)
 
 

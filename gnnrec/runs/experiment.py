@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -158,7 +158,7 @@ def _note(record: Record, setting: Scenario, learner: Learner, t: int, spent: di
         fit = {"loss": learner.log.epochs[-1][0], "epochs": float(len(learner.log.epochs))}
         record.add(setting.scorers[0], t, t, "fit", cost.rows(fit))
     if "blend" in setting.scorers:
-        record.add("blend", t, t, "blend", cost.rows(learner.blend.weights.as_dict()))
+        record.add("blend", t, t, "blend", cost.rows(asdict(learner.blend.weights)))
 
 
 def _score(record: Record, setting: Scenario, learner: Learner, t: int) -> None:

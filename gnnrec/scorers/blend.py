@@ -6,7 +6,8 @@ Letters: n users, i candidates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 
@@ -22,16 +23,26 @@ from gnnrec.scorers.model import Scorer, to_width
 
 @dataclass(frozen=True, slots=True)
 class BlendWeights:
-    """One setting of the blend: weights of the model, of popularity with its half-life, and of co-occurrence."""
+    """One setting of the blend: weights of model, popularity, co-occurrence; popularity has a half-life, infinite: all-time."""
 
     alpha: float = 1.0
     beta: float = 0.0
     kappa: float = 0.0
     half_life: float = 1000.0
 
-    def as_dict(self) -> dict[str, float]:
-        """Return the weights by name."""
-        return asdict(self)
+    def as_dict(self) -> dict[str, float | None]:
+        """Return the weights by name, as JSON has them: it knows no infinity."""
+        return asdict(self) | {"half_life": finite(self.half_life)}
+
+    @staticmethod
+    def of(saved: Mapping[str, float | None]) -> BlendWeights:
+        """Return the weights that `as_dict` gave."""
+        return BlendWeights(**{name: math.inf if x is None else x for name, x in saved.items()})
+
+
+def finite(half_life: float) -> float | None:
+    """Return a half-life as JSON has it: None where it is infinite."""
+    return half_life if math.isfinite(half_life) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +52,7 @@ class Grid:
     alpha: Sequence[float] = (1.0, 0.0)
     beta: Sequence[float] = (0.0, 0.25, 0.5, 1.0, 2.0)
     kappa: Sequence[float] = (0.0, 0.5, 1.0)
-    half_life: Sequence[float] = (1000.0, 3000.0)
+    half_life: Sequence[float] = (1000.0, 3000.0, math.inf)
 
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "kappa", "half_life"):
@@ -55,7 +66,11 @@ class Grid:
 
     def model_alone(self) -> Grid:
         """Return the grid of one setting, the model by itself: there is nothing to choose."""
-        return Grid((1.0,), (0.0,), (0.0,), tuple(self.half_life[:1]))
+        return Grid((1.0,), (0.0,), (0.0,), self.half_life)
+
+    def popularity_alone(self) -> Grid:
+        """Return the grid of one counter by itself, all-time first."""
+        return Grid((0.0,), (1.0,), (0.0,), tuple(dict.fromkeys((math.inf, *self.half_life))))
 
     def without_model(self) -> Grid:
         """Return the grid with α = 0 only: popularity and co-occurrence alone."""
@@ -163,7 +178,7 @@ def _over_deviation(scores: Tensor) -> Tensor:
 
 def _popularity(counters: Counters, half_life: float, part: Ingredient) -> Tensor:
     """Return z of the logarithm of decayed popularity, [1, i]."""
-    counts = torch.from_numpy(counters.popularity.decayed[half_life]).log1p().float()
+    counts = torch.from_numpy(counters.popularity.at(half_life)).log1p().float()
     return standardised(own(to_width(counts[None], part.num_items)))
 
 

@@ -9,6 +9,7 @@ values: `predict` gives [n] floats, or None where the row predicts none. Letters
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -39,20 +40,28 @@ class Scorer(Protocol):
 class ModelScorer:
     """A trained model, with the fall-backs of the protocol.
 
-    A user without an edge in what the model absorbed is ranked by the all-time popularity of what it absorbed; an item
-    without a row ranks below every item with one; a pair without an embedding is predicted by the biases it has.
+    A user without an edge in what the model absorbed is ranked by the popularity of what it absorbed; an item without a row
+    ranks below every item with one; a pair without an embedding is predicted by the biases it has.
 
     Args:
         z: embeddings of the absorbed graph.
         objective: turns them into scores and values.
         counters: counts of what the model absorbed.
         has_edge: [u] whether the user has an absorbed event.
+        half_life: of the popularity, in absorbed events; infinite: all-time.
     """
 
-    def __init__(self, z: Embeddings, objective: Objective, counters: Counters, has_edge: NDArray[np.bool_]) -> None:
+    def __init__(
+        self,
+        z: Embeddings,
+        objective: Objective,
+        counters: Counters,
+        has_edge: NDArray[np.bool_],
+        half_life: float = math.inf,
+    ) -> None:
         self.z, self.counters, self.has_edge = z, counters, has_edge
         self.objective = _beside(objective, z.user.device)
-        self._popularity = torch.from_numpy(counters.popularity.total).float().to(z.user.device)
+        self._popularity = torch.from_numpy(counters.popularity.at(half_life)).float().to(z.user.device)
 
     @torch.no_grad()
     def scores(self, user: Ints, num_items: int) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +13,11 @@ from gnnrec.counters.counters import Counters
 from gnnrec.encoders.mf import MF
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation.reference import Absorbed
+from gnnrec.evaluation.settings import Settings
 from gnnrec.learner import Learner
 from gnnrec.objectives.bpr import BPR
 from gnnrec.objectives.rating import Rating
-from gnnrec.scorers.blend import Grid
+from gnnrec.scorers.blend import BlendScorer, BlendWeights, Grid
 from gnnrec.scorers.model import ModelScorer, to_width
 from gnnrec.scorers.references import (
     BiasPredictor,
@@ -22,7 +26,7 @@ from gnnrec.scorers.references import (
     OracleScorer,
     PopularityScorer,
 )
-from gnnrec.testing.worlds import FIT, MEASURE, interactions, random_events, simulated
+from gnnrec.testing.worlds import FIT, MEASURE, interactions, observed, random_events, simulated
 
 USERS, ITEMS = 12, 9
 
@@ -166,3 +170,31 @@ def test_recent_biases_are_those_of_a_model_that_trains_on_every_increment():
         found = kept.scorers(explicit=True)["recent_bias"].predict(*pair)
         assert np.array_equal(found, learner.objective.prior(*pair).double().numpy())
     assert not np.allclose(found, kept.scorers(explicit=True)["bias"].predict(*pair))
+
+
+def test_users_without_history_are_ranked_by_the_counter_that_ranks_valid_best():
+    """The old favourite is dead: valid wants what came last; and the other way round."""
+    old, new, ever = [(0, 0)] * 6, [(1, 1)] * 3, [(2, 2)]
+    for wanted, half_life in (((3, 1), 2.0), ((3, 0), np.inf)):
+        arrived, valid = interactions(old + new + ever), interactions([wanted])
+        learner = Learner(MF(4), BPR(), FIT, grid=Grid(half_life=(2.0, 3.0)), measure=Settings(topk=(1,)))
+        base = observed(arrived, valid, 4, 3)
+        learner.extend(base)
+        learner.absorb(base)
+        assert learner.blend.half_life == half_life
+        counts = learner.counters.popularity.at(half_life)
+        assert np.allclose(learner.scorer().scores(np.array([99]), 3)[0], counts)
+        twin = Learner(MF(4), BPR(), FIT, grid=Grid(half_life=(2.0, 3.0)), measure=Settings(topk=(1,)))
+        twin.follow([base])
+        twin.load_state_dict(learner.state_dict(), json.loads(json.dumps(learner.meta(), allow_nan=False)))
+        assert twin.blend.half_life == half_life
+
+
+def test_infinite_half_life_is_all_time_popularity():
+    counters, events = Counters((5.0, math.inf)), random_events(50, USERS, ITEMS)
+    counters.absorb(events, USERS, ITEMS)
+    assert list(counters.popularity.decayed) == [5.0]
+    assert np.array_equal(counters.popularity.at(math.inf), np.bincount(events.item, minlength=ITEMS))
+    alone = BlendScorer(PopularityScorer(counters.popularity.total), counters, BlendWeights(0.0, 1.0, 0.0, math.inf))
+    ranked = alone.scores(np.array([0]), ITEMS)[0].numpy()
+    assert np.array_equal(np.argsort(-ranked, kind="stable"), np.argsort(-counters.popularity.total, kind="stable"))

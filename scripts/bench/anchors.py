@@ -1,0 +1,139 @@
+"""Is each model as good as published? One static split that the field's tables use, and one of ratings.
+
+gowalla-static (He et al., SIGIR 2020): all items ranked, train rows masked. Of the train rows 5 % are held back as valid:
+epochs and blend are chosen there, the test rows are scored once, at the end. ml-100k: a random 80/20 split, 5 % of its
+train rows held back likewise. Each is a shipped configuration with the overrides that its line names; its seconds
+are those of the fit, of choosing included, scoring the test left out.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import static
+from bench.timing import Line
+from gnnrec.config.compose import compose
+from gnnrec.core.files import write_atomic
+from gnnrec.data.types import Stream
+from gnnrec.evaluation.evaluate import evaluate
+from gnnrec.runs import build
+from gnnrec.scorers.model import Scorer
+
+NAME = "anchors"
+LARGE = ("fit.base.batch_size=8192", "fit.base.patience=5", "init=spectral")
+"""Batches and start of the implicit logs."""
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A configuration and what is published, or asked, of it.
+
+    Attributes:
+        overrides: of the shipped configuration.
+        published: metric → figure; empty: none is known on this split.
+        asked: metric → least (for errors, most) that the project asks of it.
+        seconds: most seconds asked; None: none.
+        scorer: "model" or "blend".
+        why: what is known of a miss.
+    """
+
+    overrides: tuple[str, ...]
+    published: dict[str, float]
+    asked: dict[str, float]
+    seconds: float | None = None
+    scorer: str = "model"
+    why: str = ""
+
+
+def ranks(recall: float, ndcg: float) -> dict[str, float]:
+    """Return a pair of figures by metric."""
+    return {"recall@20": recall, "ndcg@20": ndcg}
+
+
+LIGHTGCN, MF, SIMPLEX = ranks(0.1824, 0.1547), ranks(0.1627, 0.1378), ranks(0.1872, 0.1557)
+RANKING = {
+    "default for implicit logs": Anchor(LARGE, LIGHTGCN, LIGHTGCN, 600),
+    "its blend": Anchor(LARGE, {}, {}, 600, scorer="blend"),
+    "mf, bpr": Anchor((*LARGE, "encoder=mf", "objective=bpr"), MF, MF, 600),
+    "lightgcn, bpr": Anchor((*LARGE, "objective=bpr"), LIGHTGCN, {}),
+    "lightgcn, contrastive": Anchor((*LARGE, "objective=contrastive"), SIMPLEX, {}),
+    "lightgcn, directau": Anchor((*LARGE, "objective=directau"), {}, {}),
+    "mf, softmax": Anchor((*LARGE, "encoder=mf"), {}, {}),
+}
+RATING: dict[str, Anchor] = {
+    "lightgcn, joint": Anchor((), {}, {}),
+    "mf, rating": Anchor(("encoder=mf", "objective=rating"), {}, {}),
+}
+
+
+def run(quick: bool, runs: Path | None = None) -> Iterator[Line]:
+    """Yield the lines of this benchmark.
+
+    Args:
+        quick: a tenth of the split, two epochs.
+        runs: folder that keeps what each anchor found, so that what was cut off goes on; None: a temporary one.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        for split, anchors in ((static.gowalla, RANKING), (static.movielens, RATING)):
+            stream = split(quick)
+            if stream is None:
+                yield Line(NAME, split.__doc__ or "", None, "", note="the data set is not here")
+                continue
+            for name, anchor in anchors.items():
+                found = _kept(name, anchor, stream, quick, (runs or Path(temporary)) / NAME)
+                yield from _lines(name, anchor, found)
+
+
+def _kept(name: str, anchor: Anchor, stream: Stream, quick: bool, folder: Path) -> dict[str, float]:
+    """Return what an anchor measures: from its file where the same configuration has been run on the same data."""
+    overrides = [*anchor.overrides, "logger=none", "seed=0"]
+    overrides += ["fit.base.max_epochs=2"] if quick else []
+    asked = {"overrides": overrides, "scorer": anchor.scorer, "data": stream.fingerprint}
+    file = folder / f"{name.replace(', ', '_').replace(' ', '_')}.json"
+    if file.exists() and (kept := json.loads(file.read_text()))["asked"] == asked:
+        return dict(kept["found"])
+    found = _measured(overrides, anchor.scorer, stream)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(file, json.dumps({"asked": asked, "found": found}, indent=1) + "\n")
+    return found
+
+
+def _measured(overrides: list[str], row: str, stream: Stream) -> dict[str, float]:
+    """Fit on the base, choose on valid, score the test rows once."""
+    config = compose(overrides)
+    setting = build.scene_on(config, static.NO_LOG, stream).setting
+    learner, base = build.learner(config, setting), stream.increments[0]
+    begin = time.perf_counter()
+    learner.extend(base.observed)
+    learner.fit(base.observed.train, schedule="base")
+    learner.absorb(base.observed)
+    seconds = time.perf_counter() - begin
+    scorer: Scorer = learner.blend_scorer() if row == "blend" else learner.scorer()
+    rows = evaluate(scorer, base.test, learner.history.world(), setting.measure, segments=False).rows
+    found = {metric: value for segment, metric, value, _ in rows if segment == "all"}
+    valid = {f"valid {m}": v for segment, m, v, _ in learner.valid_rows.get(row, []) if segment == "all"}
+    return {**found, **valid, "epochs": float(learner.log.kept), "seconds": seconds}
+
+
+def _lines(name: str, anchor: Anchor, found: dict[str, float]) -> Iterator[Line]:
+    """Yield a line per metric that is published or asked of, or the usual ones."""
+    usual = ("rmse",) if "rmse" in found else ("recall@20", "ndcg@20")
+    for metric in usual:
+        public, asked = anchor.published.get(metric), anchor.asked.get(metric)
+        better = (lambda a, b: a <= b) if metric == "rmse" else (lambda a, b: a >= b)
+        met = None if asked is None else better(found[metric], asked)
+        told = (
+            [] if public is None else [f"published {public:.4f}, {'met' if better(found[metric], public) else 'short'}"]
+        )
+        told += [f"valid {found[f'valid {metric}']:.4f}"] if f"valid {metric}" in found else []
+        told += [f"{found['epochs']:.0f} epochs kept, {found['seconds']:.0f} s", *filter(None, [anchor.why])]
+        target = "" if asked is None else f"{'≤' if metric == 'rmse' else '≥'} {asked:.4f}"
+        yield Line(NAME, f"{name}: {metric}", found[metric], "", target=target, met=met, note="; ".join(told))
+    if anchor.seconds is not None:
+        met = found["seconds"] <= anchor.seconds
+        yield Line(NAME, f"{name}: seconds", found["seconds"], "s", target=f"≤ {anchor.seconds:.0f} s", met=met)
