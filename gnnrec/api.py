@@ -175,7 +175,8 @@ def compare(
         # Nothing is left to show but what ended the first run, with its traceback.
         raise next(iter(memory.errors.values())) from None
     setting, grid = scene.setting, instantiate(config["scorer"]["grid"], at="scorer.grid")
-    parts.append(reference_rows(config["name"], stream, setting.worlds, setting.measure, grid))
+    references = build.references(config)
+    parts.append(reference_rows(config["name"], stream, setting.worlds, setting.measure, grid, references))
     shown = {
         **_job(config, encoders[numbers[0]], None, numbers[0]),
         "strategies": {n: described(s) for n, s in named.items()},

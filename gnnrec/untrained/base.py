@@ -69,6 +69,11 @@ class Untrained(ABC):
     def nbytes(self) -> int:
         """Bytes that must be kept for the next update; the log is the stream's own."""
 
+    def ready(self) -> None:
+        """Do what was put off, so that the next scores cost no more than scores."""
+        if len(first := np.flatnonzero(self._events)[:1]):
+            self.rank(first)
+
     @torch.no_grad()
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items]; users without an absorbed event get all-time popularity."""

@@ -39,6 +39,10 @@ class PopularItems(Untrained):
         """Count what is left."""
         self._counts.retract(events, self._log)
 
+    def scores(self, user: Ints, num_items: int) -> Tensor:
+        """Return [n, num_items], the same for users without an absorbed event too."""
+        return to_width(torch.from_numpy(self.rank(user).copy()), num_items)
+
     def rank(self, user: Ints) -> NDArray[np.float32]:
         """Return the counts, a row for each user."""
         counts = self._counts.total if self.half_life is None else self._counts.decayed[float(self.half_life)]
