@@ -18,6 +18,10 @@ class TestPopularItems(UntrainedContract):
 class TestRecentItems(UntrainedContract):
     make, personal = staticmethod(lambda: PopularItems(half_life=20.0)), False
 
+    def test_users_without_events_get_popularity(self):
+        found = self.of(log()).scores(np.array([USERS - 1, USERS, 0]), ITEMS)
+        assert torch.equal(found, found[2].expand(3, -1))  # the row's own
+
 
 class TestRandomItems(UntrainedContract):
     make, personal = staticmethod(RandomItems), False
