@@ -1,18 +1,40 @@
 """EASE: the linear autoencoder in closed form.
 
-Letters: n users asked for, i items, m items in the model.
+Letters: n users asked for, i items, m items in the model, o others.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy import linalg
+from scipy import linalg, sparse
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.counters.itemknn import ItemKNN
 from gnnrec.data.types import Interactions, Ints
+from gnnrec.graph.csr import product, to_torch, with_long
 from gnnrec.untrained.base import Untrained
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """B and what it takes to score items beyond it.
+
+    Attributes:
+        inside, outside: ascending items in the model, [m], and the others, [o].
+        weights: B, [m, m].
+        diagonal: of P, [m].
+        shared: XᵀX between the others and those in the model, [o, m].
+    """
+
+    inside: Ints
+    outside: Ints
+    weights: NDArray[np.float32]
+    diagonal: NDArray[np.float32]
+    shared: sparse.csr_matrix
 
 
 class EASE(Untrained):
@@ -20,8 +42,8 @@ class EASE(Untrained):
 
     XᵀX changes by what is new alone; P is inverted anew after every change, m³ for m items.
 
-    Departure: beyond `most_items`, B is that of the most popular ones, of equal ones those numbered first. The others are
-    ranked by ItemKNN (cosine, all neighbours) below every item of the model.
+    Departure: beyond `most_items`, B is that of the m most popular ones, of equal ones those numbered first. Every other item
+    is regressed on these by the same ridge, B_·j = P XᵀX_·j, at the cost of what it shares with them for each user.
 
     Args:
         l2: λ.
@@ -36,7 +58,7 @@ class EASE(Untrained):
             raise GnnrecError(f"ease: most_items={most_items} must be 1 or more")
         self.l2, self.most_items = l2, most_items
         self._counts = ItemKNN()
-        self._solved: tuple[Ints, NDArray[np.float32]] | None = None
+        self._solved: Solution | None = None
 
     def take_in(self, events: Interactions) -> None:
         """Count."""
@@ -50,24 +72,26 @@ class EASE(Untrained):
 
     def rank(self, user: Ints) -> NDArray[np.float32]:
         """Return [n, i]."""
-        inside, weights = self.model
-        found = np.asarray(self._counts.rows(user)[:, inside] @ weights, np.float32)
-        if len(inside) == self.num_items:
+        model = self.model
+        x = self._counts.rows(user)[:, model.inside]
+        found = np.asarray(x @ model.weights, np.float32)
+        if not len(model.outside):
             return found
-        result = self._counts.scores(user)
-        # ItemKNN's scores are 0 or more: shifted to end below the lowest of the model, they rank among themselves.
-        result += (found.min(1) - result.max(1) - np.float32(1.0))[:, None]
-        result[:, inside] = found
+        result = np.zeros((len(user), self.num_items), np.float32)
+        result[:, model.inside] = found
+        # x P from x B: of P, B lacks the diagonal alone, and has each column over it.
+        spread = torch.from_numpy(np.ascontiguousarray(((x.toarray() - found) * model.diagonal).T, np.float32))
+        result[:, model.outside] = product(to_torch(model.shared), spread).T.numpy()
         return result
 
     @property
-    def model(self) -> tuple[Ints, NDArray[np.float32]]:
-        """The items in the model, ascending, [m], and B, [m, m]; made once after every change."""
+    def model(self) -> Solution:
+        """The solution; made once after every change."""
         if self._solved is None:
-            taken = self._counts.taken
-            inside = np.sort(np.argsort(-taken, kind="stable")[: self.most_items])
-            gram = self._counts.gram[inside][:, inside].toarray()
-            self._solved = inside, solved(gram, self.l2)
+            gram, order = self._counts.gram, np.argsort(-self._counts.taken, kind="stable")
+            inside, outside = (np.sort(x) for x in (order[: self.most_items], order[self.most_items :]))
+            shared = with_long(gram[outside][:, inside])
+            self._solved = Solution(inside, outside, *solved(gram[inside][:, inside].toarray(), self.l2), shared)
         return self._solved
 
     @property
@@ -76,8 +100,8 @@ class EASE(Untrained):
         return self._counts.nbytes
 
 
-def solved(gram: NDArray[np.float32], l2: float) -> NDArray[np.float32]:
-    """Return B of G = XᵀX, [m, m], in place of G."""
+def solved(gram: NDArray[np.float32], l2: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return B of G = XᵀX, [m, m], in place of G, and the diagonal of P, [m]."""
     gram[np.diag_indices_from(gram)] += l2
     # Of a positive definite matrix Cholesky's factor is enough: half the work of a general inverse, and half its memory.
     factor, failed = linalg.lapack.spotrf(gram.T, lower=1, overwrite_a=1)
@@ -86,7 +110,7 @@ def solved(gram: NDArray[np.float32], l2: float) -> NDArray[np.float32]:
     inverse, _ = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
     for j in range(len(inverse)):  # the other half mirrors it
         inverse[j, j + 1 :] = inverse[j + 1 :, j]
-    inverse /= -np.diag(inverse).copy()
+    diagonal = np.diag(inverse).copy()
+    inverse /= -diagonal
     inverse[np.diag_indices_from(inverse)] = 0
-    weights: NDArray[np.float32] = inverse
-    return weights
+    return inverse, diagonal

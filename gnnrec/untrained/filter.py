@@ -16,7 +16,7 @@ from gnnrec.counters.cosine import dense_product
 from gnnrec.counters.gram import Gram, scaled_columns, scaled_rows, user_factors
 from gnnrec.counters.similar import divided, nearest_items
 from gnnrec.data.types import Floats, Interactions, Ints
-from gnnrec.graph.csr import product, to_torch
+from gnnrec.graph.csr import product, to_torch, with_long
 from gnnrec.untrained.base import Untrained
 from gnnrec.untrained.subspace import Subspace
 
@@ -121,7 +121,7 @@ class GraphFilter(Untrained):
         found = dense_product(rows, [matrix])
         if self.order == 1:
             return found
-        twice = product(to_torch(_with_long(matrix.T.tocsr())), torch.from_numpy(np.ascontiguousarray(found.T))).T
+        twice = product(to_torch(with_long(matrix.T.tocsr())), torch.from_numpy(np.ascontiguousarray(found.T))).T
         result: NDArray[np.float32] = 2 * found - twice.numpy()
         return result
 
@@ -161,8 +161,3 @@ class GraphFilter(Untrained):
     def nbytes(self) -> int:
         """Bytes of G, and of the basis where there is a low-pass part."""
         return (self._gram.nbytes if self.linear else 0) + self.subspace.basis.nbytes
-
-
-def _with_long(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    start, column = (x.astype(np.int64) for x in (matrix.indptr, matrix.indices))
-    return sparse.csr_matrix((matrix.data, column, start), shape=matrix.shape)

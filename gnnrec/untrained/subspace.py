@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from gnnrec.core.seeds import generator
-from gnnrec.graph.csr import product, to_torch
+from gnnrec.graph.csr import product, to_torch, with_long
 
 SPARE = 16
 """Columns iterated beyond k: the k-th converges by the gap to the last of these, not to its neighbour."""
@@ -40,7 +40,7 @@ class Subspace:
     def refresh(self, matrix: sparse.csr_matrix) -> Tensor:
         """Return V of R [u, i] as [i, k], fewer where R has fewer singular values above 0."""
         width = min(self.k + SPARE, *matrix.shape)
-        r, transposed = _tensor(matrix), _tensor(matrix.T.tocsr())
+        r, transposed = (to_torch(with_long(x)) for x in (matrix, matrix.T.tocsr()))
         passes = self.warm if self.basis.shape[1] == width else self.passes
         basis = self._start(matrix.shape[1], width)
         for _ in range(passes if width else 0):
@@ -58,8 +58,3 @@ class Subspace:
             return torch.cat([self.basis, torch.zeros(items - len(self.basis), width)])
         drawn = generator(self.seed, "subspace").standard_normal((items, width), np.float32)
         return torch.from_numpy(drawn)
-
-
-def _tensor(matrix: sparse.csr_matrix) -> Tensor:
-    start, column = (x.astype(np.int64) for x in (matrix.indptr, matrix.indices))
-    return to_torch(sparse.csr_matrix((matrix.data.astype(np.float32), column, start), shape=matrix.shape))
