@@ -13,9 +13,10 @@ class Gram:
     """The matrix X of the pairs absorbed, and G = Xᵀ D_u^(−2a) X, D_u the sums of X's rows.
 
     Without a half-life an entry of X is 1 where the pair has an event; with one it is Σ 2^(−age / h) over the pair's events.
-    Of the users who come into events X's rows O become N: G changes by NᵀD_N^(−2a)N − OᵀD_O^(−2a)O, which costs the squares
-    of these users' numbers of items. Everybody else's share is as it was, or, where X decays by γ, γ^(2−2a) times that: one
-    pass over G. It is brought up to date when somebody asks for it: who never asks never pays.
+    Where users' rows O become N, G changes by NᵀD_N^(−2a)N − OᵀD_O^(−2a)O. With a = 0 that costs what is new times what
+    these users had; else the squares of what they had, which, where most users come again, is all there is. Everybody
+    else's share is as it was, or, where X decays by γ, γ^(2−2a) times that: one pass over G. It is brought up to date when
+    somebody asks for it: who never asks never pays.
 
     Args:
         exponent: a; 0 counts the users that two items share, exactly.
@@ -101,16 +102,14 @@ class Gram:
         return weight
 
     def _difference(self, old: sparse.csr_matrix, fresh: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return by how much G changes where these rows change by `fresh`."""
-        if not self.exponent:  # then only what is new costs anything, and whole numbers stay whole
-            cross = old.T @ fresh
-            return (cross + cross.T + fresh.T @ fresh).tocsr()
-        new, old = (self._scaled(rows) for rows in (old + fresh, old))
-        return (new.T @ new - old.T @ old).tocsr()
-
-    def _scaled(self, rows: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return D_u^(−a) times the rows."""
-        return scaled_rows(rows, user_factors(rows, self.exponent))
+        """Return by how much G changes where rows O become O + F: OᵀWF + FᵀWO + FᵀWF + OᵀΔO, Δ what the weights W change by."""
+        before, after = (user_factors(rows, 2 * self.exponent) for rows in (old, old + fresh))
+        weighted = scaled_rows(fresh, after)
+        cross = old.T @ weighted
+        change = (cross + cross.T + fresh.T @ weighted).tocsr()
+        if not self.exponent:  # then what users had before costs nothing, and whole numbers stay whole
+            return change
+        return (change + old.T @ scaled_rows(old, after - before)).tocsr()
 
     def _entries(self, sums: sparse.csr_matrix) -> sparse.csr_matrix:
         return sums if self.half_life is not None else _marks(sums)
