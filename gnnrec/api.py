@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 from matplotlib.figure import Figure
 
+from gnnrec.config import listed
 from gnnrec.config import options as conf
 from gnnrec.config.compose import compose
 from gnnrec.config.instantiate import instantiate
@@ -139,6 +140,7 @@ def compare(
     options: Mapping[str, Any] | None = None,
     name: str | None = None,
     quiet: bool = False,
+    references: Sequence[str | Mapping[str, Any]] | None = None,
 ) -> Result:
     """Run every strategy under every seed over the stream and return the results; nothing is written.
 
@@ -153,6 +155,7 @@ def compare(
         options: keys of the configuration, dotted, such as {"fit.max_epochs": 5}.
         name: of the experiment; None: the data set's.
         quiet: print no progress.
+        references: rows that train nothing, such as ["popularity", "ease", {"filter": {"half_life": 1000}}]; None: the usual.
 
     Raises:
         GnnrecError: an argument that cannot be used, or every run failed.
@@ -165,6 +168,8 @@ def compare(
     encoders = {seed: _encoder(encoder, seed) for seed in numbers}
     config = _configured(stream, objective, options or {})
     config |= {"name": name or dataset.name, "seeds": numbers}
+    if references is not None:
+        config["references"] = listed.references(references)
     scene, progress, memory = build.scene_on(config, dataset, stream), Progress(quiet), Memory()
     jobs = [Job(row, _job(config, encoders[seed], s, seed)) for row, s in named.items() for seed in numbers]
     try:
@@ -175,7 +180,8 @@ def compare(
         # Nothing is left to show but what ended the first run, with its traceback.
         raise next(iter(memory.errors.values())) from None
     setting, grid = scene.setting, instantiate(config["scorer"]["grid"], at="scorer.grid")
-    parts.append(reference_rows(config["name"], stream, setting.worlds, setting.measure, grid))
+    made = build.references(config)
+    parts.append(reference_rows(config["name"], stream, setting.worlds, setting.measure, grid, made))
     shown = {
         **_job(config, encoders[numbers[0]], None, numbers[0]),
         "strategies": {n: described(s) for n, s in named.items()},

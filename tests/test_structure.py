@@ -10,8 +10,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "gnnrec"
 
 ROOMS = (
-    *("core", "config", "data", "graph", "quality", "counters", "encoders", "objectives", "scorers", "evaluation"),
+    *("core", "config", "data", "graph", "quality", "counters", "encoders", "objectives", "scorers", "untrained"),
     *(
+        "evaluation",
         "training",
         "reporting",
         "store",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gnnrec.config import options as conf
 from gnnrec.config.compose import Config, chosen, compose
+from gnnrec.config.listed import entry
 from gnnrec.config.typed import key_of
-from gnnrec.core.errors import GnnrecError, nearest, one_line
+from gnnrec.core.errors import one_line
 
 if TYPE_CHECKING:
     from gnnrec.runs.job import Job
@@ -52,7 +53,9 @@ def of_comparison(config: Config, overrides: Sequence[str], extra: Path | None, 
 def _rows(config: Config, extra: Path | None, say: Say) -> dict[str, list[str]]:
     """Return row → overrides; rows of one strategy are named by their parameters."""
     known = conf.groups(extra)["strategy"]
-    entries = [_strategy(entry, known) for entry in _once("strategies", config["strategies"], say)]
+    entries = [
+        entry(given, "strategies", "strategy", known) for given in _once("strategies", config["strategies"], say)
+    ]
     names = [name for name, _ in entries]
     rows = {}
     for name, parameters in entries:
@@ -63,27 +66,14 @@ def _rows(config: Config, extra: Path | None, say: Say) -> dict[str, list[str]]:
     return rows
 
 
-def _strategy(entry: Any, known: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
-    """Return (name, parameters) of an entry of `strategies`: a name, or {name: {parameter: value}}."""
-    if isinstance(entry, Mapping) and len(entry) == 1:
-        ((name, parameters),) = entry.items()
-    else:
-        name, parameters = entry, {}
-    if not isinstance(parameters or {}, Mapping):
-        raise GnnrecError(f"strategies: {name} needs {{parameter: value}}, got {one_line(str(parameters))}")
-    if name not in known:
-        raise GnnrecError(f"there is no strategy '{one_line(str(name))}'{nearest(str(name), known)}")
-    return str(name), parameters or {}
-
-
 def _once(key: str, entries: Sequence[Any], say: Say) -> list[Any]:
     """Return the entries without those that are there already, and say which."""
     kept: dict[str, Any] = {}
-    for entry in entries:
-        same = json.dumps({entry: None} if isinstance(entry, str) else entry, sort_keys=True, default=str)
+    for given in entries:
+        same = json.dumps({given: None} if isinstance(given, str) else given, sort_keys=True, default=str)
         if same in kept:
-            say(f"{key}: {one_line(str(entry))} is listed twice, run once")
-        kept.setdefault(same, entry)
+            say(f"{key}: {one_line(str(given))} is listed twice, run once")
+        kept.setdefault(same, given)
     return list(kept.values())
 
 

@@ -10,14 +10,14 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from gnnrec.config import listed, whole
 from gnnrec.config import options as conf
-from gnnrec.config import whole
 from gnnrec.config.explain import explain, unreadable
 from gnnrec.config.typed import key_of, put_right
 from gnnrec.core.errors import GnnrecError, one_line
 
 Config = dict[str, Any]
-LISTS = ("seeds", "strategies")
+LISTS = ("seeds", "strategies", "references")
 """Keys that hold a list and nothing else: what is elsewhere a grid, range(3) or a,b, is a list there."""
 MOST = 10_000
 """Runs of a grid, and elements of a list written as a range."""
@@ -36,7 +36,9 @@ def compose(overrides: Sequence[str], extra: Path | None = None) -> Config:
     with _composing(overrides, extra) as (hydra_compose, path, right):
         found = hydra_compose("config", overrides=[*path, *right])
         plain: Config = dict(OmegaConf.to_container(found, resolve=True))  # type: ignore[arg-type]
-        return whole.located(whole.checked(plain, conf.groups(extra)))
+        checked = whole.checked(plain, conf.groups(extra))
+        # Described, not named: whoever reads a configuration again has no need of the folder that its rows were named in.
+        return whole.located({**checked, "references": listed.references(checked["references"], extra)})
 
 
 def chosen(group: str, overrides: Sequence[str], extra: Path | None = None) -> str:

@@ -12,6 +12,9 @@ from gnnrec.core.errors import GnnrecError
 _WORDS = ("null", "true", "false", "inf", "nan")
 """Names that mean something else than text in an override."""
 
+LISTED = "reference"
+"""The group whose files are rows of every table: a key lists them, and none of them is chosen alone."""
+
 
 def folder() -> Path:
     """Return the conf folder: inside the installed package, or beside it in a checkout."""
@@ -23,11 +26,12 @@ def folder() -> Path:
 
 
 def groups(extra: Path | None = None) -> dict[str, list[str]]:
-    """Return the options of each group, those of the user's own folder with them."""
+    """Return the options of each group of which one is chosen, those of the user's own folder with them."""
     found: dict[str, set[str]] = {}
     for root in filter(None, (folder(), extra)):
         for path in Path(root).glob("*/*.yaml"):
             found.setdefault(path.parent.name, set()).add(path.stem)
+    found.pop(LISTED, None)
     return {group: sorted(options) for group, options in sorted(found.items())}
 
 

@@ -17,6 +17,7 @@ KINDS: dict[str, Any] = {
     "seed": int,
     "seeds": list[int],
     "strategies": list[Any],
+    "references": list[Any],
     "output": str,
     "resume": bool,
     "state.keep": int,

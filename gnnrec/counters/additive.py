@@ -10,6 +10,9 @@ from gnnrec.data.types import Ints
 MERGE_RATIO = 4
 """A part is merged into its predecessor when that is less than this many times larger: O(log entries) remain."""
 
+LEAST = 1e-30
+"""What is scaled below this is 0."""
+
 
 class Additive:
     """The sum of some sparse matrices of counts."""
@@ -32,6 +35,12 @@ class Additive:
         while len(parts) > 1 and parts[-2].nnz < MERGE_RATIO * parts[-1].nnz:
             parts = (*parts[:-2], (parts[-2] + parts[-1]).tocsr())
         self.parts = parts
+
+    def scale(self, factor: float) -> None:
+        """Multiply the sum by a factor, 0 or more; what becomes too small to matter is 0. It costs the entries."""
+        for part in self.parts:
+            part.data *= np.float32(factor)
+            part.data[np.abs(part.data) < LEAST] = 0  # below, products leave the range of floats or crawl at its edge
 
     def rows(self, index: Ints) -> sparse.csr_matrix:
         """Return some rows of the sum, [n, columns]."""

@@ -32,14 +32,14 @@ def cosine_scores(
         gram: matrices whose sum is G = XᵀX, [i, i].
         root: `inverse_roots` of G.
     """
-    found = _dense_product(sparse.csr_matrix((root[rows.indices], rows.indices, rows.indptr), rows.shape), gram)
+    found = dense_product(sparse.csr_matrix((root[rows.indices], rows.indices, rows.indptr), rows.shape), gram)
     found *= root
     # An item is no neighbour of itself: cos(i, i) = 1 goes.
     found[np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), rows.indices] -= 1
     return found
 
 
-def _dense_product(rows: sparse.csr_matrix, parts: Sequence[sparse.csr_matrix]) -> NDArray[np.float32]:
+def dense_product(rows: sparse.csr_matrix, parts: Sequence[sparse.csr_matrix]) -> NDArray[np.float32]:
     """Return rows · (the sum of the parts), [n, i]."""
     found = torch.zeros(rows.shape)
     if not rows.nnz:

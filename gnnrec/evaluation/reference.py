@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
+from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Interactions, Observed, Stream
 from gnnrec.evaluation.blend_choice import choose_weights
@@ -24,28 +29,88 @@ from gnnrec.scorers.references import (
     PopularityScorer,
     RecentBiasPredictor,
 )
+from gnnrec.untrained.base import Untrained
+
+BASELINE = "decayed_popularity"
+"""The row that forward transfer is measured against (`gnnrec.evaluation.results`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A row of what is counted for every table anyway, so that nothing is counted twice.
+
+    Attributes:
+        row: one of `ROWS`.
+    """
+
+    row: str
+
+    def __post_init__(self) -> None:
+        if self.row not in ROWS:
+            raise GnnrecError(f"row={self.row} is not counted for every table{nearest(self.row, ROWS)}")
+
+
+ROWS = ("popularity", "decayed_popularity", "itemknn", "popularity_itemknn")
+"""What `Absorbed` ranks by."""
+USUAL: Mapping[str, Counted | Untrained] = {row: Counted(row) for row in ROWS}
+"""The rows that a table has where nothing else is said."""
 
 
 def reference_rows(
-    experiment: str, stream: Stream, worlds: list[World], measure: Settings, grid: Grid
+    experiment: str,
+    stream: Stream,
+    worlds: list[World],
+    measure: Settings,
+    grid: Grid,
+    references: Mapping[str, Counted | Untrained] = USUAL,
 ) -> dict[str, pl.DataFrame]:
-    """Return the frames of all reference rows: next for each, R for decayed popularity (the reference of FWT)."""
+    """Return the frames of all reference rows: next for each, R for decayed popularity (the reference of FWT).
+
+    Args:
+        experiment: name.
+        stream, worlds, measure: what the rows are measured on, and how.
+        grid: of the blend.
+        references: the rows that rank, by name; those that predict values, and the oracle, come with the data.
+    """
     records: dict[str, Record] = {}
-    kept = Absorbed(grid)
+    kept, own = Absorbed(grid), {name: made for name, made in references.items() if isinstance(made, Untrained)}
     for increment, world in zip(stream.increments, worlds, strict=True):
-        before = worlds[world.index - 1].seen if world.index else BipartiteGraph.empty()
+        t, before = world.index, worlds[world.index - 1].seen if world.index else BipartiteGraph.empty()
         kept.absorb(increment.observed, before, measure)
-        scorers = kept.scorers(measure.explicit)
+        spent = {name: _updated(made, increment.observed) for name, made in own.items()}
+        scorers = _chosen(references, kept.scorers(measure.explicit))
         if stream.oracle is not None and len(increment.upcoming):
             scorers["oracle"] = OracleScorer(stream, float(np.median(increment.upcoming.time)))
         for name in scorers:
             records.setdefault(name, Record(Name(experiment, name, None)))
         rows = {name: Scored(records[name], REFERENCE, scorer) for name, scorer in scorers.items()}
-        t, decayed = world.index, rows["decayed_popularity"]
         score(list(rows.values()), t, stream, upcoming(stream, t, world), measure)
-        score([decayed], t, stream, tests(stream, t, worlds, measure), measure)
+        baseline = [row for name, row in rows.items() if name == BASELINE]
+        score(baseline, t, stream, tests(stream, t, worlds, measure), measure)
+        for name, seconds in spent.items() if t else ():
+            records[name].add(REFERENCE, t, t, "cost", [("all", "seconds", seconds, 1)])
+            records[name].add(REFERENCE, t, t, "cost", [("all", "bytes_kept", float(own[name].nbytes), 1)])
     frames = [record.frames() for record in records.values()]
     return {table: pl.concat([f[table] for f in frames]) for table in ("results", "per_user", "predictions")}
+
+
+def _chosen(references: Mapping[str, Counted | Untrained], counted: Mapping[str, Scorer]) -> dict[str, Scorer]:
+    """Return the rows that were asked for, and those that predict values, which nobody asks for."""
+    rows = {name: counted[made.row] if isinstance(made, Counted) else made for name, made in references.items()}
+    return {**rows, **{name: scorer for name, scorer in counted.items() if name not in ROWS}}
+
+
+def _updated(made: Untrained, new: Observed) -> float:
+    """Let a recommender absorb an increment, as `Absorbed` does, and return the seconds until it could serve."""
+    begin = time.perf_counter()
+    if len(new.removed):
+        made.retract(new.removed)
+    users = max(made.num_users, int(new.arrived.user.max(initial=-1)) + 1)
+    items = max(made.num_items, int(new.arrived.item.max(initial=-1)) + 1)
+    made.absorb(new.arrived, users, items)
+    made.absorb(new.folded, new.num_users, new.num_items)
+    made.ready()
+    return time.perf_counter() - begin
 
 
 class Absorbed:

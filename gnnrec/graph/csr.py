@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import cache
 
+import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -24,6 +25,15 @@ def to_scipy(csr: Tensor) -> sparse.csr_matrix:
     """Return a CSR tensor on the CPU as a scipy matrix that shares its memory."""
     parts = (csr.values().numpy(), csr.col_indices().numpy(), csr.crow_indices().numpy())
     return sparse.csr_matrix(parts, shape=tuple(csr.shape), copy=False)
+
+
+def with_long(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return a scipy CSR matrix with the 64-bit indices and single precision that `product` takes."""
+    start, column = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
+    found = sparse.csr_matrix(matrix.shape, dtype=np.float32)
+    # Its constructor would make the indices short again.
+    found.indptr, found.indices, found.data = start, column, matrix.data.astype(np.float32)
+    return found
 
 
 def product(csr: Tensor, x: Tensor) -> Tensor:

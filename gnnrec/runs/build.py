@@ -16,6 +16,7 @@ from gnnrec.config.sources import sources
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.types import Stream
+from gnnrec.evaluation.reference import USUAL, Counted
 from gnnrec.evaluation.settings import CANDIDATES, MASKS, MATRICES, Settings
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
@@ -24,6 +25,7 @@ from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.base import Strategy
 from gnnrec.training.settings import FitSettings
 from gnnrec.training.trainer import check_trainer
+from gnnrec.untrained.base import Untrained
 
 Config = Mapping[str, Any]
 
@@ -133,6 +135,20 @@ def strategy(config: Config) -> Strategy:
     return made
 
 
+def references(config: Config) -> Mapping[str, Counted | Untrained]:
+    """Return the reference rows that rank, by name; a configuration of before there was a choice has the usual ones."""
+    nodes, allow = config.get("references"), _allowed(config)
+    if nodes is None:
+        return USUAL
+    made = {row: instantiate(node, allow, at=f"references.{row}") for row, node in nodes.items()}
+    for row, odd in made.items():
+        if not isinstance(odd, Counted | Untrained):
+            raise GnnrecError(
+                f"references.{row}._target_={nodes[row][TARGET]} is no Untrained; see gnnrec/untrained/base.py"
+            )
+    return made
+
+
 def base_digest(config: Config, stream: Stream) -> str:
     """Return the hash of everything that defines the base model of a run, the code of its plug-ins included."""
     parts = {key: config[key] for key in BASE_KEYS}
@@ -151,8 +167,9 @@ def run_digest(config: Config, stream: Stream) -> str:
 
 def reference_digest(config: Config, stream: Stream) -> str:
     """Return the hash of everything that defines the reference rows."""
-    parts = {"grid": config["scorer"]["grid"], "evaluation": config["evaluation"], "code": _code({}, config)}
-    return _digest({**_data(stream), **parts, "protocol": protocol_hash(config)})
+    rows = config.get("references")
+    parts = {"grid": config["scorer"]["grid"], "evaluation": config["evaluation"], "references": rows}
+    return _digest({**_data(stream), **parts, "code": _code(rows, config), "protocol": protocol_hash(config)})
 
 
 def protocol_hash(config: Config) -> str:

@@ -40,3 +40,4 @@ def _build(config: Config) -> None:
     empty = Stream((), nobody, nobody, "explicit", None, False, {}, "")
     build.learner(config, Scenario(empty, [], build.measure(config, empty), build.rows(config)))
     build.strategy(config)
+    build.references(config)

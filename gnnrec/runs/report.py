@@ -20,7 +20,7 @@ from gnnrec.runs.saved import Saved
 from gnnrec.runs.shared import references
 
 NOT_THE_MODEL = {
-    *("data", "name", "seed", "seeds", "strategies", "output"),
+    *("data", "name", "seed", "seeds", "strategies", "references", "output"),
     *("resume", "threads", "state", "logger", "sweep", "plugins"),
 }
 """Keys that make no other row of the table; the data of all rows have one fingerprint."""

@@ -47,9 +47,10 @@ def references(config: Config, scene: Scene, progress: Progress) -> Frames:
     folder = Path(config["output"]) / f"references-{build.reference_digest(config, stream)}"
     with locked(folder, wait=progress):
         if not finished(folder):
-            progress.say("reference rows: popularity, decayed popularity, ItemKNN, their blend, predictors of values")
+            made = build.references(config)
+            progress.say(f"reference rows: {', '.join(made) or 'none that rank'}")
             grid = instantiate(config["scorer"]["grid"], at="scorer.grid")
-            write_frames(folder, reference_rows(config["name"], stream, scene.setting.worlds, measure, grid))
+            write_frames(folder, reference_rows(config["name"], stream, scene.setting.worlds, measure, grid, made))
             note_status(folder, "done", scene, config)
         frames = read_frames(folder)
         return {**frames, "results": frames["results"].with_columns(experiment=pl.lit(config["name"]))}

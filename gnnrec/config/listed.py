@@ -1,0 +1,60 @@
+"""What a list of the configuration names: files of a group, by name or as {name: {parameter: value}}."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gnnrec.config.options import LISTED, folder, leaves
+from gnnrec.core.errors import GnnrecError, nearest, one_line
+
+
+def entry(given: Any, key: str, kind: str, known: Iterable[str]) -> tuple[str, Mapping[str, Any]]:
+    """Return (name, parameters) of an entry of a list.
+
+    Args:
+        given: a name, or {name: {parameter: value}}.
+        key: of the list, for errors.
+        kind: what it lists, for errors.
+        known: the names there are.
+    """
+    name, parameters = next(iter(given.items())) if isinstance(given, Mapping) and len(given) == 1 else (given, {})
+    if not isinstance(parameters or {}, Mapping):
+        raise GnnrecError(f"{key}: {name} needs {{parameter: value}}, got {one_line(str(parameters))}")
+    if name not in known:
+        raise GnnrecError(f"there is no {kind} '{one_line(str(name))}'{nearest(str(name), known)}")
+    return str(name), parameters or {}
+
+
+def row_of(name: str, parameters: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return what a row is called: its name, and its parameters where another row has that name too."""
+    settings = [f"{k}={v}" for k, v in leaves(parameters).items()]
+    return f"{name}[{','.join(settings)}]" if names.count(name) > 1 and settings else name
+
+
+def references(entries: Sequence[Any], extra: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Return row → description of every reference that a list names, in its order; repeats once.
+
+    Args:
+        entries: of the key `references`.
+        extra: the user's own folder of configuration, whose files come first.
+    """
+    files = _files(extra)
+    found = [entry(given, "references", LISTED, files) for given in entries]
+    names = [name for name, _ in found]
+    return {row_of(name, own, names): {**_read(files[name]), **own} for name, own in found}
+
+
+def _files(extra: Path | None) -> dict[str, Path]:
+    roots = [folder(), *([extra] if extra else [])]
+    return {path.stem: path for root in roots for path in sorted(Path(root).glob(f"{LISTED}/*.yaml"))}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise GnnrecError(f"{one_line(str(path))} is no mapping of keys; it needs _target_ and its arguments")
+    return found

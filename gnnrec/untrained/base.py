@@ -1,0 +1,98 @@
+"""What every recommender without training keeps: the log by reference, who has events, all-time popularity.
+
+Letters: n events or users asked for, u users, i items.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gnnrec.counters.log import EventLog
+from gnnrec.data.types import Floats, Interactions, Ints
+from gnnrec.scorers.model import to_width
+
+
+class Untrained(ABC):
+    """A scorer that absorbs and gives back events; a subclass says what is counted and how it ranks.
+
+    Nothing but hyper-parameters is given to a constructor. Work is put off until somebody asks for scores.
+
+    Attributes:
+        num_users, num_items: numbered nodes.
+        popularity: events absorbed per item, [i]: the ranking of users without an absorbed event.
+    """
+
+    def __init__(self) -> None:
+        self.num_users = self.num_items = 0
+        self.popularity: Floats = np.zeros(0)
+        self._events: Floats = np.zeros(0)
+        self._log = EventLog()
+
+    def absorb(self, events: Interactions, num_users: int, num_items: int) -> None:
+        """Add events, oldest first, with the numbered nodes afterwards."""
+        self.num_users, self.num_items = num_users, num_items
+        self._log.add(events)
+        self._count(events, 1)
+        self.take_in(events)
+
+    def retract(self, events: Interactions) -> Interactions:
+        """Take out events, as if they never had been absorbed, and return those of them that had been."""
+        gone = self._log.remove(events)
+        if len(gone):
+            self._count(gone, -1)
+            self.take_out(gone)
+        return gone
+
+    def _count(self, events: Interactions, sign: int) -> None:
+        self.popularity = _sum(self.popularity, sign * np.bincount(events.item, minlength=self.num_items))
+        self._events = _sum(self._events, sign * np.bincount(events.user, minlength=self.num_users))
+
+    @abstractmethod
+    def take_in(self, events: Interactions) -> None:
+        """Note new events; `num_users` and `num_items` are those afterwards."""
+
+    @abstractmethod
+    def take_out(self, events: Interactions) -> None:
+        """Note that absorbed events are gone; `self._log` is without them."""
+
+    @abstractmethod
+    def rank(self, user: Ints) -> NDArray[np.float32]:
+        """Return the scores of users with an absorbed event, [n, num_items]."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Bytes that must be kept for the next update; the log is the stream's own."""
+
+    def ready(self) -> None:
+        """Do what was put off, so that the next scores cost no more than scores."""
+        if len(first := np.flatnonzero(self._events)[:1]):
+            self.rank(first)
+
+    @torch.no_grad()
+    def scores(self, user: Ints, num_items: int) -> Tensor:
+        """Return [n, num_items]; users without an absorbed event get all-time popularity."""
+        known = np.zeros(len(user), bool)
+        inside = user < self.num_users
+        known[inside] = self._events[user[inside]] > 0
+        if len(user) and known.all():
+            return to_width(torch.from_numpy(self.rank(user)), num_items)
+        found = np.broadcast_to(self.popularity.astype(np.float32), (len(user), self.num_items)).copy()
+        if known.any():
+            found[known] = self.rank(user[known])
+        return to_width(torch.from_numpy(found), num_items)
+
+    def predict(self, user: Ints, item: Ints) -> None:  # noqa: B027
+        """Predict nothing."""
+
+
+def _sum(old: Floats, change: NDArray[np.int64]) -> Floats:
+    """Return the sum of counts, the shorter ones padded."""
+    grown = change.astype(np.float64)
+    grown[: len(old)] += old
+    return grown
