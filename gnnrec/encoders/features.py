@@ -22,7 +22,7 @@ from gnnrec.graph.bipartite import BipartiteGraph
 COMBINE = ("add", "concat")
 
 
-class Features(Encoder):
+class Featured(Encoder):
     """e = 1/(L+1) · Σ_{l=0..L} P^l x' with x' = x + W f, or x' = x || W f, of a node with row x [d] and numbers f.
 
     The linear projection of PinSage (Ying et al., KDD 2018) before LightGCN's propagation (He et al., SIGIR 2020); departs from

@@ -129,7 +129,8 @@ class INMO(Encoder):
     @property
     def exponent(self) -> float:
         """The present α."""
-        return 1 - (1 - self.alpha) * self.anneal ** int(self.steps)
+        # A number of steps that is not asked for is not waited for, either.
+        return self.alpha if self.anneal == 1 else 1 - (1 - self.alpha) * self.anneal ** int(self.steps)
 
     @property
     def _weights(self) -> Tensor:

@@ -74,12 +74,12 @@ class ShrunkMean(Initial):
 class FoldIn(Initial):
     """x = c · (Y_Nᵀ Y_N + w · YᵀY + λI)^-1 Y_Nᵀ 1: the row by which the old neighbours' embeddings Y_N [k, d] score 1.
 
-    Y [·, d] are embeddings of the other side's old nodes: means over layers 0..L of old rows, propagated over the graph in which
-    new nodes have rows of 0. With w = 0 that is ridge regression; with w > 0 a step of implicit ALS, in which all pairs score 0
-    with weight w (Hu, Koren & Volinsky, ICDM 2008, as written by Rendle et al., "Revisiting the performance of iALS", RecSys
-    2022). A score of 1 means nothing to a model that ranks, hence c: the least-squares scale by which folding in old nodes,
-    `MOST` evenly chosen at most, comes closest to the rows they have; 0 where they do not resemble them. A node without an old
-    neighbour gets its random row. Not published as far as is known against embeddings of a graph neural network.
+    Y [·, d] are embeddings of the other side's old nodes: means over layers 0..L of old rows, propagated over the graph in
+    which new nodes have rows of 0. With w = 0 that is ridge regression; with w > 0 a step of implicit ALS, in which all pairs
+    score 0 with weight w (Hu, Koren & Volinsky, ICDM 2008, as written by Rendle et al., "Revisiting the performance of iALS",
+    RecSys 2022). A score of 1 means nothing to a model that ranks, hence c: the least-squares scale by which folding in old
+    nodes, `MOST` evenly chosen at most, comes closest to the rows they have; 0 where they do not resemble them. A node without
+    an old neighbour gets its random row. Not published as far as is known against embeddings of a graph neural network.
 
     Costs per increment: L passes over the whole graph and w's YᵀY, then e · d² and n · d³; `MOST` neighbours of a node at most.
 

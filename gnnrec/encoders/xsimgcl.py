@@ -14,10 +14,9 @@ from torch.nn import functional as F
 from gnnrec.core.errors import GnnrecError
 from gnnrec.encoders.base import Encoder, EncoderStep
 from gnnrec.encoders.chance import Chance
+from gnnrec.encoders.initial import RowPair
 from gnnrec.encoders.tables import Embeddings, pick
 from gnnrec.graph.bipartite import BipartiteGraph
-
-Pair = tuple[Tensor, Tensor]
 
 
 class XSimGCL(Encoder):
@@ -60,7 +59,7 @@ class XSimGCL(Encoder):
             raise GnnrecError(f"encoder.contrast={contrast} must be a layer: 1 to encoder.layers={layers}")
         self.noise, self.weight, self.temperature, self.contrast = noise, weight, temperature, contrast
         self.chance = Chance(seed)
-        self._views: tuple[Pair, Pair] | None = None
+        self._views: tuple[RowPair, RowPair] | None = None
 
     def forward(self, graph: BipartiteGraph) -> Embeddings:
         """Return [u, d] and [i, d] means over layers 1 to L, perturbed in training, and the input rows."""
@@ -92,10 +91,10 @@ class XSimGCL(Encoder):
         """Return what copies and pickles hold: everything but the views of a step."""
         return {**self.__dict__, "_views": None}
 
-    def _perturbed(self, graph: BipartiteGraph) -> list[Pair]:
+    def _perturbed(self, graph: BipartiteGraph) -> list[RowPair]:
         """Return layers 1 to L."""
         chance = self.chance.generator() if self.training and self.noise else None
-        found: list[Pair] = [(self.user.weight, self.item.weight)]
+        found: list[RowPair] = [(self.user.weight, self.item.weight)]
         for _ in range(self.layers):
             user, item = graph.propagate(*found[-1])
             if chance is not None:

@@ -21,7 +21,7 @@ from gnnrec.objectives.base import Batch, input_norm
 from gnnrec.objectives.rating import ValueHead
 
 
-class GCMC(ValueHead):
+class RatingLevels(ValueHead):
     """van den Berg, Kipf & Welling, "Graph convolutional matrix completion" (arXiv 1706.02263), the decoder.
 
     p(r | u, i) = softmax_r(e_uᵀ Q_r e_i), Q_r = Σ_s a_rs P_s with b bases P_s [d, d]; the loss is −mean log p(r_ui | u, i) and

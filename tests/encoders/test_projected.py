@@ -12,7 +12,7 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Features as Known
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.base import NewNodes
-from gnnrec.encoders.features import Features
+from gnnrec.encoders.features import Featured
 from gnnrec.encoders.initial import Zero
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.graph.bipartite import BipartiteGraph
@@ -44,13 +44,13 @@ def known(users=USERS, items=ITEMS, user_width=3, item_width=5):
 
 def told(features=None, **options):
     """Return an encoder that knows features of the nodes of `graph()`, without rows."""
-    encoder, none, keys = Features(8, 2, **options), torch.empty(0, 8), np.empty(0, np.uint64)
+    encoder, none, keys = Featured(8, 2, **options), torch.empty(0, 8), np.empty(0, np.uint64)
     encoder.grow(NewNodes(none, none, keys, keys, features or known(), BipartiteGraph.empty()))
     return encoder
 
 
 class TestFeaturesWithoutAny(EncoderContract):
-    make = staticmethod(lambda: Features(8, 2))
+    make = staticmethod(lambda: Featured(8, 2))
 
 
 class TestFeatures(EncoderContract):
@@ -63,9 +63,9 @@ class TestFeaturesBesideRows(EncoderContract):
 
 def test_without_features_it_is_lightgcn():
     plain, g = grown(lambda: LightGCN(8, 2))(graph()), graph()
-    for encoder in (grown(lambda: Features(8, 2)), grown(lambda: told(Known(np.empty((USERS, 0), np.float32))))):
+    for encoder in (grown(lambda: Featured(8, 2)), grown(lambda: told(Known(np.empty((USERS, 0), np.float32))))):
         assert all(torch.equal(a, b) for a, b in zip(encoder(g), plain, strict=True))
-    beside = grown(lambda: Features(8, 2, combine="concat"))(g)
+    beside = grown(lambda: Featured(8, 2, combine="concat"))(g)
     assert torch.allclose(beside.item[:, :8], plain.item, atol=1e-6)
     assert not beside.item[:, 8:].any()
     assert torch.allclose(beside.user @ beside.item.T, plain.user @ plain.item.T, atol=1e-6)
@@ -108,7 +108,7 @@ def test_a_new_item_without_an_event_is_where_those_of_its_kind_are():
         observed(interactions(pairs), Interactions.empty(), users, items), features=Known(item=features[:items])
     )
     learner = Learner(
-        Features(8, 1),
+        Featured(8, 1),
         BPR(),
         replace(FIT, epochs_without_valid=20),
         initial=Zero(),
@@ -127,7 +127,7 @@ def test_a_new_item_without_an_event_is_where_those_of_its_kind_are():
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_that_was_cut_off_goes_on_to_the_same_bytes(tmp_path):
-    game = Game(featured(simulated()), lambda: Learner(Features(8, 2), BPR(), FIT, measure=MEASURE))
+    game = Game(featured(simulated()), lambda: Learner(Featured(8, 2), BPR(), FIT, measure=MEASURE))
     whole = game.play(FineTune(), tmp_path / "whole")
     game.play(FineTune(), tmp_path / "torn", until=2)
     assert not differing(whole.prints[3], game.play(FineTune(), tmp_path / "torn").prints[3])
@@ -140,4 +140,4 @@ def test_other_columns_than_before_and_unknown_ways_are_refused():
     with pytest.raises(GnnrecError, match="items came with 5 features each and now come with 4"):
         encoder.grow(new)
     with pytest.raises(GnnrecError, match=r"encoder\.combine='sum' must be one of add, concat"):
-        Features(combine="sum")
+        Featured(combine="sum")

@@ -10,21 +10,21 @@ import torch
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions
-from gnnrec.objectives.gcmc import GCMC
+from gnnrec.objectives.gcmc import RatingLevels
 from gnnrec.testing.objectives import ITEMS, USERS, WIDTH, ObjectiveContract, batch, embeddings
 from gnnrec.testing.worlds import random_events
 
 
 class TestGCMC(ObjectiveContract):
-    make = staticmethod(GCMC)
+    make = staticmethod(RatingLevels)
 
 
 class TestGCMCWithLevels(ObjectiveContract):
-    make = staticmethod(lambda: GCMC(levels=[1, 3, 5], bases=3))
+    make = staticmethod(lambda: RatingLevels(levels=[1, 3, 5], bases=3))
 
 
 def grown(**options):
-    objective = GCMC(width=WIDTH, **options)
+    objective = RatingLevels(width=WIDTH, **options)
     objective.grow(random_events(25, USERS, ITEMS), USERS, ITEMS)
     return objective.double()
 
@@ -80,7 +80,7 @@ def test_a_node_without_a_row_is_expected_by_biases():
 def test_one_level_and_levels_that_do_not_ascend_are_refused():
     events = random_events(5, USERS, ITEMS)
     with pytest.raises(GnnrecError, match="there are 1: take an objective that ranks"):
-        GCMC().grow(replace(events, value=np.ones(5)), USERS, ITEMS)
+        RatingLevels().grow(replace(events, value=np.ones(5)), USERS, ITEMS)
     with pytest.raises(GnnrecError, match="must ascend"):
-        GCMC(levels=[3, 1])
-    GCMC().grow(Interactions.empty(), 0, 0)
+        RatingLevels(levels=[3, 1])
+    RatingLevels().grow(Interactions.empty(), 0, 0)
