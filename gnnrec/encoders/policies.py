@@ -85,14 +85,15 @@ class FoldIn(Initial):
 
     Args:
         layers: L, as the encoder's; 0 for encoders that pass no messages.
-        ridge: λ, in units of the mean square length of Y's rows over d, so that it counts events.
+        ridge: λ, in mean square lengths of Y's rows: it weighs as much as so many events along a direction. Rows of a graph's
+            encoder are much alike, and below 1 the solution lies in directions that they hardly have.
         unobserved: w.
 
     Raises:
         GnnrecError: ridge is not above 0, or another number is negative.
     """
 
-    def __init__(self, layers: int = 3, ridge: float = 1.0, unobserved: float = 0.0) -> None:
+    def __init__(self, layers: int = 3, ridge: float = 5.0, unobserved: float = 0.0) -> None:
         if ridge <= 0 or unobserved < 0 or layers < 0:
             raise GnnrecError(
                 f"init.ridge must be above 0, init.unobserved and init.layers 0 or more, got {ridge}, {unobserved}, {layers}"
@@ -114,7 +115,7 @@ class FoldIn(Initial):
     def _folded(self, random: Tensor, own: Tensor, other: Tensor, graph: BipartiteGraph, of_users: bool) -> Tensor:
         if not (len(random) and len(own) and len(other)):
             return random
-        level = float(other.square().sum(1).mean()) / other.shape[1]
+        level = float(other.square().sum(1).mean())
         base = self.unobserved * (other.T @ other) + max(self.ridge * level, 1e-12) * torch.eye(other.shape[1]).to(
             other
         )

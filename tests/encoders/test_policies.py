@@ -80,7 +80,7 @@ def test_a_folded_row_solves_the_normal_equations(side, layers, unobserved):
     a = (adjacency(graph) if side == 0 else adjacency(graph).T).double()
     y = dense_read_out(old, graph, layers)[1 - side][: len(old[1 - side])]
     a = a[:, : len(y)]
-    base = 0.5 * y.square().sum(1).mean() / WIDTH * torch.eye(WIDTH) + unobserved * y.T @ y
+    base = 0.5 * y.square().sum(1).mean() * torch.eye(WIDTH) + unobserved * y.T @ y
     solved = torch.stack([torch.linalg.inv(y.T @ torch.diag(row) @ y + base) @ y.T @ row for row in a])
     first = solved[: len(old[side])]
     scale = ((first * old[side]).sum() / first.square().sum()).clamp(min=0)
@@ -98,7 +98,7 @@ def test_folding_in_finds_the_rows_of_a_model_that_fits():
     pairs = [(u, i) for u in range(300) for i in score[u].topk(10).indices.tolist()]
     graph = BipartiteGraph.empty().extend(interactions(pairs), 300, 80)
     random = torch.randn(50, 3, generator=chance), torch.empty(0, 3)
-    found, _ = FoldIn(0, unobserved=0.05).rows(random, (user[:250], item), graph)
+    found, _ = FoldIn(0, 0.3, unobserved=0.05).rows(random, (user[:250], item), graph)
     cosine = torch.nn.functional.cosine_similarity(found, user[250:])
     assert cosine.mean() > 0.8
     assert 0.5 < found.norm() / user[250:].norm() < 1.5
