@@ -1,4 +1,4 @@
-"""Side information of items, joined by id: categories and text as they are, precomputed vectors as numbers."""
+"""Side information of items, joined by id: categories and text as they are or hashed to numbers, precomputed vectors."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.data.clean.ids import are_whole, id_texts
 from gnnrec.data.read.formats import Source, load
 from gnnrec.data.read.reader import How, table_of
-from gnnrec.data.types import Features
+from gnnrec.data.types import Features, Singles
+from gnnrec.data.words import hashed
 
 ITEM = "item"
+HASHED = "hashed"
+"""The column of numbers that text becomes."""
 _SPLIT = r"[\s,;|]+"
 
 
@@ -29,34 +32,49 @@ class SideFile:
         id: its column of item ids.
         columns: categories and text to keep; empty: all but id and vector.
         vector: a column of vectors: lists in Parquet, numbers with blanks, commas or semicolons between them in text.
+        hashed: columns of categories or text whose words become numbers; see `gnnrec.data.words`.
+        width: how many numbers.
     """
 
     file: str
     id: str
     columns: tuple[str, ...] = ()
     vector: str | None = None
+    hashed: tuple[str, ...] = ()
+    width: int = 64
 
 
 def make_side(given: Mapping[str, object] | None) -> SideFile | None:
     """Check the user's settings and return them as `SideFile`."""
     if given is None:
         return None
-    keys = {"file", "id", "columns", "vector"}
+    keys = {"file", "id", "columns", "vector", "hashed", "width"}
     for key in given:
         if key not in keys:
             raise GnnrecError(f"data.side.{key} is not known{nearest(str(key), sorted(keys))}")
-    if not given.get("file") or not given.get("id"):
+    if any(given.get(key) in (None, "") for key in ("file", "id")):
         raise GnnrecError(
             "data.side needs file and id, the column of item ids: data.side={file: items.csv, id: item_id}"
         )
-    columns = given.get("columns") or ()
-    named = (columns,) if isinstance(columns, str) else tuple(str(c) for c in columns)  # type: ignore[attr-defined]
-    vector = given.get("vector")
-    return SideFile(str(given["file"]), str(given["id"]), named, None if vector is None else str(vector))
+    vector, width = given.get("vector"), given.get("width", 64)
+    if not isinstance(width, int) or width < 1:
+        raise GnnrecError(
+            f"data.side.width={width} must be a whole number above 0: of numbers that words are hashed to"
+        )
+    columns, words = (_names(given.get(key)) for key in ("columns", "hashed"))
+    name = None if vector is None else str(vector)
+    return SideFile(str(given["file"]), str(given["id"]), columns, name, words, width)
+
+
+def _names(given: object) -> tuple[str, ...]:
+    """Return names of columns, one or a list; numbers are those of a file without a header."""
+    if given is None or given == "":
+        return ()
+    return tuple(str(c) for c in given) if isinstance(given, Sequence) and not isinstance(given, str) else (str(given),)
 
 
 def read_side(side: SideFile, path: Path, how: How) -> tuple[pl.DataFrame, Source]:
-    """Return a row per item, its first one in the file: item, text columns, and the vector as Array(Float32, width).
+    """Return a row per item, its first one in the file: item, text columns, vectors and hashed words as Array(Float32, width).
 
     Raises:
         GnnrecError: the file cannot be read, a column is missing, or vectors are not numbers of one length.
@@ -74,8 +92,22 @@ def read_side(side: SideFile, path: Path, how: How) -> tuple[pl.DataFrame, Sourc
     frame = frame.unique(ITEM, keep="first", maintain_order=True)
     if side.vector is not None:
         frame = frame.with_columns(_vectors(frame[side.vector], side.vector, path))
+    if side.hashed:
+        frame = frame.with_columns(_words(frame, side, path))
     blob.check_same()
     return frame, blob.source
+
+
+def _words(frame: pl.DataFrame, side: SideFile, path: Path) -> pl.Series:
+    """Return the numbers that the words of the columns make; null where there is no word."""
+    if HASHED in frame.columns:
+        raise GnnrecError(
+            f"data.side: {path.name} has a column '{HASHED}', which data.side.hashed would make; leave it out by "
+            "data.side.columns"
+        )
+    numbers = hashed(frame, [ITEM if n == side.id else n for n in side.hashed], side.width)
+    table = pl.DataFrame({HASHED: numbers, "known": ~np.isnan(numbers[:, 0])})
+    return table.select(pl.when("known").then(HASHED)).to_series()
 
 
 def joined(side: pl.DataFrame, item_ids: Sequence[str]) -> pl.DataFrame:
@@ -86,20 +118,26 @@ def joined(side: pl.DataFrame, item_ids: Sequence[str]) -> pl.DataFrame:
 
 
 def vectors(side: pl.DataFrame, item_ids: Sequence[str] | NDArray[np.object_]) -> Features | None:
-    """Return the vectors of these items, [i, g], NaN where the side information has none; None where it has no vectors."""
+    """Return the numbers known of these items, [i, g], those of a vector before hashed words; NaN where there are none.
+
+    None where the side information has no column of numbers.
+    """
     named = [name for name, kind in side.schema.items() if isinstance(kind, pl.Array)]
     if not named:
         return None
-    column = joined(side.select(ITEM, named[0]), list(item_ids))[named[0]]
-    width = int(side.schema[named[0]].shape[0])  # type: ignore[attr-defined]
+    table = joined(side.select(ITEM, *named), list(item_ids))
+    return Features(item=np.concatenate([_numbers(table[name]) for name in named], axis=1))
+
+
+def _numbers(column: pl.Series) -> Singles:
+    width = int(column.dtype.shape[0])  # type: ignore[attr-defined]
     found = np.full((len(column), width), np.nan, np.float32)
-    known = column.is_not_null().to_numpy()
-    found[known] = column.drop_nulls().to_numpy()
-    return Features(item=found)
+    found[column.is_not_null().to_numpy()] = column.drop_nulls().to_numpy()
+    return found
 
 
 def _wanted(side: SideFile, names: Sequence[str], path: Path) -> list[str]:
-    own = [side.id, *([side.vector] if side.vector else [])]
+    own = [side.id, *([side.vector] if side.vector else []), *side.hashed]
     wanted = [*own, *(side.columns or (n for n in names if n not in own))]
     for name in wanted:
         if name not in names:

@@ -8,7 +8,7 @@ import pytest
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.datasets import File
-from gnnrec.data.side import joined
+from gnnrec.data.side import joined, vectors
 
 LOG = "user,item,rating,time\nu,007,4,1400000000\nv,7,5,1400000001\nw,x,5,1400000002\n"
 FRAME = pl.DataFrame(
@@ -82,3 +82,49 @@ def test_ids_are_joined_as_the_log_writes_them(write, tmp_path):
     side = {"file": str(tmp_path / "items.csv"), "id": "code"}
     data = File(path=write("log.csv", log), side=side, normalise_ids=True).load()
     assert joined(data.side, data.item_ids)["genre"].to_list() == ["spy", "accent"]
+
+
+def test_words_become_signed_places_by_column_and_word(write, tmp_path):
+    frame = pl.DataFrame(
+        {"code": ["007", "7", "x"], "genre": ["Spy|Sci-Fi", "sci-fi spy, Spy", None], "t": ["a", "", ""]}
+    )
+    frame.write_csv(tmp_path / "items.csv")
+    side = {"file": str(tmp_path / "items.csv"), "id": "code", "hashed": ["genre", "t"], "width": 1000}
+    data = side_of(write, tmp_path, **side)
+    found = vectors(data.side, ["007", "7", "x", "unknown"]).item
+    assert found.shape == (4, 1000)
+    assert np.abs(found[:2]).sum(1).tolist() == [3, 2]  # spy, sci-fi, a; and the two genres once each
+    assert np.abs(found[0] - found[1]).sum() == 1
+    assert np.isnan(found[2:]).all()
+    assert data.side["genre"].to_list()[:2] == ["Spy|Sci-Fi", "sci-fi spy, Spy"]
+
+
+def test_a_vector_comes_before_hashed_words(write, tmp_path):
+    (tmp_path / "items.csv").write_text("code,v,genre\n007,1 2,spy\n7,3 4,\n")
+    side = {"file": str(tmp_path / "items.csv"), "id": "code", "vector": "v", "hashed": "genre", "width": 3}
+    found = vectors(side_of(write, tmp_path, **side).side, ["7", "007"]).item
+    assert found[:, :2].tolist() == [[3, 4], [1, 2]]
+    assert np.isnan(found[0, 2:]).all()
+    assert np.abs(found[1, 2:]).sum() == 1
+
+
+def test_columns_of_a_file_without_header_are_numbers(write, tmp_path):
+    write("items.dat", "007::Dr. No (1962)::Spy|Film\n7::Se7en (1995)::Film\nx::It (2017)::Horror\n")
+    side = {"file": str(tmp_path / "items.dat"), "id": 0, "hashed": [1, 2], "columns": ["2"]}
+    data = side_of(write, tmp_path, **side)
+    assert vectors(data.side, data.item_ids).item.shape == (3, 64)
+    assert data.side["2"].to_list() == ["Spy|Film", "Film", "Horror"]
+
+
+@pytest.mark.parametrize(
+    ("side", "said"),
+    [
+        ({"hashed": ["genr"]}, "did you mean 'genre'"),
+        ({"hashed": ["genre"], "width": 0}, "data.side.width=0 must be a whole number above 0"),
+        ({"hashd": ["genre"]}, "did you mean 'hashed'"),
+    ],
+)
+def test_what_cannot_be_hashed_is_refused(write, tmp_path, side, said):
+    FRAME.write_csv(tmp_path / "items.csv")
+    with pytest.raises(GnnrecError, match=said):
+        side_of(write, tmp_path, file=str(tmp_path / "items.csv"), id="code", **side)
