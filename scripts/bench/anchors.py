@@ -22,7 +22,10 @@ from gnnrec.core.files import write_atomic
 from gnnrec.data.types import Stream
 from gnnrec.evaluation.evaluate import evaluate
 from gnnrec.runs import build
+from gnnrec.runs.build import Config
+from gnnrec.runs.experiment import Scenario
 from gnnrec.scorers.model import Scorer
+from gnnrec.untrained.base import Untrained
 
 NAME = "anchors"
 LARGE = ("fit.base.batch_size=8192", "fit.base.patience=5", "init=spectral")
@@ -56,6 +59,18 @@ def ranks(recall: float, ndcg: float) -> dict[str, float]:
 
 
 LIGHTGCN, MF, SIMPLEX = ranks(0.1824, 0.1547), ranks(0.1627, 0.1378), ranks(0.1872, 0.1557)
+GF_CF, KNN = ranks(0.1849, 0.1518), ranks(0.1570, 0.1214)
+PLAIN = "{neighbours:null,shrinkage:0,asymmetry:0.5,exponent:0}"
+UNTRAINED = {
+    "filter": Anchor(("references=[gf_cf]",), GF_CF, ranks(0.184, 0.151), 60),
+    "filter, linear, exponents chosen on a random valid": Anchor(("references=[filter]",), {}, {}),
+    "turbo_cf": Anchor(("references=[turbo_cf]",), {}, {}),
+    "itemknn": Anchor(("references=[nearest_items]",), KNN, KNN, 60),
+    "itemknn, all neighbours, plain cosine": Anchor((f"references=[{{nearest_items:{PLAIN}}}]",), {}, {}),
+    "ease": Anchor(("references=[ease]",), ranks(0.1765, 0.1467), {}),
+    "ials": Anchor(("references=[ials]",), {}, {}),
+    "popularity": Anchor(("references=[recent_popularity]",), {}, {}),
+}
 RANKING = {
     "default for implicit logs": Anchor(LARGE, LIGHTGCN, LIGHTGCN, 600),
     "its blend": Anchor(LARGE, {}, {}, 600, scorer="blend"),
@@ -64,10 +79,16 @@ RANKING = {
     "lightgcn, contrastive": Anchor((*LARGE, "objective=contrastive"), SIMPLEX, {}),
     "lightgcn, directau": Anchor((*LARGE, "objective=directau"), {}, {}),
     "mf, softmax": Anchor((*LARGE, "encoder=mf"), {}, {}),
+    "xsimgcl, softmax": Anchor((*LARGE, "encoder=xsimgcl"), {}, {}),
+    "ngcf, bpr": Anchor((*LARGE, "encoder=ngcf", "objective=bpr"), ranks(0.1570, 0.1327), {}),
+    "ngcf, softmax": Anchor((*LARGE, "encoder=ngcf"), {}, {}),
+    "inmo, softmax": Anchor((*LARGE, "encoder=inmo"), {}, {}),
 }
-RATING: dict[str, Anchor] = {
+RATING = {
     "lightgcn, joint": Anchor((), {}, {}),
+    "lightgcn, rating": Anchor(("objective=rating",), {}, {}),
     "mf, rating": Anchor(("encoder=mf", "objective=rating"), {}, {}),
+    "gcmc, gcmc": Anchor(("encoder=gcmc", "objective=gcmc", "graph.values=true"), {"rmse": 0.905}, {"rmse": 0.93}),
 }
 
 
@@ -79,7 +100,7 @@ def run(quick: bool, runs: Path | None = None) -> Iterator[Line]:
         runs: folder that keeps what each anchor found, so that what was cut off goes on; None: a temporary one.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        for split, anchors in ((static.gowalla, RANKING), (static.movielens, RATING)):
+        for split, anchors in ((static.gowalla, UNTRAINED | RANKING), (static.movielens, RATING)):
             stream = split(quick)
             if stream is None:
                 yield Line(NAME, split.__doc__ or "", None, "", note="the data set is not here")
@@ -107,17 +128,36 @@ def _measured(overrides: list[str], row: str, stream: Stream) -> dict[str, float
     """Fit on the base, choose on valid, score the test rows once."""
     config = compose(overrides)
     setting = build.scene_on(config, static.NO_LOG, stream).setting
-    learner, base = build.learner(config, setting), stream.increments[0]
+    found = _untrained if any(o.startswith("references=") for o in overrides) else _trained
+    return found(config, setting, row)
+
+
+def _trained(config: Config, setting: Scenario, row: str) -> dict[str, float]:
+    learner, base = build.learner(config, setting), setting.stream.increments[0]
     begin = time.perf_counter()
     learner.extend(base.observed)
     learner.fit(base.observed.train, schedule="base")
     learner.absorb(base.observed)
     seconds = time.perf_counter() - begin
     scorer: Scorer = learner.blend_scorer() if row == "blend" else learner.scorer()
-    rows = evaluate(scorer, base.test, learner.history.world(), setting.measure, segments=False).rows
-    found = {metric: value for segment, metric, value, _ in rows if segment == "all"}
     valid = {f"valid {m}": v for segment, m, v, _ in learner.valid_rows.get(row, []) if segment == "all"}
-    return {**found, **valid, "epochs": float(learner.log.kept), "seconds": seconds}
+    return {**_test(scorer, setting), **valid, "epochs": float(learner.log.kept), "seconds": seconds}
+
+
+def _untrained(config: Config, setting: Scenario, row: str) -> dict[str, float]:
+    """Score what trains nothing; its seconds are those of scoring every test user too, which is all the work there is."""
+    (made,), base = build.references(config).values(), setting.stream.increments[0].observed
+    assert isinstance(made, Untrained)
+    begin = time.perf_counter()
+    for events in (base.arrived, base.folded):
+        made.absorb(events, base.num_users, base.num_items)
+    found = _test(made, setting)
+    return {**found, "seconds": time.perf_counter() - begin}
+
+
+def _test(scorer: Scorer, setting: Scenario) -> dict[str, float]:
+    rows = evaluate(scorer, setting.stream.increments[0].test, setting.worlds[0], setting.measure, segments=False).rows
+    return {metric: value for segment, metric, value, _ in rows if segment == "all"}
 
 
 def _lines(name: str, anchor: Anchor, found: dict[str, float]) -> Iterator[Line]:
@@ -131,7 +171,8 @@ def _lines(name: str, anchor: Anchor, found: dict[str, float]) -> Iterator[Line]
             [] if public is None else [f"published {public:.4f}, {'met' if better(found[metric], public) else 'short'}"]
         )
         told += [f"valid {found[f'valid {metric}']:.4f}"] if f"valid {metric}" in found else []
-        told += [f"{found['epochs']:.0f} epochs kept, {found['seconds']:.0f} s", *filter(None, [anchor.why])]
+        told += [f"{found['epochs']:.0f} epochs kept"] if "epochs" in found else []
+        told += [f"{found['seconds']:.0f} s", *filter(None, [anchor.why])]
         target = "" if asked is None else f"{'≤' if metric == 'rmse' else '≥'} {asked:.4f}"
         yield Line(NAME, f"{name}: {metric}", found[metric], "", target=target, met=met, note="; ".join(told))
     if anchor.seconds is not None:
