@@ -5,13 +5,16 @@ Letters: n events of a batch, u users, i items, d width.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.data.types import Floats, Interactions, Ints
 from gnnrec.encoders.tables import Embedded, Embeddings
 from gnnrec.objectives.item_term import ItemTerm
@@ -20,7 +23,8 @@ from gnnrec.objectives.item_term import ItemTerm
 class Batch(NamedTuple):
     """Events of one step, columns [n]: value is the rating, `positive` whether it is relevant, `negative` an item of its own.
 
-    `shared` [m] are distinct items that every event of the batch has as negatives; m does not depend on n.
+    `negative` is [n, k] where an event has k to choose from; `shared` [m] are distinct items, ascending, that every event of
+    the batch has as negatives; m does not depend on n.
     """
 
     user: Tensor
@@ -31,6 +35,38 @@ class Batch(NamedTuple):
     shared: Tensor = torch.empty(0, dtype=torch.int64)
 
 
+SOURCES = ("uniform", "popularity", "batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Negatives:
+    """Which negatives a loss reads.
+
+    Attributes:
+        paired: whether every event has negatives of its own (`Batch.negative`), uniform over what its user has not taken.
+        candidates: how many of these, k.
+        shared: how many the events of a batch share (`Batch.shared`), m, whatever the batch's size; as many as there are items
+            at most.
+        source: of the shared ones: uniform over items, by popularity (absorbed pairs), or the items of the batch's own events.
+
+    Raises:
+        GnnrecError: a number below what it counts, or another source.
+    """
+
+    paired: bool = True
+    candidates: int = 1
+    shared: int = 0
+    source: str = "uniform"
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise GnnrecError(f"objective.negatives={self.source} is not known{nearest(self.source, SOURCES)}")
+        if self.candidates < 1:
+            raise GnnrecError(f"objective.candidates={self.candidates} must be 1 or more")
+        if self.shared < 0:
+            raise GnnrecError(f"objective.samples={self.shared} must be 0 or more")
+
+
 class Objective(nn.Module, ABC):
     """What every objective has.
 
@@ -39,16 +75,14 @@ class Objective(nn.Module, ABC):
         calibrates: whether `calibrate` does anything.
         selects_by: the valid metric that decides early stopping, "ndcg" or "mse".
         l2: weight of the squared norm of the batch's input rows (layer 0), summed over rows, halved, divided by n.
-        paired: whether the loss reads a negative of each event's own (`Batch.negative`).
-        shared: how many negatives the events of a batch share (`Batch.shared`), as many as there are items at most.
+        negatives: which negatives the loss reads.
         term: the item term β · log(1 + absorbed events) of the ranking score.
     """
 
     predicts_values = False
     calibrates = False
     selects_by = "ndcg"
-    paired = True
-    shared = 0
+    negatives = Negatives()
 
     def __init__(self, l2: float = 1e-2, popularity: float = 0.0) -> None:
         super().__init__()
@@ -56,7 +90,7 @@ class Objective(nn.Module, ABC):
 
     def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the distinct users and items whose embeddings the loss reads, ascending."""
-        items = [batch.item, batch.shared, *([batch.negative] if self.paired else [])]
+        items = [batch.item, batch.shared, *([batch.negative.flatten()] if self.negatives.paired else [])]
         return torch.unique(batch.user), torch.unique(torch.cat(items))
 
     def fit_to(self, width: int) -> None:
@@ -109,6 +143,15 @@ def pairwise_loss(z: Embedded, batch: Batch, weighted: bool = False, ahead: Tens
     """Return −mean log σ(<e_u, e_i − e_j> + ahead) over the batch's positives; 0 without one."""
     margin = (z.users(batch.user) * (z.items(batch.item) - z.items(batch.negative))).sum(1) + ahead
     return mean(F.softplus(-margin), batch, weighted)
+
+
+def leave_out(others: Tensor, batch: Batch) -> None:
+    """Set the score of each event's own item among the shared negatives, [n, m], to −∞, in place."""
+    if not len(batch.shared):
+        return
+    at = torch.searchsorted(batch.shared, batch.item).clamp(max=len(batch.shared) - 1)
+    own = (batch.shared[at] == batch.item).nonzero().squeeze(1)
+    others[own, at[own]] = -math.inf
 
 
 def mean(loss: Tensor, batch: Batch, weighted: bool) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from gnnrec.encoders.tables import Embedded
-from gnnrec.objectives.base import Batch, Objective, input_norm, pairwise_loss
+from gnnrec.objectives.base import Batch, Negatives, Objective, input_norm, pairwise_loss
 
 
 class BPR(Objective):
@@ -18,13 +19,24 @@ class BPR(Objective):
         l2: weight of the input rows' norm.
         weighted: whether events count by their values, as implicit weights do, instead of alike.
         popularity: β; 0: as published.
+        candidates: negatives drawn for each event, of which the one with the highest score is taken (Zhang et al., "Optimizing
+            top-N collaborative filtering via dynamic negative item sampling", SIGIR 2013); 1: any.
     """
 
-    def __init__(self, l2: float = 1e-2, weighted: bool = False, popularity: float = 0.0) -> None:
+    def __init__(self, l2: float = 1e-2, weighted: bool = False, popularity: float = 0.0, candidates: int = 1) -> None:
         super().__init__(l2, popularity)
-        self.weighted = weighted
+        self.weighted, self.negatives = weighted, Negatives(candidates=candidates)
 
     def forward(self, z: Embedded, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
+        if batch.negative.dim() > 1:
+            batch = batch._replace(negative=self._hardest(z, batch))
         loss = pairwise_loss(z, batch, self.weighted, self.ahead(batch))
         return loss + self.l2 * input_norm(z, batch, negatives=True)
+
+    @torch.no_grad()
+    def _hardest(self, z: Embedded, batch: Batch) -> Tensor:
+        """Return of each event's candidates the one with the highest score, [n]."""
+        rows = z.items(batch.negative.flatten()).view(*batch.negative.shape, -1)
+        scores = (z.users(batch.user)[:, None] * rows).sum(2) + self.term(batch.negative)
+        return batch.negative.gather(1, scores.argmax(1, keepdim=True)).squeeze(1)

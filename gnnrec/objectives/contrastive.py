@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, Objective, input_norm, mean
+from gnnrec.objectives.base import Batch, Negatives, Objective, input_norm, mean
 
 
 class Contrastive(Objective):
@@ -25,8 +25,6 @@ class Contrastive(Objective):
         weighted: whether events count by their values, as implicit weights do, instead of alike.
     """
 
-    paired = False
-
     def __init__(
         self,
         l2: float = 1e-4,
@@ -38,7 +36,7 @@ class Contrastive(Objective):
     ) -> None:
         super().__init__(l2, popularity)
         self.margin, self.negative_weight = margin, negative_weight
-        self.shared, self.weighted = samples, weighted
+        self.negatives, self.weighted = Negatives(paired=False, shared=samples), weighted
 
     def forward(self, z: Embedded, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""

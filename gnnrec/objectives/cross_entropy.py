@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, Objective, input_norm, mean
+from gnnrec.objectives.base import Batch, Negatives, Objective, input_norm, mean
 
 
 class CrossEntropy(Objective):
@@ -28,7 +28,7 @@ class CrossEntropy(Objective):
         GnnrecError: there are more than `most_items` items.
     """
 
-    paired = False
+    negatives = Negatives(paired=False)
 
     def __init__(
         self,

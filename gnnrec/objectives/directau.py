@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, Objective, input_norm, mean
+from gnnrec.objectives.base import Batch, Negatives, Objective, input_norm, mean
 
 
 class DirectAU(Objective):
@@ -26,7 +26,7 @@ class DirectAU(Objective):
         weighted: whether events count by their values in the alignment, as implicit weights do, instead of alike.
     """
 
-    paired = False
+    negatives = Negatives(paired=False)
 
     def __init__(
         self, l2: float = 1e-4, gamma: float = 2.0, popularity: float = 0.08, sample: int = 2048, weighted: bool = False

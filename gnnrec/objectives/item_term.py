@@ -41,6 +41,10 @@ class ItemTerm(nn.Module):
         """Return the term of each item numbered here, [n]; 0 [] where there is none."""
         return self.strength * self._log[item] if self.strength else self._log.new_zeros(())
 
+    def frequency(self, item: Tensor) -> Tensor:
+        """Return the log of each item's events against their mean over items, one added to each, [n]."""
+        return self._log[item] - self._log.exp().mean().log()
+
     def all_items(self) -> Tensor:
         """Return the term of every item, [i]; 0 [] where there is none."""
         return self.strength * self._log if self.strength else self._log.new_zeros(())

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gnnrec.data.types import Interactions, Ints
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, Objective, input_norm
+from gnnrec.objectives.base import Batch, Negatives, Objective, input_norm
 from gnnrec.objectives.bias import BiasTerms
 
 
@@ -85,7 +85,7 @@ class Rating(ValueHead):
     """
 
     selects_by = "mse"
-    paired = False
+    negatives = Negatives(paired=False)
 
     def __init__(self, l2: float = 1e-2, shrinkage: float = 3.0) -> None:
         super().__init__(l2, shrinkage)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, Objective, input_norm, mean
+from gnnrec.objectives.base import Batch, Negatives, Objective, input_norm, leave_out, mean
 
 
 class Softmax(Objective):
@@ -16,17 +16,19 @@ class Softmax(Objective):
     Score: cos(e_u, e_i) / τ + β · log(1 + n_i). Wu et al., "On the effectiveness of sampled softmax loss for item
     recommendation" (arXiv 2201.02327), samples shared by the batch: every event meets M negatives for the price of M
     embeddings, so quality is reached in a few epochs of large batches. Departs from it in the item term, without which a cosine
-    forgets how popular an item is, and in that a sampled positive is not left out.
+    forgets how popular an item is. With all items as samples it is cross-entropy.
 
     Args:
         l2: weight of the input rows' norm.
         temperature: τ, that cosines are divided by.
         popularity: β, the weight of log(1 + absorbed events of the item); 0: none.
         samples: M, the same for every batch, however small; as many as there are items at most.
+        negatives: where samples come from: "uniform" over items, by "popularity", or of the "batch" itself.
+        corrected: whether samples that come more often count less, each by its popularity against the mean (the logQ correction
+            of Bengio & Senécal, 2008), so that the share is that among all items; without it popular items are learnt to be
+            less near, which the item term gives back.
         weighted: whether events count by their values, as implicit weights do, instead of alike.
     """
-
-    paired = False
 
     def __init__(
         self,
@@ -35,15 +37,21 @@ class Softmax(Objective):
         popularity: float = 0.8,
         samples: int = 1024,
         weighted: bool = False,
+        negatives: str = "uniform",
+        corrected: bool = False,
     ) -> None:
         super().__init__(l2, popularity)
-        self.temperature, self.shared, self.weighted = temperature, samples, weighted
+        self.temperature, self.weighted, self.corrected = temperature, weighted, corrected
+        self.negatives = Negatives(paired=False, shared=samples, source=negatives)
 
     def forward(self, z: Embedded, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
         user = F.normalize(z.users(batch.user), dim=1) / self.temperature
         good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1) + self.term(batch.item)
         others = user @ F.normalize(z.items(batch.shared), dim=1).T + self.term(batch.shared)
+        if self.corrected:
+            others = others - self.term.frequency(batch.shared)
+        leave_out(others, batch)
         share = torch.cat([good[:, None], others], dim=1).log_softmax(1)[:, 0]
         return mean(-share, batch, self.weighted) + self.l2 * input_norm(z, batch, negatives=False)
 

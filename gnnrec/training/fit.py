@@ -187,9 +187,8 @@ class Fits:
     def _batches(self, model: Model, events: Interactions, settings: FitSettings) -> EpochBatches:
         seed = derive(self.seed, self.index, "fit", *([self.number] if self.number else []))
         self.number += 1  # two fits of one increment draw orders and negatives of their own
-        objective = model.objective
-        drawn = objective.paired, objective.shared
-        return EpochBatches(events, model.seen, settings.batch_size, self.measure.positive_from, seed, *drawn)
+        drawn = model.objective.negatives
+        return EpochBatches(events, model.seen, settings.batch_size, self.measure.positive_from, seed, drawn)
 
     def _select(self, model: Model, valid: Interactions) -> Select | None:
         return selector(model.objective, valid, model.seen, self.measure, model.rank)

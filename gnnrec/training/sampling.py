@@ -10,8 +10,10 @@ import torch
 from gnnrec.core.seeds import generator
 from gnnrec.data.types import Interactions, Ints
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.objectives.base import Batch
+from gnnrec.objectives.base import Batch, Negatives
 
+PAIRS = Negatives()
+"""One negative for each event."""
 ROUNDS = 8
 """Rejection rounds before the few pairs left are drawn from the explicit complement."""
 
@@ -38,6 +40,27 @@ def negatives(user: Ints, seen: BipartiteGraph, rng: np.random.Generator) -> Int
     return item
 
 
+def shared_items(drawn: Negatives, item: Ints, seen: BipartiteGraph, rng: np.random.Generator) -> Ints:
+    """Return distinct items that the events of a batch share as negatives, ascending, [m]; as many as there are at most.
+
+    Args:
+        drawn: how many, and where from.
+        item: [n] of the batch's events.
+        seen: the absorbed pairs.
+        rng: source of randomness.
+    """
+    if drawn.source == "batch":
+        own = np.unique(item)
+        return np.sort(rng.choice(own, min(drawn.shared, len(own)), replace=False, shuffle=False))
+    size = min(drawn.shared, seen.num_items)
+    if drawn.source == "uniform":
+        return np.sort(rng.choice(seen.num_items, size, replace=False, shuffle=False)).astype(np.int64)
+    # The largest of log p + Gumbel noise are a sample without replacement (Efraimidis & Spirakis, IPL 2006).
+    degree = np.maximum(seen.degrees[1], 0.5)  # what has no edge comes last, and is there where all are asked for
+    key = np.log(degree) + rng.gumbel(size=seen.num_items)
+    return np.sort(np.argpartition(-key, size - 1)[:size]) if size else np.zeros(0, np.int64)
+
+
 class EpochBatches:
     """An epoch of events in seeded random order; every pass over it is the next epoch.
 
@@ -47,8 +70,7 @@ class EpochBatches:
         batch_size: events per step.
         positive_from: smallest value that counts as positive; None: every event.
         seed: of order and negatives.
-        paired: whether every event needs a negative of its own.
-        shared: negatives that the events of a batch share: as many in a small batch as in a large one.
+        drawn: which negatives.
     """
 
     def __init__(
@@ -58,12 +80,11 @@ class EpochBatches:
         batch_size: int,
         positive_from: float | None,
         seed: int,
-        paired: bool = True,
-        shared: int = 0,
+        drawn: Negatives = PAIRS,
     ) -> None:
         self.events, self.seen, self.batch_size = events, seen, batch_size
         self.positive_from, self.seed, self.epoch = positive_from, seed, 0
-        self.paired, self.shared = paired, min(shared, seen.num_items)
+        self.drawn = drawn
 
     def __len__(self) -> int:
         return -(-len(self.events) // self.batch_size)
@@ -73,14 +94,22 @@ class EpochBatches:
         self.epoch += 1
         order = rng.permutation(len(self.events))
         user = self.events.user[order]
-        negative = negatives(user, self.seen, rng) if self.paired else np.zeros(len(order), np.int64)
+        negative = self._own(user, rng)
         for start in range(0, len(order), self.batch_size):
             at = slice(start, start + self.batch_size)
-            shared = rng.choice(self.seen.num_items, self.shared, replace=False, shuffle=False)
-            yield self._batch(self.events.take(order[at]), negative[at], shared.astype(np.int64))
+            events = self.events.take(order[at])
+            yield self._batch(events, negative[at], shared_items(self.drawn, events.item, self.seen, rng))
+
+    def _own(self, user: Ints, rng: np.random.Generator) -> Ints:
+        """Return negatives of each event's own, [n], or [n, k] where it has several to choose from."""
+        if not self.drawn.paired:
+            return np.zeros(len(user), np.int64)
+        several = self.drawn.candidates
+        found = negatives(np.repeat(user, several), self.seen, rng)
+        return found if several == 1 else found.reshape(-1, several)
 
     def _batch(self, events: Interactions, negative: Ints, shared: Ints) -> Batch:
-        positive = negative >= 0
+        positive = (negative >= 0).reshape(len(negative), -1).all(1)
         if self.positive_from is not None:
             positive &= events.value >= self.positive_from
         return Batch(

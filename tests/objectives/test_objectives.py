@@ -150,7 +150,7 @@ def test_nodes_are_those_whose_embeddings_a_loss_reads(batch):
     items = set(batch.item.tolist())
     read = {BPR(): batch.negative, Softmax(): batch.shared, Rating(): batch.negative[:0]}
     for objective, negatives in read.items():
-        own = batch if objective.shared else batch._replace(shared=batch.shared[:0])
+        own = batch if objective.negatives.shared else batch._replace(shared=batch.shared[:0])
         users, found = objective.nodes(own)
         assert set(users.tolist()) == set(batch.user.tolist())
         assert set(found.tolist()) == items | set(negatives.tolist())
@@ -168,7 +168,7 @@ def test_softmax_is_minus_the_mean_log_share_over_shared_samples(z, batch):
     for u, i, positive in zip(*(c.tolist() for c in (batch.user, batch.item, batch.positive)), strict=True):
         if positive:
             own = np.exp(cos(user[u], item[i]) / tau)
-            others = sum(np.exp(cos(user[u], item[j]) / tau) for j in samples)
+            others = sum(np.exp(cos(user[u], item[j]) / tau) for j in samples if j != i)
             loss -= np.log(own / (own + others)) / int(batch.positive.sum())
     found = Softmax(l2=0.3, temperature=tau, popularity=0.0)(z, batch)
     assert found.item() == pytest.approx(loss + 0.3 * norm(z, batch, negatives=False), rel=1e-9)
@@ -222,7 +222,8 @@ def test_losses_are_of_the_scores_with_their_item_term(z, batch):
     s = scored(z, bpr := counted(BPR(l2=0.0, popularity=0.5)))
     assert bpr(z, batch).item() == pytest.approx(np.mean([np.log1p(np.exp(s[u, j] - s[u, i])) for u, i, j in pairs]))
     s = scored(z, soft := counted(Softmax(l2=0.0, temperature=0.2, popularity=0.7)))
-    share = [np.exp(s[u, i]) / (np.exp(s[u, i]) + np.exp(s[u, batch.shared]).sum()) for u, i, _ in pairs]
+    others = {(u, i): sum(np.exp(s[u, j]) for j in batch.shared.tolist() if j != i) for u, i, _ in pairs}
+    share = [np.exp(s[u, i]) / (np.exp(s[u, i]) + others[u, i]) for u, i, _ in pairs]
     assert soft(z, batch).item() == pytest.approx(-np.mean(np.log(share)))
     s = scored(z, every := counted(CrossEntropy(l2=0.0, temperature=0.2, popularity=0.7)))
     share = [np.exp(s[u, i]) / np.exp(s[u]).sum() for u, i, _ in pairs]
@@ -232,11 +233,36 @@ def test_losses_are_of_the_scores_with_their_item_term(z, batch):
     assert near(z, batch).item() == pytest.approx(np.mean(costs))
 
 
-def test_softmax_over_all_items_is_cross_entropy_but_for_the_positive_itself(z, batch):
-    """With every other item as shared negatives of a batch of one positive, both are one formula."""
-    one = Batch(*(c[:1] for c in batch[:5]), torch.tensor([j for j in range(ITEMS) if j != int(batch.item[0])]))
+def test_softmax_over_all_items_is_cross_entropy(z, batch):
+    """The event's own item counts once, as the positive."""
+    every = batch._replace(shared=torch.arange(ITEMS))
     objectives = counted(Softmax(l2=0.0)), counted(CrossEntropy(l2=0.0))
-    assert objectives[0](z, one).item() == pytest.approx(objectives[1](z, one).item())
+    assert objectives[0](z, every).item() == pytest.approx(objectives[1](z, every).item())
+
+
+def test_corrected_samples_count_by_how_rarely_they_come(z, batch):
+    """logQ: a sample's share is divided by its popularity against the mean."""
+    soft = counted(Softmax(l2=0.0, corrected=True))
+    s, often = scored(z, soft), (COUNTS + 1) / (COUNTS + 1).mean()
+    loss = []
+    for u, i, _ in positives(batch):
+        others = [np.exp(s[u, j]) / often[j] for j in batch.shared.tolist() if j != i]
+        loss.append(-np.log(np.exp(s[u, i]) / (np.exp(s[u, i]) + sum(others))))
+    assert soft(z, batch).item() == pytest.approx(np.mean(loss))
+
+
+def test_bpr_takes_the_hardest_of_several_candidates(z, batch):
+    rng = np.random.default_rng(3)
+    several = batch._replace(negative=torch.from_numpy(rng.integers(0, ITEMS, (N, 4))))
+    bpr = counted(BPR(l2=0.1, popularity=0.5, candidates=4))
+    s = scored(z, bpr)
+    hardest = [
+        max(row, key=lambda j, u=u: s[u, j])
+        for u, row in zip(batch.user.tolist(), several.negative.tolist(), strict=True)
+    ]
+    one = counted(BPR(l2=0.1, popularity=0.5))(z, batch._replace(negative=torch.tensor(hardest)))
+    assert bpr(z, several).item() == pytest.approx(one.item())
+    assert set(bpr.nodes(several)[1].tolist()) >= set(several.negative.flatten().tolist())
 
 
 def test_directau_is_alignment_and_uniformity(z, batch):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from scipy import stats
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.objectives.base import Negatives
 from gnnrec.testing.worlds import interactions, random_events
-from gnnrec.training.sampling import EpochBatches, negatives
+from gnnrec.training.sampling import EpochBatches, negatives, shared_items
 
 USERS, ITEMS = 12, 10
 
@@ -83,3 +86,41 @@ def test_values_below_the_threshold_are_no_positives():
     batch = next(iter(EpochBatches(events, graph(events), 100, 4.0, 0)))
     assert torch.equal(batch.positive, batch.value >= 4)
     assert 0 < int(batch.positive.sum()) < 50
+
+
+def drawn(source, shared, times=3000):
+    """Return how often each item is among the shared ones."""
+    seen, rng = graph(random_events(90, USERS, ITEMS)), np.random.default_rng(0)
+    item = np.arange(4)
+    found = [shared_items(Negatives(False, shared=shared, source=source), item, seen, rng) for _ in range(times)]
+    assert all((np.diff(f) > 0).all() for f in found)
+    return np.bincount(np.concatenate(found), minlength=ITEMS), seen.degrees[1]
+
+
+def test_shared_negatives_are_distinct_and_from_where_they_are_to_be():
+    uniform, _ = drawn("uniform", 3)
+    assert stats.chisquare(uniform).pvalue > 1e-3
+    popular, degree = drawn("popularity", 1)
+    assert stats.chisquare(popular, degree / degree.sum() * 3000).pvalue > 1e-3
+    own, _ = drawn("batch", 3)
+    assert own[4:].sum() == 0
+    assert stats.chisquare(own[:4]).pvalue > 1e-3
+
+
+def test_as_many_shared_negatives_as_there_are_at_most():
+    for source, most in (("uniform", ITEMS), ("popularity", ITEMS), ("batch", 4)):
+        assert drawn(source, 99, times=1)[0].sum() == most
+
+
+def test_several_candidates_are_drawn_for_each_event():
+    events = random_events(50, USERS, ITEMS)
+    batch = next(iter(EpochBatches(events, graph(events), 16, None, 0, Negatives(candidates=5))))
+    assert batch.negative.shape == (16, 5)
+    assert not graph(events).has(np.repeat(batch.user.numpy(), 5), batch.negative.flatten().numpy()).any()
+
+
+def test_an_unknown_source_of_negatives_is_said():
+    with pytest.raises(GnnrecError, match=r"objective.negatives=popular .*popularity"):
+        Negatives(source="popular")
+    with pytest.raises(GnnrecError, match="candidates=0"):
+        Negatives(candidates=0)
