@@ -41,7 +41,6 @@ class Anchor:
         published: metric → figure; empty: none is known on this split.
         asked: metric → least (for errors, most) that the project asks of it.
         seconds: most seconds asked; None: none.
-        scorer: "model" or "blend".
         why: what is known of a miss.
     """
 
@@ -49,7 +48,6 @@ class Anchor:
     published: dict[str, float]
     asked: dict[str, float]
     seconds: float | None = None
-    scorer: str = "model"
     why: str = ""
 
 
@@ -73,7 +71,6 @@ UNTRAINED = {
 }
 RANKING = {
     "default for implicit logs": Anchor(LARGE, LIGHTGCN, LIGHTGCN, 600),
-    "its blend": Anchor(LARGE, {}, {}, 600, scorer="blend"),
     "mf, bpr": Anchor((*LARGE, "encoder=mf", "objective=bpr"), MF, MF, 600),
     "lightgcn, bpr": Anchor((*LARGE, "objective=bpr"), LIGHTGCN, {}),
     "lightgcn, contrastive": Anchor((*LARGE, "objective=contrastive"), SIMPLEX, {}),
@@ -114,37 +111,38 @@ def _kept(name: str, anchor: Anchor, stream: Stream, quick: bool, folder: Path) 
     """Return what an anchor measures: from its file where the same configuration has been run on the same data."""
     overrides = [*anchor.overrides, "logger=none", "seed=0"]
     overrides += ["fit.base.max_epochs=2"] if quick else []
-    asked = {"overrides": overrides, "scorer": anchor.scorer, "data": stream.fingerprint}
+    asked = {"overrides": overrides, "data": stream.fingerprint}
     file = folder / f"{name.replace(', ', '_').replace(' ', '_')}.json"
     if file.exists() and (kept := json.loads(file.read_text()))["asked"] == asked:
         return dict(kept["found"])
-    found = _measured(overrides, anchor.scorer, stream)
+    found = _measured(overrides, stream)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(file, json.dumps({"asked": asked, "found": found}, indent=1) + "\n")
     return found
 
 
-def _measured(overrides: list[str], row: str, stream: Stream) -> dict[str, float]:
+def _measured(overrides: list[str], stream: Stream) -> dict[str, float]:
     """Fit on the base, choose on valid, score the test rows once."""
     config = compose(overrides)
     setting = build.scene_on(config, static.NO_LOG, stream).setting
     found = _untrained if any(o.startswith("references=") for o in overrides) else _trained
-    return found(config, setting, row)
+    return found(config, setting)
 
 
-def _trained(config: Config, setting: Scenario, row: str) -> dict[str, float]:
+def _trained(config: Config, setting: Scenario) -> dict[str, float]:
     learner, base = build.learner(config, setting), setting.stream.increments[0]
     begin = time.perf_counter()
     learner.extend(base.observed)
     learner.fit(base.observed.train, schedule="base")
     learner.absorb(base.observed)
     seconds = time.perf_counter() - begin
-    scorer: Scorer = learner.blend_scorer() if row == "blend" else learner.scorer()
-    valid = {f"valid {m}": v for segment, m, v, _ in learner.valid_rows.get(row, []) if segment == "all"}
-    return {**_test(scorer, setting), **valid, "epochs": float(learner.log.kept), "seconds": seconds}
+    valid = {f"valid {m}": v for segment, m, v, _ in learner.valid_rows["model"] if segment == "all"}
+    blend = {f"blend {m}": v for m, v in _test(learner.blend_scorer(), setting).items()}
+    found = {**_test(learner.scorer(), setting), **valid, **blend}
+    return {**found, "epochs": float(learner.log.kept), "seconds": seconds}
 
 
-def _untrained(config: Config, setting: Scenario, row: str) -> dict[str, float]:
+def _untrained(config: Config, setting: Scenario) -> dict[str, float]:
     """Score what trains nothing; its seconds are those of scoring every test user too, which is all the work there is."""
     (made,), base = build.references(config).values(), setting.stream.increments[0].observed
     assert isinstance(made, Untrained)
@@ -171,6 +169,7 @@ def _lines(name: str, anchor: Anchor, found: dict[str, float]) -> Iterator[Line]
             [] if public is None else [f"published {public:.4f}, {'met' if better(found[metric], public) else 'short'}"]
         )
         told += [f"valid {found[f'valid {metric}']:.4f}"] if f"valid {metric}" in found else []
+        told += [f"blend {found[f'blend {metric}']:.4f}"] if f"blend {metric}" in found else []
         told += [f"{found['epochs']:.0f} epochs kept"] if "epochs" in found else []
         told += [f"{found['seconds']:.0f} s", *filter(None, [anchor.why])]
         target = "" if asked is None else f"{'≤' if metric == 'rmse' else '≥'} {asked:.4f}"
