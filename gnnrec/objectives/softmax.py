@@ -33,7 +33,7 @@ class Softmax(Objective):
     def __init__(
         self,
         l2: float = 1e-4,
-        temperature: float = 0.1,
+        temperature: float = 0.15,
         popularity: float = 0.8,
         samples: int = 1024,
         weighted: bool = False,

@@ -71,6 +71,7 @@ UNTRAINED = {
 }
 RANKING = {
     "default for implicit logs": Anchor(LARGE, LIGHTGCN, LIGHTGCN, 600),
+    "best trained: width 256": Anchor((*LARGE, "encoder.width=256"), {}, ranks(0.190, 0.160), 1800),
     "mf, bpr": Anchor((*LARGE, "encoder=mf", "objective=bpr"), MF, MF, 600),
     "lightgcn, bpr": Anchor((*LARGE, "objective=bpr"), LIGHTGCN, {}),
     "lightgcn, contrastive": Anchor((*LARGE, "objective=contrastive"), SIMPLEX, {}),
