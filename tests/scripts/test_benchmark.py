@@ -55,6 +55,7 @@ def test_every_benchmark_runs(tmp_path):
         "growth",
         "quality",
         "update",
+        "anchors",
     }
     assert expected == found
 
