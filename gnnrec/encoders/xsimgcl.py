@@ -37,6 +37,7 @@ class XSimGCL(Encoder):
         weight: λ; 0: no contrast.
         temperature: τ.
         contrast: l*, the layer that is contrasted with the read-out.
+        sample: most events of a batch whose nodes are contrasted, at the cost of all pairs; the paper's batches have 2,048.
         seed: of the noise.
 
     Raises:
@@ -52,13 +53,14 @@ class XSimGCL(Encoder):
         weight: float = 0.2,
         temperature: float = 0.15,
         contrast: int = 1,
+        sample: int = 2048,
         seed: int = 0,
     ) -> None:
         super().__init__(width, scale, layers)
         if not 1 <= contrast <= layers:
             raise GnnrecError(f"encoder.contrast={contrast} must be a layer: 1 to encoder.layers={layers}")
         self.noise, self.weight, self.temperature, self.contrast = noise, weight, temperature, contrast
-        self.chance = Chance(seed)
+        self.chance, self.sample = Chance(seed), sample
         self._views: tuple[RowPair, RowPair] | None = None
 
     def forward(self, graph: BipartiteGraph) -> Embeddings:
@@ -77,7 +79,8 @@ class XSimGCL(Encoder):
         views, self._views = self._views, None
         if views is None or not self.weight:
             return 0.0
-        nodes = torch.unique(step.batch.user), torch.unique(step.batch.item)
+        # The first of a batch are a sample of it: its order is random.
+        nodes = (torch.unique(column[: self.sample]) for column in (step.batch.user, step.batch.item))
         one, other = views
         both = [info_nce(pick(one[k], at), pick(other[k], at), self.temperature) for k, at in enumerate(nodes)]
         return self.weight * torch.stack(both).sum()

@@ -17,7 +17,7 @@ from gnnrec.core.seeds import derive
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.levels import checked_levels, found_levels, nearest_level
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, input_norm
+from gnnrec.objectives.base import Batch, Negatives, input_norm
 from gnnrec.objectives.rating import ValueHead
 
 
@@ -43,7 +43,7 @@ class RatingLevels(ValueHead):
     """
 
     selects_by = "mse"
-    paired = False
+    negatives = Negatives(paired=False)
     values: Tensor
 
     def __init__(

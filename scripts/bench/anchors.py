@@ -80,6 +80,7 @@ RANKING = {
     "xsimgcl, softmax": Anchor((*LARGE, "encoder=xsimgcl"), {}, {}),
     "ngcf, bpr": Anchor((*LARGE, "encoder=ngcf", "objective=bpr"), ranks(0.1570, 0.1327), {}),
     "ngcf, softmax": Anchor((*LARGE, "encoder=ngcf"), {}, {}),
+    "gcmc, bpr": Anchor((*LARGE, "encoder=gcmc", "encoder.levels=[]", "objective=bpr"), ranks(0.1395, 0.1204), {}),
     "inmo, softmax": Anchor((*LARGE, "encoder=inmo"), {}, {}),
 }
 RATING = {
