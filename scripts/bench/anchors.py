@@ -70,7 +70,8 @@ UNTRAINED = {
     "popularity": Anchor(("references=[recent_popularity]",), {}, {}),
 }
 RANKING = {
-    "default for implicit logs": Anchor(LARGE, LIGHTGCN, LIGHTGCN, 600),
+    "default for implicit logs": Anchor(LARGE, LIGHTGCN, {}, 600),
+    "default, width 128": Anchor((*LARGE, "encoder.width=128"), LIGHTGCN, LIGHTGCN, 600),
     "best trained: width 256": Anchor((*LARGE, "encoder.width=256"), {}, ranks(0.190, 0.160), 1800),
     "mf, bpr": Anchor((*LARGE, "encoder=mf", "objective=bpr"), MF, MF, 600),
     "lightgcn, bpr": Anchor((*LARGE, "objective=bpr"), LIGHTGCN, {}),
