@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,12 @@ def movielens(quick: bool) -> Stream | None:
         return None
     events = Interactions(log.user_code.astype(np.int64), log.item_code.astype(np.int64), log.value, log.time)
     return _stream(events, generator(0, "split").random(len(events)) < TEST, "explicit")
+
+
+def whole(base: Observed) -> Observed:
+    """Return the base with its valid rows among those to fit on."""
+    train, nothing = Interactions.concat([base.train, base.valid]), Interactions.empty()
+    return replace(base, train=train, arrived=train, valid=nothing, folded=nothing)
 
 
 def _stream(events: Interactions, test: Bools, feedback: str) -> Stream:
