@@ -29,6 +29,8 @@ from gnnrec.scorers.model import Scorer
 from gnnrec.untrained.base import Untrained
 
 NAME = "anchors"
+PROCEDURE = 2
+"""Version of how an anchor is measured; raise it with every change, or what was kept under another is taken for it."""
 LARGE = ("fit.base.batch_size=8192", "fit.base.patience=5", "init=spectral")
 """Batches and start of the implicit logs."""
 
@@ -116,7 +118,7 @@ def _kept(name: str, anchor: Anchor, stream: Stream, quick: bool, folder: Path) 
     # What is fitted without valid goes on for the epochs that are asked for.
     overrides = [*anchor.overrides, "logger=none", "seed=0", "fit.base.epochs_without_valid=1000"]
     overrides += ["fit.base.max_epochs=2"] if quick else []
-    asked = {"overrides": overrides, "data": stream.fingerprint}
+    asked = {"overrides": overrides, "data": stream.fingerprint, "procedure": PROCEDURE}
     file = folder / f"{name.replace(', ', '_').replace(' ', '_')}.json"
     if file.exists() and (kept := json.loads(file.read_text()))["asked"] == asked:
         return dict(kept["found"])
