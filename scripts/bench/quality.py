@@ -161,7 +161,9 @@ class Exam:
     def curve(self, schedule: Schedule) -> Curve:
         """Return recall and seconds per epoch; ends early when recall has not risen for `CALM` epochs."""
         torch.manual_seed(0)
-        objective = schedule.objective
+        objective, train = schedule.objective, self.log.train
+        objective.grow(train, self.log.num_users, self.log.num_items)
+        objective.count(np.bincount(train.item, minlength=self.log.num_items).astype(float))
         encoder, found = LightGCN(WIDTH, LAYERS), Curve()
         random = worlds.tables(self.log.num_users, self.log.num_items, WIDTH)
         spent = seconds(lambda: encoder.grow(NewNodes.of(*schedule.initial.start(random, self.graph))))
