@@ -95,17 +95,17 @@ def test_a_weighted_event_counts_as_often_as_its_weight(make):
     each = Batch(*at, torch.ones(4), torch.ones(4, dtype=torch.bool), negative, shared)
     weights, positive = torch.tensor([1.0, 3.0]), torch.ones(2, dtype=torch.bool)
     once = Batch(at[0][:2], at[1][:2], weights, positive, torch.tensor([3, 4]), shared)
-    loss = make(l2=0.0, weighted=True)(z, once)
-    plain = make(l2=0.0)(z, each)
+    loss = make(l2=0.0, weighted=True, popularity=0.0)(z, once)
+    plain = make(l2=0.0, popularity=0.0)(z, each)
     assert loss.item() == pytest.approx(plain.item(), rel=1e-6)
-    assert not math.isclose(make(l2=0.0)(z, once).item(), loss.item(), rel_tol=1e-3)
+    assert not math.isclose(make(l2=0.0, popularity=0.0)(z, once).item(), loss.item(), rel_tol=1e-3)
 
 
 def test_a_batch_without_weight_is_no_loss_and_no_nan():
     z = Embeddings(*(torch.randn(3, 4) for _ in range(4)))
     nothing = Batch(torch.arange(2), torch.arange(2), torch.zeros(2), torch.ones(2, dtype=torch.bool), torch.arange(2))
     assert BPR(l2=0.0, weighted=True)(z, nothing).item() == 0
-    assert np.isfinite(Softmax(l2=0.0, weighted=True)(z, nothing).item())
+    assert np.isfinite(Softmax(l2=0.0, weighted=True, popularity=0.0)(z, nothing).item())
 
 
 def test_a_parquet_time_that_names_its_zone_is_left_alone(tmp_path):
