@@ -13,7 +13,7 @@ class Chance(nn.Module):
     """Hands out generators seeded by (seed, how many were handed out before).
 
     That number is a buffer, which states and checkpoints hold: a fit that was cut off goes on with the draws it would have had,
-    and who trains outside of a fit, by `Learner.steps`, gets seeded draws too.
+    and who trains outside of a fit, by `Learner.loop`, gets seeded draws too.
 
     Args:
         seed: of all draws.

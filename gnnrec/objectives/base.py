@@ -145,6 +145,12 @@ def pairwise_loss(z: Embedded, batch: Batch, weighted: bool = False, ahead: Tens
     return mean(F.softplus(-margin), batch, weighted)
 
 
+def cosine_scores(z: Embeddings, user: Tensor, term: ItemTerm, temperature: float = 1.0) -> Tensor:
+    """Return cos(e_u, e_i) / τ plus the item term, of every item for each user, [n, i]."""
+    near = F.normalize(z.user[user], dim=1) @ F.normalize(z.item, dim=1).T
+    return near.div_(temperature).add_(term.all_items())
+
+
 def leave_out(others: Tensor, batch: Batch) -> None:
     """Set the score of each event's own item among the shared negatives, [n, m], to −∞, in place."""
     if not len(batch.shared):

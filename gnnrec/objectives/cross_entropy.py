@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, Negatives, Objective, input_norm, mean
+from gnnrec.objectives.base import Batch, Negatives, Objective, cosine_scores, input_norm, mean
 
 
 class CrossEntropy(Objective):
@@ -66,5 +66,4 @@ class CrossEntropy(Objective):
 
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the score of every item for each user, [n, i]."""
-        near = F.normalize(z.user[user], dim=1) @ F.normalize(z.item, dim=1).T
-        return near.div_(self.temperature).add_(self.term.all_items())
+        return cosine_scores(z, user, self.term, self.temperature)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, Negatives, Objective, input_norm, leave_out, mean
+from gnnrec.objectives.base import Batch, Negatives, Objective, cosine_scores, input_norm, leave_out, mean
 
 
 class Softmax(Objective):
@@ -57,5 +57,4 @@ class Softmax(Objective):
 
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the score of every item for each user, [n, i]."""
-        near = F.normalize(z.user[user], dim=1) @ F.normalize(z.item, dim=1).T
-        return near.div_(self.temperature).add_(self.term.all_items())
+        return cosine_scores(z, user, self.term, self.temperature)
