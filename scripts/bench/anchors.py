@@ -12,7 +12,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import static
@@ -110,7 +110,9 @@ def run(quick: bool, runs: Path | None = None) -> Iterator[Line]:
                 continue
             for name, anchor in anchors.items():
                 found = _kept(name, anchor, stream, quick, (runs or Path(temporary)) / NAME)
-                yield from _lines(name, anchor, found)
+                # A fraction of the split says nothing of what is published on the whole.
+                told = replace(anchor, published={}, asked={}, seconds=None) if quick else anchor
+                yield from _lines(name, told, found)
 
 
 def _kept(name: str, anchor: Anchor, stream: Stream, quick: bool, folder: Path) -> dict[str, float]:
