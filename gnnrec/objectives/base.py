@@ -5,7 +5,6 @@ Letters: n events of a batch, u users, i items, d width.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -151,22 +150,19 @@ def cosine_scores(z: Embeddings, user: Tensor, term: ItemTerm, temperature: floa
     return near.div_(temperature).add_(term.all_items())
 
 
-def leave_out(others: Tensor, batch: Batch) -> None:
-    """Set the score of each event's own item among the shared negatives, [n, m], to −∞, in place."""
-    if not len(batch.shared):
-        return
-    at = torch.searchsorted(batch.shared, batch.item).clamp(max=len(batch.shared) - 1)
-    own = (batch.shared[at] == batch.item).nonzero().squeeze(1)
-    others[own, at[own]] = -math.inf
-
-
 def mean(loss: Tensor, batch: Batch, weighted: bool) -> Tensor:
     """Return the mean of `loss` [n] over the batch's positives, by value where `weighted`; 0 without one."""
-    weight = batch.positive.to(loss.dtype)
-    if weighted:
-        weight = weight * batch.value.to(loss.dtype)
-        return (loss * weight).sum() / weight.sum().clamp(min=torch.finfo(loss.dtype).tiny)
-    return (loss * weight).sum() / weight.sum().clamp(min=1)
+    weight, total = weights(batch, weighted, loss.dtype)
+    return (loss * weight).sum() / total
+
+
+def weights(batch: Batch, weighted: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the weight of each event in a mean over the positives, by value where `weighted`, [n], and their sum, above 0."""
+    weight = batch.positive.to(dtype)
+    if not weighted:
+        return weight, weight.sum().clamp(min=1)
+    weight = weight * batch.value.to(dtype)
+    return weight, weight.sum().clamp(min=torch.finfo(dtype).tiny)
 
 
 def input_norm(z: Embedded, batch: Batch, negatives: bool) -> Tensor:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, Negatives, Objective, cosine_scores, input_norm, leave_out, mean
+from gnnrec.objectives.base import Batch, Negatives, Objective, cosine_scores, input_norm
+from gnnrec.objectives.shared_softmax import softmax_loss
 
 
 class Softmax(Objective):
@@ -48,12 +48,11 @@ class Softmax(Objective):
         """Return the loss, a scalar."""
         user = F.normalize(z.users(batch.user), dim=1) / self.temperature
         good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1) + self.term(batch.item)
-        others = user @ F.normalize(z.items(batch.shared), dim=1).T + self.term(batch.shared)
+        offset = self.term(batch.shared)
         if self.corrected:
-            others = others - self.term.frequency(batch.shared)
-        leave_out(others, batch)
-        share = torch.cat([good[:, None], others], dim=1).log_softmax(1)[:, 0]
-        return mean(-share, batch, self.weighted) + self.l2 * input_norm(z, batch, negatives=False)
+            offset = offset - self.term.frequency(batch.shared)
+        loss = softmax_loss(user, F.normalize(z.items(batch.shared), dim=1), good, offset, batch, self.weighted)
+        return loss + self.l2 * input_norm(z, batch, negatives=False)
 
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the score of every item for each user, [n, i]."""
