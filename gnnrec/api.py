@@ -181,7 +181,8 @@ def compare(
         raise next(iter(memory.errors.values())) from None
     setting, grid = scene.setting, instantiate(config["scorer"]["grid"], at="scorer.grid")
     made = build.references(config)
-    parts.append(reference_rows(config["name"], stream, setting.worlds, setting.measure, grid, made))
+    asked = config["name"], stream, setting.worlds, setting.measure, grid, made, build.companion(config)
+    parts.append(reference_rows(*asked))
     shown = {
         **_job(config, encoders[numbers[0]], None, numbers[0]),
         "strategies": {n: described(s) for n, s in named.items()},

@@ -148,7 +148,7 @@ def test_the_model_alone_has_no_blend_to_choose_and_reports_on_valid_are_counted
     blended = Learner(LightGCN(8, 2), Joint(width=8), FIT, measure=MEASURE)
     blended.extend(BASE), blended.fit(BASE.train), blended.absorb(BASE)
     assert learner.blend_bytes == 0
-    assert blended.blend_bytes == blended.counters.itemknn.nbytes > 0
+    assert blended.blend_bytes == blended.counters.companion.nbytes > 0
     assert learner.cost.blend == 0 < blended.cost.blend
 
 

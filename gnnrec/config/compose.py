@@ -38,7 +38,9 @@ def compose(overrides: Sequence[str], extra: Path | None = None) -> Config:
         plain: Config = dict(OmegaConf.to_container(found, resolve=True))  # type: ignore[arg-type]
         checked = whole.checked(plain, conf.groups(extra))
         # Described, not named: whoever reads a configuration again has no need of the folder that its rows were named in.
-        return whole.located({**checked, "references": listed.references(checked["references"], extra)})
+        scorer = {**checked["scorer"], "companion": listed.companion(checked["scorer"]["companion"], extra)}
+        rows = listed.references(checked["references"], extra)
+        return whole.located({**checked, "scorer": scorer, "references": rows})
 
 
 def chosen(group: str, overrides: Sequence[str], extra: Path | None = None) -> str:

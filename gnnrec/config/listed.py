@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from gnnrec.config.instantiate import TARGET
 from gnnrec.config.options import LISTED, folder, leaves
 from gnnrec.core.errors import GnnrecError, nearest, one_line
 
@@ -46,6 +47,20 @@ def references(entries: Sequence[Any], extra: Path | None = None) -> dict[str, d
     found = [entry(given, "references", LISTED, files) for given in entries]
     names = [name for name, _ in found]
     return {row_of(name, own, names): {**_read(files[name]), **own} for name, own in found}
+
+
+def companion(given: Any, extra: Path | None = None) -> dict[str, Any]:
+    """Return the description of the reference that the key `scorer.companion` names.
+
+    Args:
+        given: its name, {name: {parameter: value}}, or a description as this function gives it.
+        extra: the user's own folder of configuration, whose files come first.
+    """
+    if isinstance(given, Mapping) and TARGET in given:
+        return dict(given)
+    files = _files(extra)
+    name, own = entry(given, "scorer.companion", LISTED, files)
+    return {**_read(files[name]), **own}
 
 
 def _files(extra: Path | None) -> dict[str, Path]:

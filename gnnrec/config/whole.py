@@ -36,7 +36,7 @@ MAPPINGS = {"scorer.grid": False, "fit.base": False, "sweep.space": True}
 CLOSED = {
     "state": ("keep",),
     "plugins": ("allow",),
-    "scorer": ("rows", "grid"),
+    "scorer": ("rows", "companion", "grid"),
     "sweep": ("trials", "metric", "space", "usual"),
 }
 """Mappings that no constructor reads, and the keys they may have: another would be ignored."""

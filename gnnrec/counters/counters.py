@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gnnrec.counters.itemknn import ItemKNN
 from gnnrec.counters.log import EventLog
 from gnnrec.counters.popularity import Popularity
-from gnnrec.data.types import Interactions
+from gnnrec.data.types import Interactions, Ints
+
+
+class Companion(Protocol):
+    """What a blend sets beside a model: scores of what users share items with, that need no training."""
+
+    def absorb(self, events: Interactions, num_users: int, num_items: int) -> None:
+        """Add events, oldest first, with the numbered nodes afterwards."""
+        ...
+
+    def retract(self, events: Interactions) -> object:
+        """Take out events, as if they never had been absorbed."""
+        ...
+
+    def settle(self) -> None:
+        """Do what was put off, so that the next scores cost no more than scores."""
+        ...
+
+    def known_scores(self, user: Ints) -> NDArray[np.float32]:
+        """Return [n, i]; users without events score 0 everywhere."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that must be kept for the next update."""
+        ...
 
 
 class Counters:
@@ -15,18 +45,19 @@ class Counters:
 
     Args:
         half_lives: half-lives of decayed popularity, in absorbed events.
+        companion: without events, of which a copy is taken; ItemKNN where None.
     """
 
-    def __init__(self, half_lives: Sequence[float] = (1000.0, 3000.0)) -> None:
+    def __init__(self, half_lives: Sequence[float] = (1000.0, 3000.0), companion: Companion | None = None) -> None:
         self.popularity = Popularity(half_lives)
-        self.itemknn = ItemKNN()
+        self.companion: Companion = ItemKNN() if companion is None else copy.deepcopy(companion)
         self._log = EventLog()
         self.num_users = self.num_items = 0
 
     def absorb(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Add events, oldest first, with the numbered nodes afterwards."""
         self.popularity.absorb(events, num_items)
-        self.itemknn.absorb(events, num_users, num_items)
+        self.companion.absorb(events, num_users, num_items)
         self._log.add(events)
         self.num_users, self.num_items = num_users, num_items
 
@@ -38,7 +69,7 @@ class Counters:
         gone = self._log.remove(events)
         if len(gone):
             self.popularity.retract(gone, self._log)
-            self.itemknn.retract(gone)
+            self.companion.retract(gone)
         return gone
 
     def orphaned(self, events: Interactions) -> Interactions:
@@ -48,4 +79,4 @@ class Counters:
     @property
     def nbytes(self) -> int:
         """Bytes that must be kept for the next update; the log, by which events are retracted, is the stream's own."""
-        return self.popularity.nbytes + self.itemknn.nbytes
+        return self.popularity.nbytes + self.companion.nbytes

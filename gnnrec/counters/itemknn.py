@@ -53,7 +53,7 @@ class ItemKNN(Gram):
             self.neighbours is None and not (self.shrinkage or self.exponent or self.tf_idf) and self.asymmetry == 0.5
         )
 
-    def scores(self, user: Ints) -> NDArray[np.float32]:
+    def known_scores(self, user: Ints) -> NDArray[np.float32]:
         """Return [n, i]; users without a number here, or without events, score 0 everywhere."""
         self.settle()
         known = user < self._shape[0]

@@ -1,11 +1,14 @@
-"""Choose the blend's weights by valid NDCG, each ingredient computed once per block of users."""
+"""Choose the blend's weights by valid NDCG, each ingredient computed once per block of users. Letters: s settings."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from gnnrec.counters.counters import Counters
-from gnnrec.data.types import Interactions
+from gnnrec.data.types import Floats, Interactions
 from gnnrec.evaluation import metrics
 from gnnrec.evaluation.ranking import hits, tie_order
 from gnnrec.evaluation.settings import Settings
@@ -19,16 +22,38 @@ CUTOFF = 20
 """K of the NDCG that chooses (PROTOCOL rule 13)."""
 
 
-def choose_weights(
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How well each setting of a grid ranked valid.
+
+    Attributes:
+        settings: of the grid, s of them.
+        ndcg: NDCG@20 summed over users, [s].
+    """
+
+    settings: Sequence[BlendWeights]
+    ndcg: Floats
+
+    @property
+    def best(self) -> BlendWeights:
+        """The setting with the highest NDCG, the first of equals."""
+        return self.settings[int(np.argmax(self.ndcg))]
+
+    def after(self, earlier: Floats | None, memory: float) -> Evidence:
+        """Return this evidence with that of earlier increments, [s], which counts `memory` of its own; None: there is none."""
+        return self if earlier is None else Evidence(self.settings, self.ndcg + memory * earlier)
+
+
+def weigh(
     model: Scorer, counters: Counters, valid: Interactions, world: World, settings: Settings, grid: Grid
-) -> BlendWeights | None:
-    """Return the setting with the highest NDCG@20 on `valid`, the first of equals; None without a relevant event or setting.
+) -> Evidence | None:
+    """Return how well each setting ranks `valid`; None without a relevant event or a setting.
 
     The only setting of a grid needs no valid event.
     """
     options = grid.settings()
     if len(options) == 1:
-        return options[0]
+        return Evidence(options, np.zeros(1))
     truth = settings.truth(valid, world.seen)
     if not len(truth.user) or not options:
         return None
@@ -43,7 +68,7 @@ def choose_weights(
         for weights in total:
             top = short.top(weights, CUTOFF)
             total[weights] += float(metrics.ndcg(hits(top, row, item, len(user)), relevant, CUTOFF).sum())
-    return options[int(np.argmax([total[_direction(w)] for w in options]))]
+    return Evidence(options, np.array([total[_direction(w)] for w in options]))
 
 
 def _direction(weights: BlendWeights) -> BlendWeights:

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from gnnrec.core.errors import GnnrecError, nearest
-from gnnrec.counters.counters import Counters
-from gnnrec.data.types import Interactions, Observed, Stream
-from gnnrec.evaluation.blend_choice import choose_weights
+from gnnrec.counters.counters import Companion, Counters
+from gnnrec.data.types import Floats, Interactions, Observed, Stream
+from gnnrec.evaluation.blend_choice import weigh
 from gnnrec.evaluation.record import Name, Record, Scored, score, tests, upcoming
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.settings import Settings
@@ -50,9 +50,11 @@ class Counted:
             raise GnnrecError(f"row={self.row} is not counted for every table{nearest(self.row, ROWS)}")
 
 
-ROWS = ("popularity", "decayed_popularity", "itemknn", "popularity_itemknn")
+BESIDE = "popularity_companion"
+"""The blend without a model, of another companion than ItemKNN."""
+ROWS = ("popularity", "decayed_popularity", "itemknn", "popularity_itemknn", BESIDE)
 """What `Absorbed` ranks by."""
-USUAL: Mapping[str, Counted | Untrained] = {row: Counted(row) for row in ROWS}
+USUAL: Mapping[str, Counted | Untrained] = {row: Counted(row) for row in ROWS if row != BESIDE}
 """The rows that a table has where nothing else is said."""
 
 
@@ -63,6 +65,7 @@ def reference_rows(
     measure: Settings,
     grid: Grid,
     references: Mapping[str, Counted | Untrained] = USUAL,
+    companion: Companion | None = None,
 ) -> dict[str, pl.DataFrame]:
     """Return the frames of all reference rows: next for each, R for decayed popularity (the reference of FWT).
 
@@ -71,9 +74,13 @@ def reference_rows(
         stream, worlds, measure: what the rows are measured on, and how.
         grid: of the blend.
         references: the rows that rank, by name; those that predict values, and the oracle, come with the data.
+        companion: of the blend, where it is not ItemKNN; without events.
     """
     records: dict[str, Record] = {}
-    kept, own = Absorbed(grid), {name: made for name, made in references.items() if isinstance(made, Untrained)}
+    kept, own = (
+        Absorbed(grid, companion),
+        {name: made for name, made in references.items() if isinstance(made, Untrained)},
+    )
     for increment, world in zip(stream.increments, worlds, strict=True):
         t, before = world.index, worlds[world.index - 1].seen if world.index else BipartiteGraph.empty()
         kept.absorb(increment.observed, before, measure)
@@ -109,25 +116,52 @@ def _updated(made: Untrained, new: Observed) -> float:
     items = max(made.num_items, int(new.arrived.item.max(initial=-1)) + 1)
     made.absorb(new.arrived, users, items)
     made.absorb(new.folded, new.num_users, new.num_items)
-    made.ready()
+    made.settle()
     return time.perf_counter() - begin
+
+
+class Mixed:
+    """A blend without a model, its weights chosen on valid.
+
+    Args:
+        counters: of what it absorbs.
+        grid: what is chosen from.
+    """
+
+    def __init__(self, counters: Counters, grid: Grid) -> None:
+        self.counters, self.grid = counters, grid.without_model()
+        self.weights = BlendWeights(alpha=0.0, beta=1.0, half_life=grid.half_life[0])
+        self._earlier: Floats | None = None
+
+    def choose(self, valid: Interactions, world: World, measure: Settings) -> None:
+        """Choose as a learner's blend does; without a valid event the last choice stands."""
+        new = weigh(PopularityScorer(self.counters.popularity.total), self.counters, valid, world, measure, self.grid)
+        if new is not None:
+            new = new.after(self._earlier, self.grid.memory)
+            self.weights, self._earlier = new.best, new.ndcg
+
+    def scorer(self) -> BlendScorer:
+        """Return the row."""
+        return BlendScorer(PopularityScorer(self.counters.popularity.total), self.counters, self.weights)
 
 
 class Absorbed:
     """What the reference rows keep of the stream so far.
 
     Args:
-        grid: what their blend chooses from, without a model; its first half-life is that of decayed popularity.
+        grid: what their blends choose from, without a model; its first half-life is that of decayed popularity.
+        companion: of the blend, where it is not ItemKNN.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        self.grid, self.half_life = grid.without_model(), grid.half_life[0]
-        self.counters, self.biases = Counters(grid.half_life), BiasTerms()
-        self.weights = BlendWeights(alpha=0.0, beta=1.0, half_life=self.half_life)
+    def __init__(self, grid: Grid, companion: Companion | None = None) -> None:
+        self.half_life, self.counters, self.biases = grid.half_life[0], Counters(grid.half_life), BiasTerms()
+        self.mixed = {"popularity_itemknn": Mixed(self.counters, grid)}
+        if companion is not None:
+            self.mixed[BESIDE] = Mixed(Counters(grid.half_life, companion), grid)
         self._events: list[Interactions] = []
 
     def absorb(self, new: Observed, before: BipartiteGraph, measure: Settings) -> None:
-        """Absorb an increment as a learner does, choosing the blend's weights on its valid events in between.
+        """Absorb an increment as a learner does, choosing the blends' weights on its valid events in between.
 
         Args:
             new: the increment.
@@ -139,18 +173,22 @@ class Absorbed:
             before = before.without(counts.orphaned(self._take_back(new.removed, measure)))
         users = max(counts.num_users, int(new.arrived.user.max(initial=-1)) + 1)
         items = max(counts.num_items, int(new.arrived.item.max(initial=-1)) + 1)
-        counts.absorb(new.arrived, users, items)
+        self._count(new.arrived, users, items)
         total, seen = counts.popularity.total, before.extend(new.arrived, users, items)
         world = World(new.index, users, items, seen, total, np.zeros(users, bool))
-        chosen = choose_weights(PopularityScorer(total), counts, new.valid, world, measure, self.grid)
-        self.weights = chosen or self.weights
-        counts.absorb(new.folded, new.num_users, new.num_items)
+        for mixed in self.mixed.values():
+            mixed.choose(new.valid, world, measure)
+        self._count(new.folded, new.num_users, new.num_items)
         if measure.explicit:
             self._absorb_values(new, users, items)
 
+    def _count(self, events: Interactions, users: int, items: int) -> None:
+        for mixed in self.mixed.values():
+            mixed.counters.absorb(events, users, items)
+
     def _take_back(self, removed: Interactions, measure: Settings) -> Interactions:
         """Let out what an increment deletes, and return what of it had been absorbed."""
-        gone = self.counters.retract(removed)
+        gone, *_ = [mixed.counters.retract(removed) for mixed in self.mixed.values()]
         if measure.explicit:
             self.biases.retract(gone)
             self._events = [Interactions.concat(self._events).without(gone)]
@@ -173,7 +211,8 @@ class Absorbed:
             "popularity": total,
             "decayed_popularity": PopularityScorer(counts.popularity.decayed[self.half_life]),
             "itemknn": ItemKNNScorer(counts),
-            "popularity_itemknn": BlendScorer(total, counts, self.weights),
+            BESIDE: self.mixed["popularity_itemknn"].scorer(),  # where the companion is ItemKNN
+            **{row: mixed.scorer() for row, mixed in self.mixed.items()},
         }
         if explicit:
             events = Interactions.concat(self._events)

@@ -94,7 +94,7 @@ def shortlist(parts: Parts, seen: MaskedPairs, order: Tensor, depth: int = DEPTH
     Takes the parts over and masks the seen pairs in them.
     """
     users, items = parts.shape
-    per_user = [p for p in (parts.model, parts.itemknn) if p is not None]
+    per_user = [p for p in (parts.model, parts.companion) if p is not None]
     for part in per_user:
         part[on_device(seen, part.device)] = MASKED
     everything = Everything(parts, seen, order)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gnnrec.counters.counters import Counters
-from gnnrec.data.types import Interactions
-from gnnrec.evaluation.blend_choice import choose_weights
+from gnnrec.data.types import Floats, Interactions
+from gnnrec.evaluation.blend_choice import Evidence, weigh
 from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.world import World
 from gnnrec.scorers.blend import BlendWeights, Grid
@@ -25,10 +25,12 @@ class BlendHead:
     Attributes:
         weights: the chosen setting.
         half_life: of the popularity that ranks for users without history, with a blend or without one.
+        evidence: of increments so far, by what is chosen, for the settings of its grid.
     """
 
     def __init__(self, grid: Grid) -> None:
         self.grid, self.weights, self.half_life = grid, BlendWeights(), math.inf
+        self.evidence: Mapping[str, Floats] = {}
 
     @property
     def chooses(self) -> bool:
@@ -38,8 +40,8 @@ class BlendHead:
     def choose_counter(self, counters: Counters, valid: Interactions, world: World, measure: Settings) -> None:
         """Choose for users without history the counter that ranks valid best; without a valid event the last choice stands."""
         options = self.grid.popularity_alone()
-        chosen = choose_weights(PopularityScorer(counters.popularity.total), counters, valid, world, measure, options)
-        self.half_life = self.half_life if chosen is None else chosen.half_life
+        new = weigh(PopularityScorer(counters.popularity.total), counters, valid, world, measure, options)
+        self.half_life = self.half_life if new is None else self._with_earlier("counter", new).half_life
 
     def choose(
         self,
@@ -55,5 +57,10 @@ class BlendHead:
             self.weights = next(iter(self.grid.settings()), self.weights)
             return
         with cost.charged("blend"):
-            chosen = choose_weights(model(), counters, valid, world, measure, self.grid)
-        self.weights = chosen or self.weights
+            new = weigh(model(), counters, valid, world, measure, self.grid)
+        self.weights = self.weights if new is None else self._with_earlier("blend", new)
+
+    def _with_earlier(self, what: str, new: Evidence) -> BlendWeights:
+        found = new.after(self.evidence.get(what), self.grid.memory)
+        self.evidence = {**self.evidence, what: found.ndcg}  # forks share the old one
+        return found.best

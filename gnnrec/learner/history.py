@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gnnrec.core.errors import GnnrecError
-from gnnrec.counters.counters import Counters
+from gnnrec.counters.counters import Companion, Counters
 from gnnrec.data.types import Interactions, Observed
 from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
@@ -21,6 +21,7 @@ class History:
     Args:
         view: which edges carry messages.
         half_lives: of decayed popularity, in events.
+        companion: of the counters.
 
     Attributes:
         graph: whose edges carry messages; `seen` itself where the view is of all of them.
@@ -29,11 +30,11 @@ class History:
         index: the newest increment, −1 before the base.
     """
 
-    def __init__(self, view: View, half_lives: Sequence[float]) -> None:
+    def __init__(self, view: View, half_lives: Sequence[float], companion: Companion | None = None) -> None:
         self.view, self.index = view, -1
         self.graph = self.seen = BipartiteGraph.empty()
         self.own_graph = False
-        self.counters = Counters(half_lives)
+        self.counters = Counters(half_lives, companion)
 
     def open(self, new: Observed) -> Interactions:
         """Begin an increment: what it removes goes first, then its training edges come in; return what has gone.

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gnnrec.core.errors import GnnrecError
-from gnnrec.counters.counters import Counters
+from gnnrec.counters.counters import Companion, Counters
 from gnnrec.data.types import Interactions, Observed
 from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.initial import Initial, TwoHopMean
@@ -45,6 +45,7 @@ class Learner:
         view: which edges carry messages.
         initial: where tables start, and rows of new nodes.
         grid: settings the blend chooses from.
+        companion: what the blend sets beside the model, without events; ItemKNN where None.
         measure: how valid is scored.
         trainer: arguments of Lightning's Trainer.
         seed: of initial rows, order and negatives.
@@ -65,6 +66,7 @@ class Learner:
         view: View | None = None,
         initial: Initial | None = None,
         grid: Grid | None = None,
+        companion: Companion | None = None,
         measure: Settings | None = None,
         trainer: dict[str, Any] | None = None,
         seed: int = 0,
@@ -77,7 +79,7 @@ class Learner:
         self.fits = Fits(update, base_fit or update, trainer, self.measure, seed)
         self.growth, self.waiting = Growth(initial or TwoHopMean(), seed), Waiting()
         self.blend = BlendHead(grid or Grid())
-        self.history = History(view or Accumulated(), self.blend.grid.half_life)
+        self.history = History(view or Accumulated(), self.blend.grid.half_life, companion)
         self.cost, self.log = Cost(), FitLog()
         self.valid_rows: dict[str, list[MetricRow]] = {}
         self.server: Callable[[Learner], Scorer] | None = None
@@ -272,7 +274,7 @@ class Learner:
         self.embed(), self.serving()
         if self.blend.chooses:
             with self.cost.charged("blend"):
-                self.counters.itemknn.settle()
+                self.counters.companion.settle()
 
     def scorer(self) -> ModelScorer:
         """Return the model alone as a row of the table."""
@@ -325,4 +327,4 @@ class Learner:
     @property
     def blend_bytes(self) -> int:
         """Bytes that a blend needs beside these: the Gram matrix; 0 where there is no blend."""
-        return self.counters.itemknn.nbytes if self.blend.chooses else 0
+        return self.counters.companion.nbytes if self.blend.chooses else 0

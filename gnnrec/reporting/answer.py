@@ -95,7 +95,7 @@ def _against_counters(summary: pl.DataFrame, best: SummaryRow, verdicts: Verdict
     )
     off = best.get("model_off") or 0
     if off == 1:
-        said = "The model adds nothing here: serve popularity and ItemKNN"
+        said = "The model adds nothing here: serve popularity and co-occurrence"
         return f"{said} ({stands})." if stands else f"{said}."
     partly = f" Its blend leaves the model out in {off:.0%} of the increments." if off else ""
     return f"Best counter: {stands}.{partly}" if stands else partly.strip()

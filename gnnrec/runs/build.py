@@ -16,7 +16,7 @@ from gnnrec.config.sources import sources
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.types import Stream
-from gnnrec.evaluation.reference import USUAL, Counted
+from gnnrec.evaluation.reference import BESIDE, USUAL, Counted
 from gnnrec.evaluation.settings import CANDIDATES, MASKS, MATRICES, Settings
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
@@ -111,6 +111,7 @@ def learner(config: Config, setting: Scenario) -> Learner:
         view=instantiate(config["graph"], allow, at="graph"),
         initial=instantiate(config["init"], allow, at="init"),
         grid=_grid(config, setting, allow),
+        companion=companion(config),
         measure=setting.measure,
         trainer=dict(config["trainer"]),
         seed=int(config["seed"]),
@@ -135,17 +136,29 @@ def strategy(config: Config) -> Strategy:
     return made
 
 
+def companion(config: Config) -> Untrained | None:
+    """Return what the blend sets beside the model, without events; None: ItemKNN, which is counted anyway."""
+    node = config["scorer"].get("companion")
+    made = None if node is None else _untrained(node, "scorer.companion", config)
+    if isinstance(made, Counted) and made.row != "itemknn":
+        raise GnnrecError(f"scorer.companion={made.row} is made of counts that the blend has anyway; itemknn is usual")
+    return None if isinstance(made, Counted) else made
+
+
 def references(config: Config) -> Mapping[str, Counted | Untrained]:
     """Return the reference rows that rank, by name; a configuration of before there was a choice has the usual ones."""
-    nodes, allow = config.get("references"), _allowed(config)
+    nodes = config.get("references")
     if nodes is None:
         return USUAL
-    made = {row: instantiate(node, allow, at=f"references.{row}") for row, node in nodes.items()}
-    for row, odd in made.items():
-        if not isinstance(odd, Counted | Untrained):
-            raise GnnrecError(
-                f"references.{row}._target_={nodes[row][TARGET]} is no Untrained; see gnnrec/untrained/base.py"
-            )
+    made = {row: _untrained(node, f"references.{row}", config) for row, node in nodes.items()}
+    # What a blend adds to its companion can be told beside the same blend without a model alone.
+    return made if companion(config) is None else {**made, BESIDE: Counted(BESIDE)}
+
+
+def _untrained(node: Config, at: str, config: Config) -> Counted | Untrained:
+    made: object = instantiate(node, _allowed(config), at=at)
+    if not isinstance(made, Counted | Untrained):
+        raise GnnrecError(f"{at}._target_={node[TARGET]} is no Untrained; see gnnrec/untrained/base.py")
     return made
 
 
@@ -168,8 +181,10 @@ def run_digest(config: Config, stream: Stream) -> str:
 def reference_digest(config: Config, stream: Stream) -> str:
     """Return the hash of everything that defines the reference rows."""
     rows = config.get("references")
-    parts = {"grid": config["scorer"]["grid"], "evaluation": config["evaluation"], "references": rows}
-    return _digest({**_data(stream), **parts, "code": _code(rows, config), "protocol": protocol_hash(config)})
+    blend = {key: config["scorer"].get(key) for key in ("grid", "companion")}
+    parts = {**blend, "evaluation": config["evaluation"], "references": rows}
+    code = _code({"references": rows, **blend}, config)
+    return _digest({**_data(stream), **parts, "code": code, "protocol": protocol_hash(config)})
 
 
 def protocol_hash(config: Config) -> str:

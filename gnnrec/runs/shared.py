@@ -49,8 +49,9 @@ def references(config: Config, scene: Scene, progress: Progress) -> Frames:
         if not finished(folder):
             made = build.references(config)
             progress.say(f"reference rows: {', '.join(made) or 'none that rank'}")
-            grid = instantiate(config["scorer"]["grid"], at="scorer.grid")
-            write_frames(folder, reference_rows(config["name"], stream, scene.setting.worlds, measure, grid, made))
+            grid, companion = instantiate(config["scorer"]["grid"], at="scorer.grid"), build.companion(config)
+            asked = config["name"], stream, scene.setting.worlds, measure, grid, made, companion
+            write_frames(folder, reference_rows(*asked))
             note_status(folder, "done", scene, config)
         frames = read_frames(folder)
         return {**frames, "results": frames["results"].with_columns(experiment=pl.lit(config["name"]))}

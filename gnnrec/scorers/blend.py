@@ -1,6 +1,7 @@
 """The blend head: a model's scores plus decayed popularity and co-occurrence, weights chosen on valid.
 
-score = α·z(model) + β·z(log(1 + decayed popularity_h)) + κ·ItemKNN / sd, with z and sd per user over the candidates.
+score = α·z(model) + β·z(log(1 + decayed popularity_h)) + κ·companion / sd, with z and sd per user over the candidates; the
+companion is ItemKNN, or another recommender that needs no training.
 Letters: n users, i candidates.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 
 import torch
@@ -47,17 +48,26 @@ def finite(half_life: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The settings to choose from; the first of equals wins, so the plain model comes first."""
+    """The settings to choose from; the first of equals wins, so the plain model comes first.
+
+    Attributes:
+        alpha, beta, kappa, half_life: values of `BlendWeights`, all combinations.
+        memory: what an increment's evidence for a setting weighs at the next one: one increment's valid events are few, and
+            the best of forty settings by them is chance in part. 0: the newest alone.
+    """
 
     alpha: Sequence[float] = (1.0, 0.0)
     beta: Sequence[float] = (0.0, 0.25, 0.5, 1.0, 2.0)
     kappa: Sequence[float] = (0.0, 0.5, 1.0)
     half_life: Sequence[float] = (1000.0, 3000.0)
+    memory: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "kappa", "half_life"):
             if not len(getattr(self, name)):
                 raise GnnrecError(f"scorer.grid.{name} is empty; give at least one value")
+        if not 0 <= self.memory <= 1:
+            raise GnnrecError(f"scorer.grid.memory={self.memory} must lie between 0 and 1")
 
     def settings(self) -> list[BlendWeights]:
         """Return every setting that scores by something; β = 0 needs no second half-life."""
@@ -66,15 +76,16 @@ class Grid:
 
     def model_alone(self) -> Grid:
         """Return the grid of one setting, the model by itself: there is nothing to choose."""
-        return Grid((1.0,), (0.0,), (0.0,), self.half_life)
+        return replace(self, alpha=(1.0,), beta=(0.0,), kappa=(0.0,))
 
     def popularity_alone(self) -> Grid:
         """Return the grid of one counter by itself, all-time first."""
-        return Grid((0.0,), (1.0,), (0.0,), tuple(dict.fromkeys((math.inf, *self.half_life))))
+        every = tuple(dict.fromkeys((math.inf, *self.half_life)))
+        return replace(self, alpha=(0.0,), beta=(1.0,), kappa=(0.0,), half_life=every)
 
     def without_model(self) -> Grid:
         """Return the grid with α = 0 only: popularity and co-occurrence alone."""
-        return Grid((0.0,), self.beta, self.kappa, self.half_life)
+        return replace(self, alpha=(0.0,))
 
 
 class BlendScorer:
@@ -104,9 +115,8 @@ class BlendScorer:
         if weights.beta:
             total = total + weights.beta * _popularity(self.counters, weights.half_life, part).to(total.device)
         if weights.kappa:
-            cosine = part.cosines(self.counters.itemknn).to(total.device)
-            over = _scale(cosine, 1.0)[1]
-            total = torch.addcmul(total, cosine, weights.kappa * over)
+            beside = part.beside(self.counters.companion).to(total.device)
+            total = torch.addcmul(total, beside, weights.kappa * _scale(beside, 1.0)[1])
         return total if total.shape[1] == part.num_items else own(total.expand(-1, part.num_items))
 
     def predict(self, user: Ints, item: Ints) -> Floats | None:
@@ -120,33 +130,33 @@ class Parts:
 
     model: Tensor | None
     popularity: dict[float, Tensor]
-    itemknn: Tensor | None
+    companion: Tensor | None
     shape: tuple[int, int]
 
     @staticmethod
     def of(model: Scorer, counters: Counters, part: Ingredient, settings: Sequence[BlendWeights]) -> Parts:
         """Compute the ingredients that any of `settings` uses, where the model's scores are."""
-        ranked = itemknn = None
+        ranked = companion = None
         if any(w.alpha for w in settings) and model.scores is not None:
             ranked = standardised(own(part.scores(model)))
         device = ranked.device if ranked is not None else torch.device("cpu")
         if any(w.kappa for w in settings):
-            itemknn = _over_deviation(own(part.cosines(counters.itemknn)).to(device))
+            companion = _over_deviation(own(part.beside(counters.companion)).to(device))
         halves = {w.half_life for w in settings if w.beta}
         popularity = {h: _popularity(counters, h, part).to(device) for h in sorted(halves)}
-        return Parts(ranked, popularity, itemknn, (len(part.user), part.num_items))
+        return Parts(ranked, popularity, companion, (len(part.user), part.num_items))
 
     def map(self, change: Callable[[Tensor], Tensor], shape: tuple[int, int]) -> Parts:
         """Return the parts with `change` applied to model, co-occurrence and popularities, in this order."""
         model = None if self.model is None else change(self.model)
-        itemknn = None if self.itemknn is None else change(self.itemknn)
-        return Parts(model, {h: change(p) for h, p in self.popularity.items()}, itemknn, shape)
+        companion = None if self.companion is None else change(self.companion)
+        return Parts(model, {h: change(p) for h, p in self.popularity.items()}, companion, shape)
 
 
 def combine(parts: Parts, weights: BlendWeights) -> Tensor:
-    """Return α·model + β·popularity + κ·ItemKNN, [n, i], fresh memory."""
+    """Return α·model + β·popularity + κ·companion, [n, i], fresh memory."""
     terms = [] if parts.model is None or not weights.alpha else [(weights.alpha, parts.model)]
-    terms += [] if parts.itemknn is None or not weights.kappa else [(weights.kappa, parts.itemknn)]
+    terms += [] if parts.companion is None or not weights.kappa else [(weights.kappa, parts.companion)]
     terms += [(weights.beta, parts.popularity[weights.half_life])] if weights.beta else []
     if not terms:
         return torch.zeros(parts.shape)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnrec.counters.itemknn import ItemKNN
+from gnnrec.counters.counters import Companion
 from gnnrec.data.types import Ints
 from gnnrec.scorers.model import Scorer, to_width
 
@@ -47,11 +47,11 @@ class UserBlock:
             self._found[id(scorer)] = scorer.scores(self.user, self.width)
         return self._found[id(scorer)]
 
-    def cosines(self, itemknn: ItemKNN) -> Tensor:
-        """Return ItemKNN's scores over all candidates, [n, width], on the CPU, not to be written to."""
-        if id(itemknn) not in self._found:
-            self._found[id(itemknn)] = to_width(torch.from_numpy(itemknn.scores(self.user)), self.width)
-        return self._found[id(itemknn)]
+    def beside(self, companion: Companion) -> Tensor:
+        """Return a companion's scores over all candidates, [n, width], on the CPU, not to be written to."""
+        if id(companion) not in self._found:
+            self._found[id(companion)] = to_width(torch.from_numpy(companion.known_scores(self.user)), self.width)
+        return self._found[id(companion)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,9 @@ class Ingredient:
         """Return the ranking scores of a scorer that ranks, [m, i], not to be written to."""
         return scorer.mixed(self) if isinstance(scorer, Mixture) else self._cut(self.block.scores(scorer))
 
-    def cosines(self, itemknn: ItemKNN) -> Tensor:
-        """Return ItemKNN's scores, [m, i], on the CPU, not to be written to."""
-        return self._cut(self.block.cosines(itemknn))
+    def beside(self, companion: Companion) -> Tensor:
+        """Return a companion's scores, [m, i], on the CPU, not to be written to."""
+        return self._cut(self.block.beside(companion))
 
     def _cut(self, found: Tensor) -> Tensor:
         found = found[:, : self.num_items]

@@ -51,7 +51,7 @@ class ItemKNNScorer:
 
     def mixed(self, part: Ingredient) -> Tensor:
         """Return the scores of a part of a block, [m, i]."""
-        result, unknown = own(part.cosines(self.counters.itemknn)), part.user >= self.counters.num_users
+        result, unknown = own(part.beside(self.counters.companion)), part.user >= self.counters.num_users
         result[torch.from_numpy(unknown)] = self.fallback.scores(part.user[unknown], part.num_items)
         return result
 

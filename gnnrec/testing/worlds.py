@@ -190,7 +190,7 @@ def fingerprint(learner: Learner, strategy: Strategy | None = None) -> dict[str,
     counts = learner.counters
     for key, column in (("total", counts.popularity.total), *counts.popularity.decayed.items()):
         result[f"popularity.{key}"] = column.tobytes()
-    result["gram"] = counts.itemknn.gram.toarray().tobytes()
+    result["companion"] = counts.companion.known_scores(np.arange(counts.num_users)).tobytes()
     result["blend"] = repr(learner.blend.weights.as_dict()).encode()
     result["index"] = str(learner.index).encode()
     return result

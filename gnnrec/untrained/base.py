@@ -69,7 +69,7 @@ class Untrained(ABC):
     def nbytes(self) -> int:
         """Bytes that must be kept for the next update; the log is the stream's own."""
 
-    def ready(self) -> None:
+    def settle(self) -> None:
         """Do what was put off, so that the next scores cost no more than scores."""
         if len(first := np.flatnonzero(self._events)[:1]):
             self.rank(first)
@@ -77,15 +77,27 @@ class Untrained(ABC):
     @torch.no_grad()
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items]; users without an absorbed event get all-time popularity."""
+        found, unknown = self.known_scores(user), ~self._known(user)
+        if unknown.any():
+            found[unknown] = self.popularity
+        return to_width(torch.from_numpy(found), num_items)
+
+    def known_scores(self, user: Ints) -> NDArray[np.float32]:
+        """Return [n, num_items]; users without an absorbed event score 0 everywhere."""
+        known = self._known(user)
+        if len(user) and known.all():
+            return self.rank(user)
+        found = np.zeros((len(user), self.num_items), np.float32)
+        if known.any():
+            found[known] = self.rank(user[known])
+        return found
+
+    def _known(self, user: Ints) -> NDArray[np.bool_]:
+        """Return which users have an absorbed event, [n]."""
         known = np.zeros(len(user), bool)
         inside = user < self.num_users
         known[inside] = self._events[user[inside]] > 0
-        if len(user) and known.all():
-            return to_width(torch.from_numpy(self.rank(user)), num_items)
-        found = np.broadcast_to(self.popularity.astype(np.float32), (len(user), self.num_items)).copy()
-        if known.any():
-            found[known] = self.rank(user[known])
-        return to_width(torch.from_numpy(found), num_items)
+        return known
 
     def predict(self, user: Ints, item: Ints) -> None:  # noqa: B027
         """Predict nothing."""

@@ -36,6 +36,10 @@ class Solution:
     diagonal: NDArray[np.float32]
     shared: sparse.csr_matrix
 
+    def __deepcopy__(self, memo: object) -> Solution:
+        """Return itself: it is replaced, never changed, and as large as everything else together."""
+        return self
+
 
 class EASE(Untrained):
     """s_u = x_u B, B_ij = −P_ij / P_jj, B_jj = 0, P = (XᵀX + λI)⁻¹ (Steck, WWW 2019).

@@ -69,7 +69,8 @@ class IALS(Untrained):
     def settle(self) -> None:
         """Fit, or fold in, what has come since the last time."""
         arrived, (new, self._new) = bool(self._new), (Interactions.concat(self._new), [])
-        total = int(self.popularity.sum())
+        if not (total := int(self.popularity.sum())):
+            return
         # BLAS with threads of its own would fight with the solver's, and add in another order.
         with self._blas(1, "blas"):
             if self._model is None or (arrived and total - self._fitted >= self.refit * self._fitted):

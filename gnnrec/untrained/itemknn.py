@@ -45,7 +45,7 @@ class NearestItems(Untrained):
 
     def rank(self, user: Ints) -> NDArray[np.float32]:
         """Return [n, i]."""
-        return self.counts.scores(user)
+        return self.counts.known_scores(user)
 
     @property
     def nbytes(self) -> int:

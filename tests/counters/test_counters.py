@@ -71,7 +71,7 @@ def test_itemknn_is_the_brute_force_cosine_for_every_cut(cuts, read_between):
         if read_between:  # counted now, not all at once in the end
             assert knn.gram.shape == (items, items)
     knn.absorb(interactions([]), USERS, ITEMS)
-    found = knn.scores(np.arange(USERS))
+    found = knn.known_scores(np.arange(USERS))
     for u in range(USERS):
         assert np.allclose(found[u], cosine_scores(events, u), atol=1e-6)
 
@@ -91,7 +91,7 @@ def test_itemknn_grows_to_the_same_gram_matrix(pairs, cut):
 def test_unknown_and_silent_users_score_zero():
     knn = ItemKNN()
     knn.absorb(random_events(40, USERS - 1, ITEMS), USERS, ITEMS)
-    found = knn.scores(np.array([USERS - 1, USERS, 10**6, 0]))
+    found = knn.known_scores(np.array([USERS - 1, USERS, 10**6, 0]))
     assert not found[:3].any()
     assert found[3].any()
-    assert ItemKNN().scores(np.array([0, 5])).shape == (2, 0)
+    assert ItemKNN().known_scores(np.array([0, 5])).shape == (2, 0)

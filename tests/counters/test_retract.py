@@ -41,11 +41,11 @@ def same(one, other):
     assert np.array_equal(one.popularity.total, other.popularity.total)
     for h, expected in other.popularity.decayed.items():
         assert np.allclose(one.popularity.decayed[h], expected, rtol=1e-12, atol=0)
-    assert np.array_equal(one.itemknn.matrix.toarray(), other.itemknn.matrix.toarray())
-    assert np.array_equal(one.itemknn.gram.toarray(), other.itemknn.gram.toarray())
-    scores = (counts.itemknn.scores(np.arange(USERS + 1)) for counts in (one, other))
+    assert np.array_equal(one.companion.matrix.toarray(), other.companion.matrix.toarray())
+    assert np.array_equal(one.companion.gram.toarray(), other.companion.gram.toarray())
+    scores = (counts.companion.known_scores(np.arange(USERS + 1)) for counts in (one, other))
     assert np.allclose(*scores, atol=1e-6)  # parts are added in another order
-    assert np.array_equal(one.itemknn.taken, one.itemknn.gram.diagonal())
+    assert np.array_equal(one.companion.taken, one.companion.gram.diagonal())
     assert one.nbytes == other.nbytes
 
 
@@ -59,7 +59,7 @@ def test_absorbed_and_retracted_is_never_absorbed(ratio, rows, cut, goes, read):
         patch.setattr(additive, "MERGE_RATIO", ratio)
         counts = absorbed(events(rows[:cut]), events(rows[cut:]))
         if read:
-            counts.itemknn.settle()
+            counts.companion.settle()
         gone = [r for r, out in zip(rows, goes, strict=False) if out]
         found = counts.retract(events(gone))
         assert sorted(rows_of(found)) == sorted(gone)
@@ -101,7 +101,7 @@ def test_a_copy_is_independent_and_shares_the_log():
     counts = absorbed(random_events(30, USERS, ITEMS))
     twin = copy.deepcopy(counts)
     twin.retract(random_events(30, USERS, ITEMS))
-    assert not twin.itemknn.gram.nnz
+    assert not twin.companion.gram.nnz
     same(counts, absorbed(random_events(30, USERS, ITEMS)))
     log = next(iter(counts._log)), next(iter(copy.deepcopy(counts)._log))
     assert log[0] is log[1]
@@ -128,6 +128,6 @@ def test_scores_are_the_same_to_the_byte_whenever_somebody_asked():
         for knn in (often, once):
             knn.absorb(part, 300, 2000)
         assert often.nbytes
-        assert often.scores(np.arange(10)).any()
+        assert often.known_scores(np.arange(10)).any()
     assert len(often.gram_parts) > 1
-    assert np.array_equal(often.scores(np.arange(300)), once.scores(np.arange(300)))
+    assert np.array_equal(often.known_scores(np.arange(300)), once.known_scores(np.arange(300)))

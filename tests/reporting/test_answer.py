@@ -99,7 +99,7 @@ def test_a_blend_that_switches_the_model_off_is_said(overview: pl.DataFrame) -> 
     blend = pl.col("scorer") == "blend"
     off = overview.with_columns(pl.when(blend).then(pl.lit(1.0)).alias("model_off"))
     text = answer(off)
-    assert "The model adds nothing here: serve popularity and ItemKNN (decayed_popularity, 0.1575" in text
+    assert "The model adds nothing here: serve popularity and co-occurrence (decayed_popularity, 0.1575" in text
     assert len(text.splitlines()) == 4
     some = overview.with_columns(pl.when(blend).then(pl.lit(0.4)).alias("model_off"))
     assert "Its blend leaves the model out in 40% of the increments." in answer(some)

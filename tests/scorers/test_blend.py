@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.counters.counters import Counters
-from gnnrec.evaluation.blend_choice import choose_weights
+from gnnrec.evaluation.blend_choice import Evidence, weigh
 from gnnrec.evaluation.evaluate import Settings, evaluate
 from gnnrec.scorers.blend import BlendScorer, BlendWeights, Grid, standardised
 from gnnrec.testing.worlds import interactions, random_events, world_of
+from gnnrec.untrained.ease import EASE
 
 USERS, ITEMS = 30, 25
 GRID = Grid(half_life=(20.0, 60.0))
@@ -55,7 +57,7 @@ def test_blend_is_the_weighted_sum_of_normalised_parts(absorbed, weights):
     _, counters = absorbed
     model, user = Fixed(), np.array([3, 0, 29])
     popularity = np.log(1 + counters.popularity.decayed.get(weights.half_life, np.ones(ITEMS)))[None]
-    knn = counters.itemknn.scores(user)
+    knn = counters.companion.known_scores(user)
     expected = weights.alpha * z(model.scores(user, ITEMS).numpy())
     if weights.beta:
         expected = expected + weights.beta * z(popularity)
@@ -103,7 +105,7 @@ def test_chosen_weights_have_the_best_valid_ndcg_by_brute_force(absorbed, block)
         return next(v for segment, metric, v, _ in rows if (segment, metric) == ("all", "ndcg@20"))
 
     values = {w: ndcg(w) for w in GRID.settings()}
-    chosen = choose_weights(Fixed(), counters, valid, world, measure, GRID)
+    chosen = weigh(Fixed(), counters, valid, world, measure, GRID).best
     assert values[chosen] == pytest.approx(max(values.values()), abs=1e-12)
     assert chosen.beta > 0
     assert values[chosen] > values[BlendWeights(1.0, 0.0, 0.0, 20.0)]
@@ -112,22 +114,49 @@ def test_chosen_weights_have_the_best_valid_ndcg_by_brute_force(absorbed, block)
 def test_equal_settings_leave_the_plain_model(absorbed):
     seen, counters = absorbed
     hopeless = interactions([(0, ITEMS + 3)])
-    chosen = choose_weights(Fixed(), counters, hopeless, world_of(seen, USERS, ITEMS), Settings(), GRID)
+    chosen = weigh(Fixed(), counters, hopeless, world_of(seen, USERS, ITEMS), Settings(), GRID).best
     assert chosen == BlendWeights(1.0, 0.0, 0.0, 20.0)
 
 
 def test_without_a_relevant_valid_event_nothing_is_chosen(absorbed):
     seen, counters = absorbed
     world = world_of(seen, USERS, ITEMS)
-    assert choose_weights(Fixed(), counters, interactions([]), world, Settings(), GRID) is None
+    assert weigh(Fixed(), counters, interactions([]), world, Settings(), GRID) is None
     nothing_else = Grid((1.0,), (0.0,), (0.0,)).without_model()
-    assert choose_weights(Fixed(), counters, valid_events(seen), world, Settings(), nothing_else) is None
+    assert weigh(Fixed(), counters, valid_events(seen), world, Settings(), nothing_else) is None
     low, strict = interactions([(0, 1)], [2.0]), Settings(positive_from=4.0)
-    assert choose_weights(Fixed(), counters, low, world, strict, GRID) is None
+    assert weigh(Fixed(), counters, low, world, strict, GRID) is None
 
 
 def test_the_only_setting_of_a_grid_needs_no_valid_event(absorbed):
     seen, counters = absorbed
     alone, world = Grid().model_alone(), world_of(seen, USERS, ITEMS)
     assert alone.settings() == [BlendWeights()]
-    assert choose_weights(Fixed(), counters, interactions([]), world, Settings(), alone) == BlendWeights()
+    assert weigh(Fixed(), counters, interactions([]), world, Settings(), alone).best == BlendWeights()
+
+
+def test_what_earlier_increments_say_counts_less_at_each_new_one():
+    settings = [BlendWeights(1.0), BlendWeights(0.0, 1.0), BlendWeights(1.0, 1.0)]
+    earlier, new = np.array([0.0, 5.0, 2.0]), Evidence(settings, np.array([2.0, 0.0, 1.5]))
+    assert new.best == new.after(None, 0.5).best == new.after(earlier, 0.0).best == settings[0]
+    assert new.after(earlier, 0.4).best == settings[2]
+    assert new.after(earlier, 1.0).best == settings[1]
+    assert new.after(earlier, 0.4).ndcg.tolist() == [2.0, 2.0, 2.3]
+
+
+def test_a_memory_outside_0_to_1_is_refused():
+    with pytest.raises(GnnrecError, match=r"scorer.grid.memory=1.5 must lie between 0 and 1"):
+        Grid(memory=1.5)
+
+
+def test_the_companion_stands_in_for_itemknn(absorbed):
+    events = random_events(250, USERS, ITEMS)
+    counters, ease = Counters(GRID.half_life, EASE(3.0)), EASE(3.0)
+    for made in (counters, ease):
+        made.absorb(events, USERS, ITEMS)
+    user = np.array([3, 0, 29])
+    found = BlendScorer(Fixed(), counters, BlendWeights(0.0, 0.0, 2.0)).scores(user, ITEMS).numpy()
+    expected = ease.rank(user)
+    assert np.allclose(found, 2 * expected / expected.std(1, keepdims=True), atol=1e-5)
+    assert not np.allclose(found, BlendScorer(Fixed(), absorbed[1], BlendWeights(0.0, 0.0, 2.0)).scores(user, ITEMS))
+    assert not counters.companion.known_scores(np.array([USERS + 5])).any()

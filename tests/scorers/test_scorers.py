@@ -105,7 +105,7 @@ def test_itemknn_gives_unknown_users_popularity(model):
     counters = model[1]
     found = ItemKNNScorer(counters).scores(np.array([0, USERS]), ITEMS).numpy()
     assert np.array_equal(found[1], counters.popularity.total.astype(np.float32))
-    assert np.array_equal(found[0], counters.itemknn.scores(np.array([0]))[0])
+    assert np.array_equal(found[0], counters.companion.known_scores(np.array([0]))[0])
 
 
 def test_reference_predictors_are_mean_and_bias_of_what_was_absorbed():
@@ -148,13 +148,13 @@ def test_itemknn_scores_are_sums_of_cosines_with_mkl_and_without(mkl, monkeypatc
         monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
     events, counters = random_events(60, USERS, ITEMS), Counters()
     counters.absorb(events.take(slice(0, 40)), USERS, ITEMS)
-    counters.itemknn.scores(np.array([0]))
+    counters.companion.known_scores(np.array([0]))
     counters.absorb(events.take(slice(40, 60)), USERS, ITEMS)
     user = np.array([2, 0, USERS + 1, 2])
-    found = counters.itemknn.scores(user)
+    found = counters.companion.known_scores(user)
     assert found.dtype == np.float32
     assert np.allclose(found, by_loops((events.user, events.item), user, ITEMS), atol=1e-5)
-    assert not Counters().itemknn.scores(np.array([0])).size
+    assert not Counters().companion.known_scores(np.array([0])).size
 
 
 def test_recent_biases_are_those_of_a_model_that_trains_on_every_increment():

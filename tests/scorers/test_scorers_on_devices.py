@@ -11,7 +11,7 @@ import torch
 from gnnrec.counters.counters import Counters
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation import shortlist as lists
-from gnnrec.evaluation.blend_choice import choose_weights
+from gnnrec.evaluation.blend_choice import weigh
 from gnnrec.evaluation.evaluate import Settings, Slice, evaluate_all, rank
 from gnnrec.objectives.rating import Rating
 from gnnrec.scorers.blend import BlendScorer, BlendWeights, Grid
@@ -60,10 +60,9 @@ def test_metrics_selection_and_blend_are_those_on_the_cpu(device, monkeypatch):
         made = scorers(where)
         rows.append(evaluate_all(made, [Slice(HELD, world)], MEASURE)[0])
         model = made["model"]
-        chosen.append(choose_weights(model, model.counters, HELD, world, replace(MEASURE, block=7), GRID))
+        chosen.append(weigh(model, model.counters, HELD, world, replace(MEASURE, block=7), GRID).best)
     for name in ("model", "blend"):
         for one, other in zip(rows[0][name].rows, rows[1][name].rows, strict=True):
             assert one[:2] == other[:2]
             assert one[2] == pytest.approx(other[2], abs=1e-5)
     assert chosen[0] == chosen[1]
-    assert chosen[0] is not None

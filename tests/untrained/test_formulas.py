@@ -123,7 +123,7 @@ def test_itemknn_as_it_stands_is_the_counter_to_the_byte():
     counter, made = ItemKNN(), NearestItems()
     for x in (counter, made):
         x.absorb(EVENTS, USERS, ITEMS)
-    assert np.array_equal(counter.scores(ACTIVE), made.scores(ACTIVE, ITEMS).numpy())
+    assert np.array_equal(counter.known_scores(ACTIVE), made.scores(ACTIVE, ITEMS).numpy())
 
 
 def test_all_neighbours_by_the_general_way_are_the_plain_ones():

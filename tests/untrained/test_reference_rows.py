@@ -15,7 +15,7 @@ from gnnrec.config.options import folder
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.stream.removals import with_removals
 from gnnrec.evaluation import results as table
-from gnnrec.evaluation.reference import ROWS, Counted, reference_rows
+from gnnrec.evaluation.reference import USUAL, Counted, reference_rows
 from gnnrec.evaluation.world import worlds
 from gnnrec.runs import build
 from gnnrec.scorers.blend import Grid
@@ -48,13 +48,13 @@ def test_every_file_is_built(name):
 
 
 def test_the_usual_rows_are_those_of_the_configuration():
-    assert tuple(compose([])["references"]) == ROWS
+    assert list(compose([])["references"]) == list(USUAL)
     stream = simulated()
     assert_frame_equal(rows(stream), rows(stream, build.references(compose([]))))
 
 
 def test_a_recommender_of_its_own_is_the_row_that_is_counted_for_all():
-    frame = rows(simulated(), {**{n: Counted(n) for n in ROWS}, "mine": PopularItems(), "decayed": PopularItems(100.0)})
+    frame = rows(simulated(), {**{n: Counted(n) for n in USUAL}, "mine": PopularItems(), "decayed": PopularItems(100.0)})
     for own, usual in (("mine", "popularity"), ("decayed", "decayed_popularity")):
         expected = of(frame, usual).filter(pl.col("split") == "next")
         assert_frame_equal(of(frame, own), expected)

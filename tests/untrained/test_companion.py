@@ -1,0 +1,121 @@
+"""A recommender that trains nothing, as what a blend sets beside a model: configured, saved, taken back, and told apart."""
+
+import json
+
+import numpy as np
+import pytest
+
+import gnnrec as gr
+from gnnrec.config.compose import compose
+from gnnrec.core.errors import GnnrecError
+from gnnrec.encoders.mf import MF
+from gnnrec.evaluation.reference import reference_rows
+from gnnrec.evaluation.settings import Settings
+from gnnrec.evaluation.world import worlds
+from gnnrec.learner import Learner
+from gnnrec.objectives.bpr import BPR
+from gnnrec.runs import build
+from gnnrec.scorers.blend import Grid
+from gnnrec.training.settings import FitSettings
+from gnnrec.untrained.ease import EASE
+from gnnrec.untrained.itemknn import NearestItems
+
+STREAM = gr.simulate(users=80, items=40, events=1_500).stream(increments=3)
+FIT = FitSettings(max_epochs=2, batch_size=256)
+GRID = Grid(half_life=(100.0,))
+
+
+def learner(companion=None):
+    return Learner(MF(4), BPR(), FIT, grid=GRID, companion=companion, measure=Settings(topk=(20,)))
+
+
+def through(made, until):
+    for increment in STREAM.increments[: until + 1]:
+        new = increment.observed
+        made.extend(new), made.fit(new.train), made.absorb(new)
+    return made
+
+
+def test_itemknn_as_a_companion_is_the_blend_that_has_none():
+    one, other = through(learner(), 2), through(learner(NearestItems()), 2)
+    assert one.blend.weights == other.blend.weights
+    user, items = np.arange(20), one.seen.num_items
+    assert np.array_equal(one.blend_scorer().scores(user, items), other.blend_scorer().scores(user, items))
+
+
+def test_a_learner_absorbs_into_its_companion_and_leaves_the_one_it_was_given():
+    given = EASE(10.0)
+    made, ease = through(learner(given), 2), EASE(10.0)
+    assert given.num_items == 0
+    for increment in STREAM.increments[:3]:
+        new = increment.observed
+        ease.absorb(new.arrived, made.seen.num_users, made.seen.num_items)
+        ease.absorb(new.folded, made.seen.num_users, made.seen.num_items)
+    user = np.arange(30)
+    assert np.allclose(made.counters.companion.known_scores(user), ease.known_scores(user), atol=1e-5)
+    assert made.blend_bytes == made.counters.companion.nbytes > 0
+
+
+def test_a_saved_learner_goes_on_with_what_earlier_increments_said():
+    made = through(learner(EASE(10.0)), 1)
+    twin = learner(EASE(10.0))
+    twin.follow([i.observed for i in STREAM.increments[:2]])
+    twin.load_state_dict(made.state_dict(), json.loads(json.dumps(made.meta(), allow_nan=False)))
+    assert set(made.blend.evidence) == {"blend", "counter"}
+    for what, ndcg in made.blend.evidence.items():
+        assert np.array_equal(twin.blend.evidence[what], ndcg)
+    new = STREAM.increments[2].observed
+    for one in (made, twin):
+        one.extend(new), one.absorb(new)
+    assert twin.blend.weights == made.blend.weights
+    assert np.array_equal(twin.blend.evidence["blend"], made.blend.evidence["blend"])
+
+
+def test_a_fork_that_is_not_adopted_leaves_no_evidence():
+    made = through(learner(), 0)
+    before = {what: ndcg.copy() for what, ndcg in made.blend.evidence.items()}
+    through_fork = made.fork()
+    new = STREAM.increments[1].observed
+    through_fork.extend(new), through_fork.absorb(new)
+    assert all(np.array_equal(made.blend.evidence[what], ndcg) for what, ndcg in before.items())
+
+
+def test_the_blend_of_the_companion_without_a_model_is_a_row():
+    config = compose(["scorer.companion=ease"])
+    assert list(build.references(config))[-1] == "popularity_companion"
+    assert "popularity_companion" not in build.references(compose([]))
+    asked = "e", STREAM, worlds(STREAM), Settings(topk=(20,)), GRID
+    found = reference_rows(*asked, build.references(config), NearestItems())["results"]
+    rows = {name: found.filter(found["strategy"] == name).drop("strategy") for name in ("popularity_companion",)}
+    same = found.filter(found["strategy"] == "popularity_itemknn").drop("strategy")
+    assert len(same)
+    assert rows["popularity_companion"].equals(same)
+
+
+def test_a_companion_is_named_with_its_parameters_and_makes_another_base():
+    plain, ease = compose([]), compose(["scorer.companion={ease:{l2:7}}"])
+    assert build.companion(plain) is None
+    assert build.companion(ease).l2 == 7
+    assert build.base_digest(plain, STREAM) != build.base_digest(ease, STREAM)
+    assert build.reference_digest(plain, STREAM) != build.reference_digest(ease, STREAM)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("scorer.companion=easy", "there is no reference 'easy'; did you mean 'ease'?"),
+        ("scorer.companion={ease:3}", "scorer.companion: ease needs {parameter: value}, got 3"),
+        ("scorer.companion=null", "there is no reference 'None'"),
+    ],
+)
+def test_what_is_no_companion_is_said(typed, said):
+    with pytest.raises(GnnrecError) as error:
+        compose([typed])
+    assert said in str(error.value)
+
+
+def test_counts_that_the_blend_has_anyway_are_no_companion():
+    with pytest.raises(GnnrecError, match=r"scorer.companion=popularity is made of counts that the blend has anyway"):
+        build.companion(compose(["scorer.companion=popularity"]))
+    with pytest.raises(GnnrecError, match=r"scorer.companion takes no 'l3'; did you mean 'l2'\?"):
+        build.companion(compose(["scorer.companion={ease:{l3:1}}"]))
