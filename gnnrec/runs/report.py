@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gnnrec.config import options as conf
+from gnnrec.config.instantiate import TARGET
 from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation.record import Name
 from gnnrec.runs import build, saved
@@ -114,11 +115,24 @@ def names(configs: Sequence[Config], frames: Sequence[Frames]) -> list[Name]:
     found = []
     for row, setting, config in zip(rows, settings, configs, strict=True):
         like = [s for r, s in zip(rows, settings, strict=True) if r == row]
-        odd = [k for k in setting if len({json.dumps(s.get(k), default=str) for s in like}) > 1]
-        text = ",".join(f"{k.removeprefix('strategy.')}={setting[k]}" for k in odd)
+        text = ",".join(_told(k, setting[k]) for k in setting if _tells_apart(k, setting, like))
         experiment = str(configs[0]["name"])
-        found.append(Name(experiment, f"{row}[{text}]" if odd else row, int(config["seed"])))
+        found.append(Name(experiment, f"{row}[{text}]" if text else row, int(config["seed"])))
     return found
+
+
+def _tells_apart(key: str, setting: Config, like: Sequence[Config]) -> bool:
+    """Tell whether a key differs among like rows: its group's class, or what differs among those of one class."""
+    kind = f"{key.split('.')[0]}.{TARGET}"
+    same = like if key == kind else [s for s in like if s.get(kind) == setting.get(kind)]
+    return len({json.dumps(s.get(key), default=str) for s in same}) > 1
+
+
+def _told(key: str, value: object) -> str:
+    """Return a key and its value as a row's name has them: a class by its own name."""
+    if key.endswith(f".{TARGET}"):
+        return f"{key.removesuffix(f'.{TARGET}')}={str(value).rpartition('.')[2]}"
+    return f"{key.removeprefix('strategy.')}={value}"
 
 
 def _setting(config: Config) -> dict[str, Any]:
