@@ -60,7 +60,7 @@ class Grid:
     beta: Sequence[float] = (0.0, 0.25, 0.5, 1.0, 2.0)
     kappa: Sequence[float] = (0.0, 0.5, 1.0)
     half_life: Sequence[float] = (1000.0, 3000.0)
-    memory: float = 0.5
+    memory: float = 0.9
 
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "kappa", "half_life"):
