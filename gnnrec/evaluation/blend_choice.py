@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gnnrec.core.seeds import generator
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Interactions
 from gnnrec.evaluation import metrics
 from gnnrec.evaluation.ranking import hits, tie_order
-from gnnrec.evaluation.settings import Settings
+from gnnrec.evaluation.settings import Relevant, Settings
 from gnnrec.evaluation.shortlist import shortlist
 from gnnrec.evaluation.world import World
 from gnnrec.scorers.blend import BlendWeights, Grid, Parts
@@ -54,7 +55,7 @@ def weigh(
     options = grid.settings()
     if len(options) == 1:
         return Evidence(options, np.zeros(1))
-    truth = settings.truth(valid, world.seen)
+    truth = _of_some(valid, world, settings, grid.most_users)
     if not len(truth.user) or not options:
         return None
     order, total = tie_order(settings.seed, world.num_items), dict.fromkeys(map(_direction, options), 0.0)
@@ -69,6 +70,15 @@ def weigh(
             top = short.top(weights, CUTOFF)
             total[weights] += float(metrics.ndcg(hits(top, row, item, len(user)), relevant, CUTOFF).sum())
     return Evidence(options, np.array([total[_direction(w)] for w in options]))
+
+
+def _of_some(valid: Interactions, world: World, settings: Settings, most: int) -> Relevant:
+    """Return what is relevant of `valid`, for `most` users drawn where there are more."""
+    truth = settings.truth(valid, world.seen)
+    if len(truth.user) <= most:
+        return truth
+    drawn = generator(settings.seed, f"blend {world.index}").choice(truth.user, most, replace=False)
+    return settings.truth(valid.take(np.isin(valid.user, drawn)), world.seen)
 
 
 def _direction(weights: BlendWeights) -> BlendWeights:

@@ -54,6 +54,7 @@ class Grid:
         alpha, beta, kappa, half_life: values of `BlendWeights`, all combinations.
         memory: what an increment's evidence for a setting weighs at the next one: one increment's valid events are few, and
             the best of forty settings by them is chance in part. 0: the newest alone.
+        most_users: whose valid events choose; of more, so many are drawn.
     """
 
     alpha: Sequence[float] = (1.0, 0.0)
@@ -61,6 +62,7 @@ class Grid:
     kappa: Sequence[float] = (0.0, 0.5, 1.0)
     half_life: Sequence[float] = (1000.0, 3000.0)
     memory: float = 0.9
+    most_users: int = 5_000
 
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "kappa", "half_life"):
@@ -68,6 +70,8 @@ class Grid:
                 raise GnnrecError(f"scorer.grid.{name} is empty; give at least one value")
         if not 0 <= self.memory <= 1:
             raise GnnrecError(f"scorer.grid.memory={self.memory} must lie between 0 and 1")
+        if self.most_users < 1:
+            raise GnnrecError(f"scorer.grid.most_users={self.most_users} must be 1 or more")
 
     def settings(self) -> list[BlendWeights]:
         """Return every setting that scores by something; β = 0 needs no second half-life."""

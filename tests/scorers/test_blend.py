@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -160,3 +162,13 @@ def test_the_companion_stands_in_for_itemknn(absorbed):
     assert np.allclose(found, 2 * expected / expected.std(1, keepdims=True), atol=1e-5)
     assert not np.allclose(found, BlendScorer(Fixed(), absorbed[1], BlendWeights(0.0, 0.0, 2.0)).scores(user, ITEMS))
     assert not counters.companion.known_scores(np.array([USERS + 5])).any()
+
+
+def test_of_many_users_some_are_drawn_to_choose(absorbed):
+    seen, counters = absorbed
+    valid, world, measure = valid_events(seen), world_of(seen, USERS, ITEMS), Settings(topk=(20,))
+    every, few = (weigh(Fixed(), counters, valid, world, measure, replace(GRID, most_users=m)) for m in (10**6, 7))
+    again = weigh(Fixed(), counters, valid, world, measure, replace(GRID, most_users=7))
+    assert np.array_equal(few.ndcg, again.ndcg)
+    assert 0 < few.ndcg.max() <= 7 < len(np.unique(valid.user))
+    assert not np.array_equal(few.ndcg, every.ndcg)

@@ -54,7 +54,9 @@ def test_the_usual_rows_are_those_of_the_configuration():
 
 
 def test_a_recommender_of_its_own_is_the_row_that_is_counted_for_all():
-    frame = rows(simulated(), {**{n: Counted(n) for n in USUAL}, "mine": PopularItems(), "decayed": PopularItems(100.0)})
+    frame = rows(
+        simulated(), {**{n: Counted(n) for n in USUAL}, "mine": PopularItems(), "decayed": PopularItems(100.0)}
+    )
     for own, usual in (("mine", "popularity"), ("decayed", "decayed_popularity")):
         expected = of(frame, usual).filter(pl.col("split") == "next")
         assert_frame_equal(of(frame, own), expected)
