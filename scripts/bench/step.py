@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from bench import peers, worlds
+from bench import large, peers, worlds
 from bench.timing import Line, absolute, alternate, at_least, copy_bandwidth
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.training.sampling import EpochBatches
@@ -38,6 +38,7 @@ def run(quick: bool) -> Iterator[Line]:
     yield at_least(NAME, "PyG's step / gnnrec's", times["pyg"], times["gnnrec"], 25)
     yield _sampling(log, graph, float(np.median(times["gnnrec"])))
     yield _floor(graph, float(np.median(times["gnnrec"])))
+    yield from large.lines(NAME, log, graph, WIDTH, LAYERS, float(np.median(times["authors"])))
 
 
 def _step(

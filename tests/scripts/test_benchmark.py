@@ -29,7 +29,7 @@ def test_a_step_is_the_authors_step(tmp_path):
     """Equal losses and gradients are asked for whatever the sizes; times are not."""
     found = {str(line["what"]): line for line in lines(tmp_path, "--only", "step")}
     equal = [line for what, line in found.items() if "relative difference" in what]
-    assert len(equal) == 2
+    assert len(equal) == 3
     assert all(line["met"] for line in equal)
 
 
