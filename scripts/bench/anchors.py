@@ -85,7 +85,7 @@ RANKING = {
     "best: width 256 with gf_cf": Anchor((*WITH_FILTER, "encoder.width=256"), BSPM, ranks(0.190, 0.160), 1800),
     "mf, bpr": Anchor((*LARGE, "encoder=mf", "objective=bpr"), MF, MF, 600),
     "lightgcn, bpr": Anchor((*LARGE, "objective=bpr"), LIGHTGCN, {}),
-    "lightgcn, contrastive": Anchor((*LARGE, "objective=contrastive"), SIMPLEX, {}),
+    "lightgcn, contrastive": Anchor((*LARGE, "objective=contrastive", "objective.margin=0.9"), SIMPLEX, {}),
     "lightgcn, directau": Anchor((*LARGE, "objective=directau"), {}, {}),
     "mf, softmax": Anchor((*LARGE, "encoder=mf"), {}, {}),
     "xsimgcl, softmax": Anchor((*LARGE, "encoder=xsimgcl"), {}, {}),
