@@ -140,6 +140,12 @@ class Mixed:
             new = new.after(self._earlier, self.grid.memory)
             self.weights, self._earlier = new.best, new.ndcg
 
+    def retract(self, removed: Interactions) -> Interactions:
+        """Let out what an increment deletes, with all evidence: it is sums over users; return what had been absorbed."""
+        if len(gone := self.counters.retract(removed)):
+            self._earlier = None
+        return gone
+
     def scorer(self) -> BlendScorer:
         """Return the row."""
         return BlendScorer(PopularityScorer(self.counters.popularity.total), self.counters, self.weights)
@@ -188,7 +194,7 @@ class Absorbed:
 
     def _take_back(self, removed: Interactions, measure: Settings) -> Interactions:
         """Let out what an increment deletes, and return what of it had been absorbed."""
-        gone, *_ = [mixed.counters.retract(removed) for mixed in self.mixed.values()]
+        gone, *_ = [mixed.retract(removed) for mixed in self.mixed.values()]
         if measure.explicit:
             self.biases.retract(gone)
             self._events = [Interactions.concat(self._events).without(gone)]

@@ -166,6 +166,7 @@ class Learner:
         self.growth.open(new)
         if len(gone := self.history.open(new)):
             self.waiting.take_back(gone, objective)
+            self.blend.evidence = {}  # sums over users: who is to be forgotten cannot be taken out
 
     def _grow(self, events: Interactions) -> None:
         self.growth.grow(self.encoder, self.seen, self.graph)

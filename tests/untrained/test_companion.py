@@ -1,6 +1,7 @@
 """A recommender that trains nothing, as what a blend sets beside a model: configured, saved, taken back, and told apart."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -119,3 +120,14 @@ def test_counts_that_the_blend_has_anyway_are_no_companion():
         build.companion(compose(["scorer.companion=popularity"]))
     with pytest.raises(GnnrecError, match=r"scorer.companion takes no 'l3'; did you mean 'l2'\?"):
         build.companion(compose(["scorer.companion={ease:{l3:1}}"]))
+
+
+def test_a_deletion_takes_all_evidence_with_it():
+    made = through(learner(), 1)
+    assert made.blend.evidence
+    gone = STREAM.increments[0].observed.arrived.take(np.arange(3))
+    new = replace(STREAM.increments[2].observed, removed=gone)
+    made.extend(new)
+    assert not made.blend.evidence
+    made.absorb(new)
+    assert set(made.blend.evidence) == {"blend", "counter"}
