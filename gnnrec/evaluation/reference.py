@@ -29,6 +29,7 @@ from gnnrec.scorers.references import (
     PopularityScorer,
     RecentBiasPredictor,
 )
+from gnnrec.scorers.residuals import ResidualNeighbours
 from gnnrec.untrained.base import Untrained
 
 BASELINE = "decayed_popularity"
@@ -37,7 +38,7 @@ BASELINE = "decayed_popularity"
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A row of what is counted for every table anyway, so that nothing is counted twice.
+    """A row of what is kept for every table anyway, so that nothing is counted twice.
 
     Attributes:
         row: one of `ROWS`.
@@ -52,9 +53,11 @@ class Counted:
 
 BESIDE = "popularity_companion"
 """The blend without a model, of another companion than ItemKNN."""
-ROWS = ("popularity", "decayed_popularity", "itemknn", "popularity_itemknn", BESIDE)
-"""What `Absorbed` ranks by."""
-USUAL: Mapping[str, Counted | Untrained] = {row: Counted(row) for row in ROWS if row != BESIDE}
+NEIGHBOURS = "residual_itemknn"
+"""Expected ratings by item neighbours; it ranks nothing."""
+ROWS = ("popularity", "decayed_popularity", "itemknn", "popularity_itemknn", BESIDE, NEIGHBOURS)
+"""What can be asked of `Absorbed`."""
+USUAL: Mapping[str, Counted | Untrained] = {row: Counted(row) for row in ROWS if row not in (BESIDE, NEIGHBOURS)}
 """The rows that a table has where nothing else is said."""
 
 
@@ -103,7 +106,11 @@ def reference_rows(
 
 def _chosen(references: Mapping[str, Counted | Untrained], counted: Mapping[str, Scorer]) -> dict[str, Scorer]:
     """Return the rows that were asked for, and those that predict values, which nobody asks for."""
-    rows = {name: counted[made.row] if isinstance(made, Counted) else made for name, made in references.items()}
+    rows: dict[str, Scorer] = {}
+    for name, made in references.items():
+        if isinstance(made, Counted) and made.row not in counted:
+            raise GnnrecError(f"references={name} predicts ratings, and this log has none: leave it out")
+        rows[name] = counted[made.row] if isinstance(made, Counted) else made
     return {**rows, **{name: scorer for name, scorer in counted.items() if name not in ROWS}}
 
 
@@ -225,4 +232,5 @@ class Absorbed:
             scorers["global_mean"] = MeanPredictor(events)
             scorers["bias"] = BiasPredictor(events, counts.num_users, counts.num_items)
             scorers["recent_bias"] = RecentBiasPredictor(self.biases)
+            scorers[NEIGHBOURS] = ResidualNeighbours(events, self.biases, counts.num_users, counts.num_items)
         return scorers
