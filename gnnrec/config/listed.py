@@ -25,7 +25,7 @@ def entry(given: Any, key: str, kind: str, known: Iterable[str]) -> tuple[str, M
     name, parameters = next(iter(given.items())) if isinstance(given, Mapping) and len(given) == 1 else (given, {})
     if not isinstance(parameters or {}, Mapping):
         raise GnnrecError(f"{key}: {name} needs {{parameter: value}}, got {one_line(str(parameters))}")
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise GnnrecError(f"there is no {kind} '{one_line(str(name))}'{nearest(str(name), known)}")
     return str(name), parameters or {}
 

@@ -16,6 +16,10 @@ LISTED = "reference"
 """The group whose files are rows of every table: a key lists them, and none of them is chosen alone."""
 
 
+WHOLE = ("scorer.companion",)
+"""Keys whose mappings name an option and its parameters."""
+
+
 def folder() -> Path:
     """Return the conf folder: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
@@ -62,7 +66,7 @@ def overrides(parameters: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Return parameters as overrides in Hydra's grammar: nested ones under their dotted keys, texts quoted."""
     found = []
     for key, value in parameters.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and f"{prefix}{key}" not in WHOLE:
             found += overrides(value, f"{prefix}{key}.")
         else:
             found.append(f"{prefix}{key}={_literal(value)}")
@@ -79,6 +83,8 @@ def _literal(value: Any) -> str:
     if isinstance(value, str):
         plain = value.isascii() and value.isidentifier() and value.lower() not in _WORDS
         return value if plain else quoted(value)
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{_literal(inner)}' for key, inner in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_literal, value))}]"
     return "null" if value is None else str(value)

@@ -108,9 +108,10 @@ def _chosen(references: Mapping[str, Counted | Untrained], counted: Mapping[str,
     """Return the rows that were asked for, and those that predict values, which nobody asks for."""
     rows: dict[str, Scorer] = {}
     for name, made in references.items():
-        if isinstance(made, Counted) and made.row not in counted:
-            raise GnnrecError(f"references={name} predicts ratings, and this log has none: leave it out")
-        rows[name] = counted[made.row] if isinstance(made, Counted) else made
+        if not isinstance(made, Counted):
+            rows[name] = made
+        elif made.row in counted:  # what predicts ratings is left out where a log has none
+            rows[name] = counted[made.row]
     return {**rows, **{name: scorer for name, scorer in counted.items() if name not in ROWS}}
 
 

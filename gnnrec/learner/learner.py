@@ -327,5 +327,5 @@ class Learner:
 
     @property
     def blend_bytes(self) -> int:
-        """Bytes that a blend needs beside these: the Gram matrix; 0 where there is no blend."""
+        """Bytes that a blend needs beside these, those of its companion; 0 where there is no blend."""
         return self.counters.companion.nbytes if self.blend.chooses else 0

@@ -16,7 +16,7 @@ from gnnrec.objectives.shared_softmax import softmax_loss
 class CrossEntropy(Objective):
     """−mean log of the positive's softmax share among all items. Score: cos(e_u, e_i) / τ + β · log(1 + n_i).
 
-    A step costs n · i scores, three matrix products of n, i and d; they are never all in memory.
+    A step costs n · i scores, three matrix products of n, i and d, in blocks.
 
     Args:
         l2: weight of the input rows' norm.

@@ -9,12 +9,13 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from gnnrec.core.errors import GnnrecError
+from gnnrec.graph.propagate import at_least_single
 from gnnrec.objectives.base import Batch, weights
 
-IN_CACHE = 2**18
-"""Scores computed at a time on the CPU: 1 MiB of them stay in the cache between their five uses."""
+IN_CACHE, ON_DEVICE = 2**18, 2**26
+"""Scores computed at a time: on the CPU 1 MiB of them, which stay in the cache between their five uses; elsewhere 256 MiB."""
 LEAST = 64
 """Events computed at a time at least: fewer make poor matrix products."""
 
@@ -22,8 +23,8 @@ LEAST = 64
 def softmax_loss(user: Tensor, item: Tensor, good: Tensor, offset: Tensor, batch: Batch, weighted: bool) -> Tensor:
     """Return −mean log (exp good_n / (exp good_n + Σ_m exp(<user_n, item_m> + offset_m))), a scalar; 0 without a positive.
 
-    An event's own item is none of its negatives. The n · m scores are never all in memory: a step of 8,192 events and 1,024
-    items takes a quarter of the time of the same formula in autograd.
+    An event's own item is none of its negatives. Scores are computed in blocks, never kept: 8,192 events against 1,024 items
+    take a quarter of the time of the same formula in autograd. It has first derivatives only.
 
     Args:
         user, item: [n, d], [m, d]; the items are `batch.shared`.
@@ -32,6 +33,7 @@ def softmax_loss(user: Tensor, item: Tensor, good: Tensor, offset: Tensor, batch
         batch: whose events and shared items these are.
         weighted: whether the mean is by the events' values.
     """
+    user, item, good = (at_least_single(x) for x in (user, item, good))
     weight, total = weights(batch, weighted, good.dtype)
     given = user, item, good, offset, _place(batch), weight / total
     return cast(Tensor, _SharedSoftmax.apply(*given))  # type: ignore[no-untyped-call]
@@ -52,7 +54,8 @@ class _SharedSoftmax(torch.autograd.Function):
     ) -> Tensor:
         to_user, to_item, to_good = torch.empty_like(user), torch.zeros_like(item), torch.empty_like(good)
         loss, offset = good.new_zeros(()), offset.to(user.dtype).expand(len(item))
-        rows = len(user) if user.device.type != "cpu" else max(LEAST, IN_CACHE // max(len(item), 1))
+        together = IN_CACHE if user.device.type == "cpu" else ON_DEVICE
+        rows = max(LEAST, together // max(len(item), 1))
         with torch.autocast(user.device.type, enabled=False):
             for start in range(0, len(user), rows):
                 cut = slice(start, start + rows)
@@ -67,8 +70,12 @@ class _SharedSoftmax(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True
+            raise GnnrecError(
+                "the softmax loss has first derivatives only, and a graph of its gradients was asked for; take objective=bpr, "
+                "contrastive or directau, or write the loss in a penalty"
+            )
         return *(grad * x for x in ctx.saved_tensors), None, None, None
 
 

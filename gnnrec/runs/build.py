@@ -111,7 +111,7 @@ def learner(config: Config, setting: Scenario) -> Learner:
         view=instantiate(config["graph"], allow, at="graph"),
         initial=instantiate(config["init"], allow, at="init"),
         grid=_grid(config, setting, allow),
-        companion=companion(config),
+        companion=companion(config) if "blend" in setting.scorers else None,
         measure=setting.measure,
         trainer=dict(config["trainer"]),
         seed=int(config["seed"]),
@@ -139,10 +139,14 @@ def strategy(config: Config) -> Strategy:
 def companion(config: Config) -> Untrained | None:
     """Return what the blend sets beside the model, without events; None: ItemKNN, which is counted anyway."""
     node = config["scorer"].get("companion")
-    made = None if node is None else _untrained(node, "scorer.companion", config)
-    if isinstance(made, Counted) and made.row != "itemknn":
+    if node is None:
+        return None
+    made = _untrained(node, "scorer.companion", config)
+    if isinstance(made, Untrained):
+        return made.cold()
+    if made.row != "itemknn":
         raise GnnrecError(f"scorer.companion={made.row} is made of counts that the blend has anyway; itemknn is usual")
-    return None if isinstance(made, Counted) else made
+    return None
 
 
 def references(config: Config) -> Mapping[str, Counted | Untrained]:
@@ -152,7 +156,7 @@ def references(config: Config) -> Mapping[str, Counted | Untrained]:
         return USUAL
     made = {row: _untrained(node, f"references.{row}", config) for row, node in nodes.items()}
     # What a blend adds to its companion can be told beside the same blend without a model alone.
-    return made if companion(config) is None else {**made, BESIDE: Counted(BESIDE)}
+    return made if companion(config) is None or "blend" not in rows(config) else {**made, BESIDE: Counted(BESIDE)}
 
 
 def _untrained(node: Config, at: str, config: Config) -> Counted | Untrained:

@@ -52,6 +52,8 @@ def rebuild(
     for other in runs[1:]:
         _comparable(runs[0], other)
     scene, config = saved.scene_of(runs[0], allow, data), runs[0].config
+    if len({json.dumps(run.config["scorer"].get("companion"), sort_keys=True) for run in runs}) > 1:
+        progress.say(f"blends with several companions: the reference row of one is that of {runs[0].folder.name}")
     frames = [read_frames(run.folder) for run in runs]
     parts = [named(f, name) for f, name in zip(frames, names([run.config for run in runs], frames), strict=True)]
     config = {**config, "output": str(_root(folders[0]))}
@@ -122,10 +124,18 @@ def names(configs: Sequence[Config], frames: Sequence[Frames]) -> list[Name]:
 
 
 def _tells_apart(key: str, setting: Config, like: Sequence[Config]) -> bool:
-    """Tell whether a key differs among like rows: its group's class, or what differs among those of one class."""
-    kind = f"{key.split('.')[0]}.{TARGET}"
-    same = like if key == kind else [s for s in like if s.get(kind) == setting.get(kind)]
+    """Tell whether a key differs among like rows: a class, what all of them have, or what rows of the same class have."""
+    kind = _kind(key, setting)
+    everywhere = key == kind or all(key in s for s in like)
+    same = like if everywhere else [s for s in like if s.get(kind) == setting.get(kind)]
     return len({json.dumps(s.get(key), default=str) for s in same}) > 1
+
+
+def _kind(key: str, setting: Config) -> str:
+    """Return the key of the class that a key is a parameter of, the nearest around it; of its group where there is none."""
+    parts = key.split(".")
+    around = [".".join([*parts[:n], TARGET]) for n in range(len(parts) - 1, 0, -1)]
+    return next((k for k in around if k in setting), f"{parts[0]}.{TARGET}")
 
 
 def _told(key: str, value: object) -> str:

@@ -78,6 +78,14 @@ class UntrainedContract:
         parts = [events.take(slice(a, b)) for a, b in pairwise([0, *cuts, len(events)])]
         self.same(self.of(*parts, read=read), self.of(events))
 
+    def test_a_cold_one_does_not_depend_on_when_it_was_asked(self) -> None:
+        events, often, once = log(), self.make().cold(), self.make().cold()
+        for part in (events.take(slice(0, 50)), events.take(slice(50, 51)), events.take(slice(51, None))):
+            for made in (often, once):
+                made.absorb(part, USERS, ITEMS)
+            self.everything(often)
+        assert torch.equal(self.everything(often), self.everything(once))
+
     def test_numbers_of_nodes_grow_with_the_events(self) -> None:
         events, made = log(), self.make()
         for part in (events.take(slice(0, 9)), events.take(slice(9, 70)), events.take(slice(70, None))):

@@ -191,7 +191,8 @@ def fingerprint(learner: Learner, strategy: Strategy | None = None) -> dict[str,
     for key, column in (("total", counts.popularity.total), *counts.popularity.decayed.items()):
         result[f"popularity.{key}"] = column.tobytes()
     result["companion"] = counts.companion.known_scores(np.arange(counts.num_users)).tobytes()
-    result["blend"] = repr(learner.blend.weights.as_dict()).encode()
+    result["blend"] = repr((learner.blend.weights.as_dict(), learner.blend.half_life)).encode()
+    result |= {f"evidence.{what}": ndcg.tobytes() for what, ndcg in learner.blend.evidence.items()}
     result["index"] = str(learner.index).encode()
     return result
 

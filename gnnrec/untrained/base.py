@@ -69,6 +69,13 @@ class Untrained(ABC):
     def nbytes(self) -> int:
         """Bytes that must be kept for the next update; the log is the stream's own."""
 
+    def cold(self) -> Untrained:
+        """Return one without events whose scores depend on what it absorbs alone, not on when it was asked for some.
+
+        What resumes has absorbed everything again, and asked for nothing in between; itself where there is no difference.
+        """
+        return self
+
     def settle(self) -> None:
         """Do what was put off, so that the next scores cost no more than scores."""
         if len(first := np.flatnonzero(self._events)[:1]):

@@ -5,6 +5,8 @@ Letters: n users asked for, u users, i items, k vectors.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -86,6 +88,12 @@ class GraphFilter(Untrained):
         self._gram = Gram(user_exponent, half_life)
         self._matrix: sparse.csr_matrix | None = None
         self._vectors: Tensor | None = None
+
+    def cold(self) -> GraphFilter:
+        """Return a copy whose singular vectors start from chance every time."""
+        twin = copy.deepcopy(self)
+        twin.subspace.warm = 0
+        return twin
 
     def take_in(self, events: Interactions) -> None:
         """Count."""

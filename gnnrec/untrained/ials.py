@@ -5,6 +5,7 @@ Letters: n users asked for, u users, i items, d factors.
 
 from __future__ import annotations
 
+import copy
 import importlib
 from typing import Any
 
@@ -65,6 +66,12 @@ class IALS(Untrained):
     def take_out(self, events: Interactions) -> None:
         """Let the next ranking fit anew."""
         self._model = None
+
+    def cold(self) -> IALS:
+        """Return a copy that folds nothing in: every change is a full fit."""
+        twin = copy.copy(self)
+        twin.refit = 0.0
+        return twin
 
     def settle(self) -> None:
         """Fit, or fold in, what has come since the last time."""

@@ -41,12 +41,12 @@ class PopularItems(Untrained):
 
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items], the same for users without an absorbed event too."""
-        return to_width(torch.from_numpy(self.rank(user).copy()), num_items)
+        return to_width(torch.from_numpy(self.rank(user)), num_items)
 
     def rank(self, user: Ints) -> NDArray[np.float32]:
         """Return the counts, a row for each user."""
         counts = self._counts.total if self.half_life is None else self._counts.decayed[float(self.half_life)]
-        return np.broadcast_to(counts.astype(np.float32), (len(user), self.num_items))
+        return np.broadcast_to(counts.astype(np.float32), (len(user), self.num_items)).copy()
 
     @property
     def nbytes(self) -> int:

@@ -25,7 +25,7 @@ class Subspace:
     Args:
         vectors: k.
         passes: products with RᵀR from a start by chance.
-        warm: products from the last basis; few suffice, as a small increment turns it little.
+        warm: products from the last basis; few suffice, as a small increment turns it little. 0: always start from chance.
         seed: of the start.
     """
 
@@ -41,7 +41,7 @@ class Subspace:
         """Return V of R [u, i] as [i, k], fewer where R has fewer singular values above 0."""
         width = min(self.k + SPARE, *matrix.shape)
         r, transposed = (to_torch(with_long(x)) for x in (matrix, matrix.T.tocsr()))
-        passes = self.warm if self.basis.shape[1] == width else self.passes
+        passes = self.warm if self._goes_on(width) else self.passes
         basis = self._start(matrix.shape[1], width)
         for _ in range(passes if width else 0):
             basis = torch.linalg.qr(product(transposed, product(r, basis)))[0]
@@ -54,7 +54,10 @@ class Subspace:
 
     def _start(self, items: int, width: int) -> Tensor:
         """Return [i, w]: the last basis, at 0 for new items, which the first product fills; by chance where it does not fit."""
-        if self.basis.shape[1] == width:
+        if self._goes_on(width):
             return torch.cat([self.basis, torch.zeros(items - len(self.basis), width)])
         drawn = generator(self.seed, "subspace").standard_normal((items, width), np.float32)
         return torch.from_numpy(drawn)
+
+    def _goes_on(self, width: int) -> bool:
+        return bool(self.warm) and self.basis.shape[1] == width

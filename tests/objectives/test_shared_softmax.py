@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.objectives import shared_softmax
 from gnnrec.objectives.base import Batch
 
@@ -53,3 +54,21 @@ def test_without_a_positive_or_a_sample_the_loss_is_0():
     alone = batch._replace(shared=batch.shared[:0])
     found = shared_softmax.softmax_loss(given[0], given[1][:0], given[2], offset[:0], alone, weighted=False)
     assert found == 0
+
+
+def test_a_graph_of_its_gradients_is_refused():
+    given, offset, batch = drawn(6, 4, 9)
+    loss = shared_softmax.softmax_loss(*given, offset, batch, weighted=False)
+    with pytest.raises(GnnrecError, match="first derivatives only"):
+        torch.autograd.grad(loss, given, create_graph=True)
+
+
+def test_half_precision_is_summed_in_single():
+    given, offset, batch = drawn(40, 20, 30, torch.float32)
+    half = [x.detach().bfloat16().requires_grad_() for x in given[:2]]
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = shared_softmax.softmax_loss(*half, given[2], offset.float(), batch, weighted=False)
+    assert loss.dtype == torch.float32
+    expected = plain(*(x.float() for x in half), given[2], offset.float(), batch, weighted=False)
+    torch.testing.assert_close(loss, expected)
+    assert all(g.dtype == torch.bfloat16 for g in torch.autograd.grad(loss, half))

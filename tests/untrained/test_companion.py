@@ -107,6 +107,8 @@ def test_a_companion_is_named_with_its_parameters_and_makes_another_base():
         ("scorer.companion=easy", "there is no reference 'easy'; did you mean 'ease'?"),
         ("scorer.companion={ease:3}", "scorer.companion: ease needs {parameter: value}, got 3"),
         ("scorer.companion=null", "there is no reference 'None'"),
+        ("scorer.companion=[ease]", "there is no reference '['ease']'"),
+        ("scorer.companion={ease:{},gf_cf:{}}", "there is no reference '{'ease': {}, 'gf_cf': {}}'"),
     ],
 )
 def test_what_is_no_companion_is_said(typed, said):
@@ -131,3 +133,28 @@ def test_a_deletion_takes_all_evidence_with_it():
     assert not made.blend.evidence
     made.absorb(new)
     assert set(made.blend.evidence) == {"blend", "counter"}
+
+
+def test_a_companion_that_goes_on_from_its_last_state_starts_afresh_here():
+    config = compose(["scorer.companion={gf_cf:{vectors:6}}"])
+    made = build.companion(config)
+    assert made.subspace.warm == 0
+    one, other = through(learner(made), 2), through(learner(made), 0)
+    for increment in STREAM.increments[1:3]:
+        new = increment.observed
+        other.extend(new), other.history.let_in(new.folded, new.num_users, new.num_items)
+    user = np.arange(40)
+    found, expected = (x.counters.companion.known_scores(user) for x in (one, other))
+    assert np.array_equal(found, expected)
+
+
+def test_where_nothing_is_served_by_a_blend_there_is_no_companion():
+    config = compose(["scorer=model", "scorer.companion=ease"])
+    assert "popularity_companion" not in build.references(config)
+
+
+def test_a_notebook_names_a_companion_with_its_parameters():
+    log, fast = gr.simulate(users=60, items=40, events=800), {"fit.max_epochs": 1, "fit.base.max_epochs": 1}
+    given = {**fast, "scorer.companion": {"ease": {"l2": 5.0}}}
+    found = gr.compare(log.stream(increments=2), [gr.Frozen()], options=given, quiet=True)
+    assert "popularity_companion" in set(found.results["strategy"])
