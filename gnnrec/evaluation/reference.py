@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,9 @@ BESIDE = "popularity_companion"
 """The blend without a model, of another companion than ItemKNN."""
 NEIGHBOURS = "residual_itemknn"
 """Expected ratings by item neighbours; it ranks nothing."""
-ROWS = ("popularity", "decayed_popularity", "itemknn", "popularity_itemknn", BESIDE, NEIGHBOURS)
+MIXED = "popularity_itemknn"
+"""The blend without a model, of ItemKNN."""
+ROWS = ("popularity", "decayed_popularity", "itemknn", MIXED, BESIDE, NEIGHBOURS)
 """What can be asked of `Absorbed`."""
 USUAL: Mapping[str, Counted | Untrained] = {row: Counted(row) for row in ROWS if row not in (BESIDE, NEIGHBOURS)}
 """The rows that a table has where nothing else is said."""
@@ -81,7 +83,7 @@ def reference_rows(
     """
     records: dict[str, Record] = {}
     kept, own = (
-        Absorbed(grid, companion),
+        Absorbed(grid, companion, {made.row for made in references.values() if isinstance(made, Counted)}),
         {name: made for name, made in references.items() if isinstance(made, Untrained)},
     )
     for increment, world in zip(stream.increments, worlds, strict=True):
@@ -139,19 +141,19 @@ class Mixed:
     def __init__(self, counters: Counters, grid: Grid) -> None:
         self.counters, self.grid = counters, grid.without_model()
         self.weights = BlendWeights(alpha=0.0, beta=1.0, half_life=grid.half_life[0])
-        self._earlier: Floats | None = None
+        self.evidence: Floats | None = None
 
     def choose(self, valid: Interactions, world: World, measure: Settings) -> None:
         """Choose as a learner's blend does; without a valid event the last choice stands."""
         new = weigh(PopularityScorer(self.counters.popularity.total), self.counters, valid, world, measure, self.grid)
         if new is not None:
-            new = new.after(self._earlier, self.grid.memory)
-            self.weights, self._earlier = new.best, new.ndcg
+            new = new.after(self.evidence, self.grid.memory)
+            self.weights, self.evidence = new.best, new.ndcg
 
     def retract(self, removed: Interactions) -> Interactions:
         """Let out what an increment deletes, with all evidence: it is sums over users; return what had been absorbed."""
         if len(gone := self.counters.retract(removed)):
-            self._earlier = None
+            self.evidence = None
         return gone
 
     def scorer(self) -> BlendScorer:
@@ -165,13 +167,16 @@ class Absorbed:
     Args:
         grid: what their blends choose from, without a model; its first half-life is that of decayed popularity.
         companion: of the blend, where it is not ItemKNN.
+        asked: the rows that will be scored; weights of other blends are not chosen.
     """
 
-    def __init__(self, grid: Grid, companion: Companion | None = None) -> None:
+    def __init__(self, grid: Grid, companion: Companion | None = None, asked: Collection[str] = ROWS) -> None:
         self.half_life, self.counters, self.biases = grid.half_life[0], Counters(grid.half_life), BiasTerms()
-        self.mixed = {"popularity_itemknn": Mixed(self.counters, grid)}
-        if companion is not None:
+        self.mixed = {MIXED: Mixed(self.counters, grid)}
+        if companion is not None and BESIDE in asked:
             self.mixed[BESIDE] = Mixed(Counters(grid.half_life, companion), grid)
+        either = asked if BESIDE in self.mixed else {MIXED if row == BESIDE else row for row in asked}
+        self._chosen = [mixed for row, mixed in self.mixed.items() if row in either]
         self._events: list[Interactions] = []
 
     def absorb(self, new: Observed, before: BipartiteGraph, measure: Settings) -> None:
@@ -190,7 +195,7 @@ class Absorbed:
         self._count(new.arrived, users, items)
         total, seen = counts.popularity.total, before.extend(new.arrived, users, items)
         world = World(new.index, users, items, seen, total, np.zeros(users, bool))
-        for mixed in self.mixed.values():
+        for mixed in self._chosen:
             mixed.choose(new.valid, world, measure)
         self._count(new.folded, new.num_users, new.num_items)
         if measure.explicit:
@@ -225,7 +230,7 @@ class Absorbed:
             "popularity": total,
             "decayed_popularity": PopularityScorer(counts.popularity.decayed[self.half_life]),
             "itemknn": ItemKNNScorer(counts),
-            BESIDE: self.mixed["popularity_itemknn"].scorer(),  # where the companion is ItemKNN
+            BESIDE: self.mixed[MIXED].scorer(),  # where the companion is ItemKNN
             **{row: mixed.scorer() for row, mixed in self.mixed.items()},
         }
         if explicit:

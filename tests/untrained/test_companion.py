@@ -10,9 +10,10 @@ import gnnrec as gr
 from gnnrec.config.compose import compose
 from gnnrec.core.errors import GnnrecError
 from gnnrec.encoders.mf import MF
-from gnnrec.evaluation.reference import reference_rows
+from gnnrec.evaluation.reference import Absorbed, reference_rows
 from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.world import worlds
+from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
 from gnnrec.objectives.bpr import BPR
 from gnnrec.runs import build
@@ -158,3 +159,17 @@ def test_a_notebook_names_a_companion_with_its_parameters():
     given = {**fast, "scorer.companion": {"ease": {"l2": 5.0}}}
     found = gr.compare(log.stream(increments=2), [gr.Frozen()], options=given, quiet=True)
     assert "popularity_companion" in set(found.results["strategy"])
+
+
+def test_weights_of_blends_that_no_row_has_are_not_chosen():
+    seen, new = BipartiteGraph.empty(), STREAM.increments[0].observed
+    for asked, companion, chosen in (
+        (("popularity",), EASE(5.0), set()),
+        (("popularity_companion",), EASE(5.0), {"popularity_companion"}),
+        (("popularity_companion",), None, {"popularity_itemknn"}),
+        (("popularity_itemknn", "popularity_companion"), EASE(5.0), {"popularity_itemknn", "popularity_companion"}),
+    ):
+        kept = Absorbed(GRID, companion, asked)
+        kept.absorb(new, seen, Settings(topk=(20,)))
+        assert {row for row, mixed in kept.mixed.items() if mixed.evidence is not None} == chosen
+        assert set(asked) <= set(kept.scorers(explicit=False))
