@@ -87,7 +87,7 @@ RANKING = {
     "default, width 128": Anchor((*LARGE, "encoder.width=128"), LIGHTGCN, LIGHTGCN, 600),
     "default, width 256": Anchor((*LARGE, "encoder.width=256"), {}, {}),
     "default with gf_cf": Anchor(WITH_FILTER, {}, ranks(0.190, 0.160), 1800),
-    "best: width 256 with gf_cf": Anchor((*WITH_FILTER, "encoder.width=256"), BSPM, ranks(0.190, 0.160), 1800),
+    "best: xsimgcl with gf_cf": Anchor((*WITH_FILTER, "encoder=xsimgcl"), BSPM, ranks(0.190, 0.160), 1800),
     "mf, bpr": Anchor((*LARGE, "encoder=mf", "objective=bpr"), MF, MF, 600),
     "lightgcn, bpr": Anchor((*LARGE, "objective=bpr"), LIGHTGCN, {}),
     "lightgcn, contrastive": Anchor((*LARGE, "objective=contrastive", "objective.margin=0.9"), SIMPLEX, {}),
