@@ -1,4 +1,7 @@
-"""Choose the blend's weights by valid NDCG, each ingredient computed once per block of users. Letters: s settings."""
+"""Choose the blend's weights by NDCG and recall on valid, each ingredient computed once per block of users.
+
+Letters: s settings, u users, K ranked places.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ import numpy as np
 
 from gnnrec.core.seeds import generator
 from gnnrec.counters.counters import Counters
-from gnnrec.data.types import Floats, Interactions
+from gnnrec.data.types import Floats, Interactions, Ints
 from gnnrec.evaluation import metrics
 from gnnrec.evaluation.ranking import hits, tie_order
-from gnnrec.evaluation.settings import Relevant, Settings
+from gnnrec.evaluation.settings import Bools, Relevant, Settings
 from gnnrec.evaluation.shortlist import shortlist
 from gnnrec.evaluation.world import World
 from gnnrec.scorers.blend import BlendWeights, Grid, Parts
@@ -20,7 +23,7 @@ from gnnrec.scorers.block import Ingredient
 from gnnrec.scorers.model import Scorer
 
 CUTOFF = 20
-"""K of the NDCG that chooses (PROTOCOL rule 13)."""
+"""K of the metrics that choose (PROTOCOL rule 13)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +32,20 @@ class Evidence:
 
     Attributes:
         settings: of the grid, s of them.
-        ndcg: NDCG@20 summed over users, [s].
+        quality: NDCG@20 plus recall@20 summed over users, [s].
     """
 
     settings: Sequence[BlendWeights]
-    ndcg: Floats
+    quality: Floats
 
     @property
     def best(self) -> BlendWeights:
-        """The setting with the highest NDCG, the first of equals."""
-        return self.settings[int(np.argmax(self.ndcg))]
+        """The setting with the highest quality, the first of equals."""
+        return self.settings[int(np.argmax(self.quality))]
 
     def after(self, earlier: Floats | None, memory: float) -> Evidence:
         """Return this evidence with that of earlier increments, [s], which counts `memory` of its own; None: there is none."""
-        return self if earlier is None else Evidence(self.settings, self.ndcg + memory * earlier)
+        return self if earlier is None else Evidence(self.settings, self.quality + memory * earlier)
 
 
 def weigh(
@@ -68,8 +71,17 @@ def weigh(
         relevant = np.bincount(row, minlength=len(user))
         for weights in total:
             top = short.top(weights, CUTOFF)
-            total[weights] += float(metrics.ndcg(hits(top, row, item, len(user)), relevant, CUTOFF).sum())
+            total[weights] += _quality(hits(top, row, item, len(user)), relevant)
     return Evidence(options, np.array([total[_direction(w)] for w in options]))
+
+
+def _quality(hit: Bools, relevant: Ints) -> float:
+    """Return NDCG plus recall of hits [u, K], summed over users.
+
+    A user with fifty relevant items weighs most in NDCG, whose ideal ends at K, and least in recall, whose denominator does
+    not: by one metric alone few users choose.
+    """
+    return float((metrics.ndcg(hit, relevant, CUTOFF) + metrics.recall(hit, relevant, CUTOFF)).sum())
 
 
 def _of_some(valid: Interactions, world: World, settings: Settings, most: int) -> Relevant:

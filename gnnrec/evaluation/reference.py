@@ -148,7 +148,7 @@ class Mixed:
         new = weigh(PopularityScorer(self.counters.popularity.total), self.counters, valid, world, measure, self.grid)
         if new is not None:
             new = new.after(self.evidence, self.grid.memory)
-            self.weights, self.evidence = new.best, new.ndcg
+            self.weights, self.evidence = new.best, new.quality
 
     def retract(self, removed: Interactions) -> Interactions:
         """Let out what an increment deletes, with all evidence: it is sums over users; return what had been absorbed."""

@@ -62,5 +62,5 @@ class BlendHead:
 
     def _with_earlier(self, what: str, new: Evidence) -> BlendWeights:
         found = new.after(self.evidence.get(what), self.grid.memory)
-        self.evidence = {**self.evidence, what: found.ndcg}  # forks share the old one
+        self.evidence = {**self.evidence, what: found.quality}  # forks share the old one
         return found.best

@@ -30,7 +30,7 @@ from gnnrec.untrained.base import Untrained
 Config = Mapping[str, Any]
 
 SCORERS = ("model", "blend")
-PROTOCOL = 3
+PROTOCOL = 4
 """Version of how rows are measured; raise it with every change that would give another number for the same model."""
 BASE_KEYS = ("stream", "graph", "encoder", "init", "objective", "trainer", "evaluation", "scorer")
 """Groups that define the base model beside data, `fit.base` and seed."""

@@ -98,15 +98,15 @@ def test_grid_is_the_protocol_and_starts_with_the_plain_model():
 
 
 @pytest.mark.parametrize("block", [7, 1024])
-def test_chosen_weights_have_the_best_valid_ndcg_by_brute_force(absorbed, block):
+def test_chosen_weights_have_the_best_valid_ndcg_plus_recall_by_brute_force(absorbed, block):
     seen, counters = absorbed
     valid, world, measure = valid_events(seen), world_of(seen, USERS, ITEMS), Settings(topk=(20,), block=block)
 
-    def ndcg(weights):
+    def quality(weights):
         rows = evaluate(BlendScorer(Fixed(), counters, weights), valid, world, measure).rows
-        return next(v for segment, metric, v, _ in rows if (segment, metric) == ("all", "ndcg@20"))
+        return sum(v for segment, metric, v, _ in rows if segment == "all" and metric in ("ndcg@20", "recall@20"))
 
-    values = {w: ndcg(w) for w in GRID.settings()}
+    values = {w: quality(w) for w in GRID.settings()}
     chosen = weigh(Fixed(), counters, valid, world, measure, GRID).best
     assert values[chosen] == pytest.approx(max(values.values()), abs=1e-12)
     assert chosen.beta > 0
@@ -143,7 +143,7 @@ def test_what_earlier_increments_say_counts_less_at_each_new_one():
     assert new.best == new.after(None, 0.5).best == new.after(earlier, 0.0).best == settings[0]
     assert new.after(earlier, 0.4).best == settings[2]
     assert new.after(earlier, 1.0).best == settings[1]
-    assert new.after(earlier, 0.4).ndcg.tolist() == [2.0, 2.0, 2.3]
+    assert new.after(earlier, 0.4).quality.tolist() == [2.0, 2.0, 2.3]
 
 
 def test_a_memory_outside_0_to_1_is_refused():
@@ -169,6 +169,6 @@ def test_of_many_users_some_are_drawn_to_choose(absorbed):
     valid, world, measure = valid_events(seen), world_of(seen, USERS, ITEMS), Settings(topk=(20,))
     every, few = (weigh(Fixed(), counters, valid, world, measure, replace(GRID, most_users=m)) for m in (10**6, 7))
     again = weigh(Fixed(), counters, valid, world, measure, replace(GRID, most_users=7))
-    assert np.array_equal(few.ndcg, again.ndcg)
-    assert 0 < few.ndcg.max() <= 7 < len(np.unique(valid.user))
-    assert not np.array_equal(few.ndcg, every.ndcg)
+    assert np.array_equal(few.quality, again.quality)
+    assert 0 < few.quality.max() <= 2 * 7 < len(np.unique(valid.user))
+    assert not np.array_equal(few.quality, every.quality)
