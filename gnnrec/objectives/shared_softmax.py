@@ -81,9 +81,12 @@ class _SharedSoftmax(torch.autograd.Function):
 
 def _shares(scores: Tensor, good: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the softmax shares of the negatives, in the memory of `scores`, those of the events, and minus their logarithm."""
-    own = (place >= 0).nonzero().squeeze(1)
-    scores[own, place[own]] = -torch.inf
-    top = torch.maximum(scores.amax(1), good) if scores.shape[1] else good
+    top = good
+    if scores.shape[1]:
+        # Written everywhere, so that no device has to be asked how many events have a place.
+        at, among = place.clamp(min=0)[:, None], (place >= 0)[:, None]
+        scores.scatter_(1, at, scores.gather(1, at).masked_fill(among, -torch.inf))
+        top = torch.maximum(scores.amax(1), good)
     scores.sub_(top[:, None]).exp_()
     event = (good - top).exp()
     total = scores.sum(1).add_(event)
