@@ -1,7 +1,7 @@
 """Resampled differences between rows of the table, with users as one factor through all increments and seeds.
 
 Letters: n pairs, u users, t increments, s seeds, c couples of rows, b resamples. The statistic is the one of the table:
-the mean over seeds of the unweighted mean over increments of the mean over users.
+the mean over seeds of the unweighted mean over increments of the mean over users, for errors over their events.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class Draws:
     narrow: Floats
     wide: Floats
 
+    def turned(self) -> Draws:
+        """Return second minus first rows: what is larger here is better of an error."""
+        return Draws(-self.cells, -self.observed, -self.narrow, -self.wide)
+
 
 def draw(pairs: UserPairs, couples: Sequence[Couple], resamples: int, seed: int = 0) -> Draws:
     """Return the resampled differences of `couples`, all from the same draws, so that they can be corrected together.
@@ -76,7 +80,7 @@ class _Columns:
     Attributes:
         lines: of each column its values [n].
         of: [k] number of each column's pattern.
-        patterns: of each pattern [n], 1 where both rows have the pair.
+        patterns: of each pattern [n], what a pair weighs where both rows have it, else 0.
         a, b: [c, s] columns of the couple's two rows; −1 where they have no pair in common.
     """
 
@@ -100,7 +104,7 @@ class _Columns:
                 if not have.any():
                     continue
                 pattern = _digest(have)
-                patterns.setdefault(pattern, have.astype(np.float32))
+                patterns.setdefault(pattern, have * np.float32(1) if pairs.weight is None else have * pairs.weight)
                 for side, key in enumerate(both):
                     name = (digests[key][s], pattern)
                     columns.setdefault(name, pairs.value[key][s])
@@ -114,11 +118,12 @@ class _Columns:
         return np.asarray(padded[:, self.a] - padded[:, self.b])
 
     def of_increment(self, block: slice) -> tuple[Singles, Singles]:
-        """Return values [k, m], 0 where missing, and patterns [p, m] of the m pairs of one increment."""
+        """Return weighted values [k, m], 0 where missing, and patterns [p, m] of the m pairs of one increment."""
         have = np.stack([pattern[block] for pattern in self.patterns])
         filled = np.empty((len(self.lines), have.shape[1]), np.float32)
         for k, line in enumerate(self.lines):
-            filled[k] = np.where(have[self.of[k]] > 0, line[block], np.float32(0))
+            weight = have[self.of[k]]
+            filled[k] = np.where(weight > 0, line[block] * weight, np.float32(0))
         return filled, have
 
     def cells(self, pairs: UserPairs) -> Floats:

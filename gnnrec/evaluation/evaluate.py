@@ -37,7 +37,8 @@ class Evaluation:
         known: [u] whether the user is known at t.
         relevant: [u] number of relevant items.
         per_user: metric → [u].
-        truth, predicted: [n] values of the events on known users and items, and what the row expects; empty where n/a.
+        rated: [n] users of the events on known users and items; empty where values are n/a.
+        truth, predicted: [n] values of these events, and what the row expects.
     """
 
     rows: list[MetricRow]
@@ -45,6 +46,7 @@ class Evaluation:
     known: Bools
     relevant: Ints
     per_user: dict[str, Floats]
+    rated: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     truth: Floats = field(default_factory=lambda: np.zeros(0))
     predicted: Floats = field(default_factory=lambda: np.zeros(0))
 
@@ -106,19 +108,20 @@ def _candidates(world: World, settings: Settings) -> int:
 
 def _evaluation(scorer: Scorer, slice_: Slice, truth: Relevant, top: Tensor | None, settings: Settings) -> Evaluation:
     world = slice_.world
-    true, predicted = _predictions(scorer, slice_.events, world, settings)
+    rated = _predictions(scorer, slice_.events, world, settings)
+    _, true, predicted = rated
     rating: list[MetricRow] = [
         ("all", m, f(predicted, true), len(true)) for m, f in metrics.RATING.items() if len(predicted)
     ]
     known, relevant = truth.user < world.num_users, truth.counts()
     if top is None:
-        return Evaluation(rating, truth.user, known, relevant, {}, true, predicted)
+        return Evaluation(rating, truth.user, known, relevant, {}, *rated)
     per_user = _per_user(hits(top, truth.row, truth.item, len(truth.user)), relevant, settings.topk)
     rows = list(_means(per_user, _user_segments(truth, world, known, slice_.segments)))
     if slice_.segments:
         rows += _item_rows(truth, top, world, settings)
         rows += _ceilings(truth, world, settings)
-    return Evaluation(rows + rating, truth.user, known, relevant, per_user, true, predicted)
+    return Evaluation(rows + rating, truth.user, known, relevant, per_user, *rated)
 
 
 def rank(scorer: Scorer, user: Ints, world: World, settings: Settings) -> Tensor:
@@ -173,10 +176,11 @@ def _ceilings(truth: Relevant, world: World, settings: Settings) -> Iterator[Met
                 yield segment, f"ceiling@{k}", float(value.mean()), len(value)
 
 
-def _predictions(scorer: Scorer, events: Interactions, world: World, settings: Settings) -> tuple[Floats, Floats]:
-    """Return true and expected values of the events whose user and item are known at t; empty where n/a."""
+def _predictions(scorer: Scorer, events: Interactions, world: World, settings: Settings) -> tuple[Ints, Floats, Floats]:
+    """Return user, true and expected value of the events whose user and item are known at t; empty where n/a."""
+    nothing = np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
     if not settings.explicit:
-        return np.zeros(0), np.zeros(0)
+        return nothing
     events = events.take((events.user < world.num_users) & (events.item < world.num_items))
     predicted = scorer.predict(events.user, events.item)
-    return (np.zeros(0), np.zeros(0)) if predicted is None else (events.value, predicted)
+    return nothing if predicted is None else (events.user, events.value, predicted)

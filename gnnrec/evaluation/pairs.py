@@ -26,11 +26,13 @@ class UserPairs:
         increment: [n] number of the increment, 0..t−1, ascending.
         value: row of the table -> [s, n], a line per seed; NaN where a seed did not run. A reference row has the same
             values for every seed.
+        weight: [n] what a pair weighs in the mean of its increment: the events that it rests on; None: all alike.
     """
 
     user: Ints
     increment: Ints
     value: dict[Key, Singles]
+    weight: Singles | None = None
 
     @property
     def users(self) -> int:
@@ -43,10 +45,11 @@ class UserPairs:
         return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
     def mean(self, row: Key) -> float:
-        """Return what the table says of a row: the mean over seeds, then increments, of the mean over users."""
+        """Return what the table says of a row: the mean over seeds, then increments, of the mean over users (or events)."""
         lines = self.value[row][np.isfinite(self.value[row]).any(axis=1)]
-        cells = [lines[:, block] for block in self.blocks()]
-        return float(np.mean([np.nanmean(cell, dtype=np.float64) for cell in cells if np.isfinite(cell).any()]))
+        weight = np.where(np.isfinite(lines), 1.0 if self.weight is None else self.weight, 0.0)
+        cells = [(np.nan_to_num(lines[:, block]), weight[:, block]) for block in self.blocks()]
+        return float(np.mean([np.average(value, weights=w) for value, w in cells if w.any()]))
 
 
 def paired(per_user: pl.DataFrame, metric: str, first: int = 1, known: bool = False) -> UserPairs:
@@ -64,7 +67,31 @@ def paired(per_user: pl.DataFrame, metric: str, first: int = 1, known: bool = Fa
     ).select(
         "strategy", "scorer", "seed", pl.col(metric).cast(pl.Float32), increment="evaluated_on", user=pl.col("user")
     )
-    index = rows.select("increment", "user").unique().sort("increment", "user").with_row_index("pair")
+    return _aligned(rows, metric)
+
+
+def paired_errors(predictions: pl.DataFrame, first: int = 1) -> UserPairs:
+    """Return the squared error on the next increment (trained_to ≥ `first`), a pair's the mean over its events.
+
+    A blend predicts what its model predicts, so that models and reference rows alone are here.
+
+    Raises:
+        GnnrecError: the table lacks a column; runs of before 2026-11-29 did not keep the user.
+    """
+    if "user" not in predictions.columns:
+        raise GnnrecError("the predictions do not tell the user of each event; run it again, and they will")
+    kept = predictions.filter((pl.col("trained_to") >= first) & (pl.col("scorer") != "blend"))
+    error = ((pl.col("predicted") - pl.col("true")) ** 2).mean().cast(pl.Float32).alias("mse")
+    by = ["strategy", "scorer", "seed", pl.col("trained_to").alias("increment"), "user"]
+    rows = kept.group_by(by, maintain_order=True).agg(error, pl.len().alias("events"))
+    return _aligned(rows, "mse", weight="events")
+
+
+def _aligned(rows: pl.DataFrame, metric: str, weight: str | None = None) -> UserPairs:
+    """Return `rows` as columns over the pairs of an increment and a user."""
+    counted = pl.col(weight).max() if weight else pl.len()
+    index = rows.group_by("increment", "user").agg(counted.alias("weight")).sort("increment", "user")
+    index = index.with_row_index("pair")
     rows = rows.join(index, on=["increment", "user"])
     seeds = sorted(rows["seed"].drop_nulls().unique().to_list()) or [None]
     value: dict[Key, Singles] = {}
@@ -76,7 +103,8 @@ def paired(per_user: pl.DataFrame, metric: str, first: int = 1, known: bool = Fa
         else:
             empty = np.full((len(seeds), len(line)), np.nan, np.float32)
             value.setdefault(key, empty)[seeds.index(one)] = line
-    return UserPairs(_dense(index["user"]), _dense(index["increment"]), value)
+    held = index["weight"].to_numpy().astype(np.float32) if weight else None
+    return UserPairs(_dense(index["user"]), _dense(index["increment"]), value, held)
 
 
 def _dense(column: pl.Series) -> Ints:

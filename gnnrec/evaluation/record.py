@@ -38,6 +38,7 @@ PREDICTIONS = pl.Schema(
         "scorer": pl.String(),
         "seed": pl.Int64(),
         "trained_to": pl.Int64(),
+        "user": pl.String(),
         "true": pl.Float64(),
         "predicted": pl.Float64(),
     }
@@ -85,7 +86,8 @@ class Record:
             }
             self.per_user.append(pl.DataFrame(users, schema=PER_USER))
         if len(found.predicted):
-            values = {**who, "true": found.truth, "predicted": found.predicted}
+            rated = stream.users[found.rated].astype(str)
+            values = {**who, "user": rated, "true": found.truth, "predicted": found.predicted}
             self.predictions.append(pl.DataFrame(values, schema=PREDICTIONS))
 
     def append(self, frames: dict[str, pl.DataFrame]) -> None:

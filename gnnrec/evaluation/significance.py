@@ -15,13 +15,15 @@ from scipy import stats
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.evaluation import noninferiority
 from gnnrec.evaluation.bootstrap import Couple, Draws, draw
-from gnnrec.evaluation.pairs import Key, UserPairs, paired
+from gnnrec.evaluation.pairs import Key, UserPairs, paired, paired_errors
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.simultaneous import corrected
 
 FULL = "full_retrain"
 REFERENCES = (FULL, "fine_tune")
 """Strategies that every row is set against, where they ran."""
+ERROR = "mse"
+"""The metric of `compare_errors`, of which less is better."""
 
 _NAMES = ("strategy", "scorer", "reference", "reference_scorer", "metric")
 _NUMBERS = ("difference", "low", "high", "p", "wide_low", "wide_high", "wide_p", "detectable")
@@ -63,7 +65,43 @@ def compare(
     Raises:
         GnnrecError: no column `metric`, or `best` has no values per user.
     """
-    pairs = paired(per_user, metric, first, known)
+    return _tested(paired(per_user, metric, first, known), metric, references, best, resamples, level, margin, seed)
+
+
+def compare_errors(
+    predictions: pl.DataFrame,
+    *,
+    references: Sequence[str] = REFERENCES,
+    best: Key | None = None,
+    first: int = 1,
+    resamples: int = 10_000,
+    level: float = 0.95,
+    margin: float = noninferiority.MARGIN,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Return what `compare` does, of the MSE: users are resampled, and bring all their events along.
+
+    Args:
+        predictions: of the models and of the reference rows; a blend predicts what its model does.
+        references, best, first, resamples, level, margin, seed: as of `compare`; `best` is the row with the lowest MSE.
+
+    Raises:
+        GnnrecError: no column `user`, or `best` predicts nothing.
+    """
+    pairs = paired_errors(predictions, first)
+    return _tested(pairs, ERROR, references, best, resamples, level, margin, seed)
+
+
+def _tested(
+    pairs: UserPairs,
+    metric: str,
+    references: Sequence[str],
+    best: Key | None,
+    resamples: int,
+    level: float,
+    margin: float,
+    seed: int,
+) -> pl.DataFrame:
     couples = spoken_of(pairs, references, best)
     if not couples:
         return pl.DataFrame(schema=_SCHEMA)
@@ -81,7 +119,7 @@ def compare(
     numbers |= {"wide_low": wide_low, "wide_high": wide_high, "wide_p": wide_p}
     numbers["detectable"] = reach + stats.norm.ppf(0.8) * draws.narrow.std(axis=0, ddof=1)
     against = np.array([pairs.mean(base) if base[0] == FULL else np.nan for _, base in couples])
-    told = noninferiority.judge(draws, margin * against, level)
+    told = noninferiority.judge(draws.turned() if metric == ERROR else draws, margin * against, level)
     return pl.DataFrame(named | numbers | _counts(pairs, couples, draws) | told, schema=_SCHEMA, nan_to_null=True)
 
 

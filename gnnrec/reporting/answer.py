@@ -7,7 +7,7 @@ import polars as pl
 from gnnrec.evaluation.noninferiority import MARGIN
 from gnnrec.evaluation.pairs import Key
 from gnnrec.evaluation.results import REFERENCE
-from gnnrec.evaluation.significance import FULL
+from gnnrec.evaluation.significance import ERROR, FULL
 from gnnrec.reporting.tables import NA, cell, number, ratio
 from gnnrec.reporting.verdicts import SummaryRow, Verdicts, key_of, name_of
 
@@ -18,10 +18,17 @@ def best_row(summary: pl.DataFrame, k: int = 20) -> Key | None:
     return None if best is None else key_of(best)
 
 
+def lowest_error(summary: pl.DataFrame) -> Key | None:
+    """Return strategy and scorer of the row with the lowest MSE, trained or not; None where no row predicts values."""
+    rows = [r for r in summary.rows(named=True) if r["scorer"] != "blend" and r["strategy"] != "oracle"]
+    best = _best(rows, ERROR, largest=False)
+    return None if best is None else key_of(best)
+
+
 def answer(summary: pl.DataFrame, significance: pl.DataFrame | None = None, k: int = 20) -> str:
     """Return which row is best, how it stands to full retraining and to the best counter, and MSE, a line each.
 
-    The verdict on a pair is that of `significance` (gnnrec.evaluation.significance.compare): "better" or "worse" where
+    The verdict on a pair is that of `significance` (gnnrec.evaluation.significance, both its tables): "better" or "worse" where
     the interval that speaks of other increments and seeds leaves out 0, "… on these increments and seeds" where only the
     one for these does, "not shown to differ" where neither does; a pair that was not tested is untested.
     """
@@ -35,7 +42,7 @@ def answer(summary: pl.DataFrame, significance: pl.DataFrame | None = None, k: i
         _first(rows, best, verdicts),
         _against_full(rows, best, verdicts),
         _against_counters(summary, best, verdicts),
-        _errors(summary, rows),
+        _errors(summary, rows, Verdicts(significance, ERROR)),
     ]
     return "\n".join(line for line in lines if line)
 
@@ -101,14 +108,18 @@ def _against_counters(summary: pl.DataFrame, best: SummaryRow, verdicts: Verdict
     return f"Best counter: {stands}.{partly}" if stands else partly.strip()
 
 
-def _errors(summary: pl.DataFrame, rows: list[SummaryRow]) -> str:
-    best = _best(rows, "mse", largest=False)
+def _errors(summary: pl.DataFrame, rows: list[SummaryRow], verdicts: Verdicts) -> str:
+    """Name the trained row with the lowest MSE and how it stands to the best that trains nothing."""
+    # A blend predicts what its model predicts, and is not tested for itself.
+    best = _best([r for r in rows if r["scorer"] != "blend"] or rows, ERROR, largest=False)
     if best is None:
         return "MSE is n/a: no row predicts a rating."
-    text = f"Lowest MSE: {name_of(best)}, {_value(best, 'mse')}"
+    text = f"Lowest MSE: {name_of(best)}, {_value(best, ERROR)}"
     counters = [r for r in summary.rows(named=True) if r["scorer"] == REFERENCE and r["strategy"] != "oracle"]
-    top = _best(counters, "mse", largest=False)
-    return f"{text}." if top is None else f"{text}; without a model: {name_of(top)}, {_value(top, 'mse')} (untested)."
+    top = _best(counters, ERROR, largest=False)
+    if top is None:
+        return f"{text}."
+    return f"{text}; without a model: {name_of(top)}, {_value(top, ERROR)}; the model is {verdicts.say(best, top)}."
 
 
 def _trained(summary: pl.DataFrame) -> list[SummaryRow]:

@@ -10,6 +10,7 @@ import polars as pl
 from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.results import REFERENCE
+from gnnrec.evaluation.significance import ERROR
 from gnnrec.reporting import page, tables
 from gnnrec.reporting.figures import caption
 
@@ -44,7 +45,7 @@ def write(
         config_text: the configuration, likewise.
         notes: what was unusual or left out.
         protocol_text: how it was measured; empty lines separate paragraphs.
-        significance: gnnrec.evaluation.significance.compare; None where it was not tested.
+        significance: of gnnrec.evaluation.significance, a table per metric; None where it was not tested.
         details: further tables (`increments_and_segments`).
         k: cut-off of the ranking metrics.
     """
@@ -114,15 +115,23 @@ def _classes(index: int, first_reference: int) -> str:
 def _significance(frame: pl.DataFrame | None) -> str:
     if frame is None or not frame.height:
         return '<p class="small">Not tested: there are no per-user values of two rows to set against each other.</p>'
+    return "".join(map(_tested, frame.partition_by("metric", maintain_order=True)))
+
+
+def _tested(frame: pl.DataFrame) -> str:
+    """Return the table of one metric."""
     heads = ["strategy", "scorer", "against", "difference", "95 % interval", "p", "over increments and seeds", "p"]
     heads += ["as good", "detectable", "users"]
     lines = [page.row(_difference(row), left=3) for row in frame.iter_rows(named=True)]
+    metric = frame["metric"][0]
+    error = metric == ERROR
+    units, worse = ("their events; less is better", "above") if error else ("users", "below")
     note = (
-        f"{frame['metric'][0]}, row minus the one it is set against, paired by user: mean over seeds and increments of the "
-        "mean over users. The first interval and its p resample users, for these increments and seeds; the second "
+        f"{metric}, row minus the one it is set against, paired by user: mean over seeds and increments of the "
+        f"mean over {units}. The first interval and its p resample users, for these increments and seeds; the second "
         "increments and seeds too, crossed with users (n/a below 5 increments). Both hold for all "
         f"{frame.height} pairs together (max-t), so p is below .05 exactly where an interval leaves out 0; a pair that is "
-        "not listed is untested. As good: at most 1 % of its value below full retraining, one-sided 95 %. Detectable: the "
+        f"not listed is untested. As good: at most 1 % of its value {worse} full retraining, one-sided 95 %. Detectable: the "
         "least difference found with power 0.8, on these increments and seeds."
     )
     return page.grid(heads, lines, left=3) + f'<p class="small">{note}</p>'

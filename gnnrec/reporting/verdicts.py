@@ -9,6 +9,7 @@ import polars as pl
 from gnnrec.core.errors import one_line
 from gnnrec.evaluation.pairs import Key
 from gnnrec.evaluation.results import REFERENCE
+from gnnrec.evaluation.significance import ERROR
 from gnnrec.reporting.tables import NA, number
 
 SummaryRow = dict[str, Any]
@@ -21,10 +22,10 @@ class Verdicts:
         """Take tested pairs.
 
         Args:
-            tests: gnnrec.evaluation.significance.compare; None: nothing was tested.
+            tests: of gnnrec.evaluation.significance; None: nothing was tested.
             metric: column of the summary that rows are compared by.
         """
-        self.metric = metric
+        self.metric, self._better = metric, -1 if metric == ERROR else 1
         rows = [] if tests is None else tests.filter(metric=metric.removesuffix("_all")).rows(named=True)
         self._pairs = {((r["strategy"], r["scorer"]), (r["reference"], r["reference_scorer"])): r for r in rows}
 
@@ -38,7 +39,7 @@ class Verdicts:
             return f"untested against {name} ({_signed(a[self.metric] - b[self.metric])})"
         if test["low"] == test["high"] == 0:
             return f"equal to {name} for every user"
-        here, beyond = _side(test["low"], test["high"]), _side(test["wide_low"], test["wide_high"])
+        here, beyond = (self._side(test[f"{wide}low"], test[f"{wide}high"]) for wide in ("", "wide_"))
         span = f"({number(test['low'], 4)} to {number(test['high'], 4)})"
         if not here:
             return f"not shown to differ from {name} {span}"
@@ -62,6 +63,12 @@ class Verdicts:
             if test[column] is not None
         ]
         return f"cannot tell (about {' or '.join(enough)} would)" if enough else "cannot tell"
+
+    def _side(self, low: float | None, high: float | None) -> str:
+        """Return what an interval says; nothing where it is n/a or holds 0."""
+        if low is None or high is None or low <= 0 <= high:
+            return ""
+        return "better" if low * self._better > 0 else "worse"
 
     def _test(self, a: SummaryRow, b: SummaryRow) -> SummaryRow | None:
         """Return the tested pair as a − b, whichever of the two was the reference."""
@@ -88,13 +95,6 @@ def name_of(row: SummaryRow) -> str:
     """Return a row's name for a sentence."""
     name = one_line(str(row["strategy"]))
     return name if row["scorer"] == REFERENCE else f"{name} ({one_line(str(row['scorer']))})"
-
-
-def _side(low: float | None, high: float | None) -> str:
-    """Return what an interval says; nothing where it is n/a or holds 0."""
-    if low is None or high is None:
-        return ""
-    return "better" if low > 0 else "worse" if high < 0 else ""
 
 
 def _signed(value: float) -> str:

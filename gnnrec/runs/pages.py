@@ -21,7 +21,7 @@ from gnnrec.evaluation import results as table
 from gnnrec.evaluation import significance
 from gnnrec.quality import increments
 from gnnrec.reporting import figures, html, terminal
-from gnnrec.reporting.answer import answer, best_row
+from gnnrec.reporting.answer import answer, best_row, lowest_error
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.folder import Frames, write_frames
@@ -73,7 +73,7 @@ def report(
     output = output or place(there, runs)
     results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
     summary = table.summary(results, first=first, budget=budget)
-    tests = significance.compare(frames["per_user"], best=best_row(summary), first=first)
+    tests = _tests(frames, summary, first)
     said, record = answer(summary, tests), _record(command, config, scene)
     write_frames(output, {**frames, "results": results})
     write_atomic(output / "summary.csv", summary.write_csv())
@@ -99,6 +99,15 @@ def report(
         tracker.report(pictures, summary)
     text = _text(summary, said, there / PAGE if output.name.startswith(BELOW) else None)
     return Report(text, output / PAGE, summary, frames["per_user"])
+
+
+def _tests(frames: Frames, summary: pl.DataFrame, first: int) -> pl.DataFrame:
+    """Return the tested differences in recall, then those in MSE where the predictions tell whose events they are of."""
+    ranked = significance.compare(frames["per_user"], best=best_row(summary), first=first)
+    predictions = frames["predictions"]
+    if not predictions.height or "user" not in predictions.columns:
+        return ranked
+    return pl.concat([ranked, significance.compare_errors(predictions, best=lowest_error(summary), first=first)])
 
 
 def _text(summary: pl.DataFrame, said: str, kept: Path | None) -> str:

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.core.seeds import generator
 from gnnrec.evaluation import noninferiority
 from gnnrec.evaluation import significance as sg
-from gnnrec.evaluation.bootstrap import Draws
+from gnnrec.evaluation.bootstrap import Draws, _multinomial, draw
+from gnnrec.evaluation.pairs import paired_errors
 
 BIG = {"resamples": 600}
 
@@ -204,3 +206,70 @@ def test_only_full_retraining_is_a_yardstick_and_few_increments_cannot_tell() ->
     assert against["margin"][0] == pytest.approx(0.01 * value, rel=1e-5)
     few = sg.compare(per_user(rows, increments=4), **BIG).filter(reference="full_retrain")
     assert set(few["as_good"]) == {"cannot tell"}
+
+
+def predictions(
+    rows: dict[tuple[str, str], float], users: int = 80, increments: int = 6, seeds: int = 2
+) -> pl.DataFrame:
+    """Values 1 to 5; the number is a row's noise; users have one to nine events in an increment."""
+    rng = np.random.default_rng(0)
+    u = np.repeat(np.tile(np.arange(users), increments), rng.integers(1, 10, users * increments))
+    t = np.sort(rng.integers(0, increments, len(u)))
+    true = rng.integers(1, 6, len(u)).astype(float)
+    frames = [
+        pl.DataFrame(
+            {
+                "trained_to": t,
+                "user": [f"u{x}" for x in u],
+                "true": true,
+                "predicted": true + rng.normal(0, noise, len(u)),
+            }
+        ).with_columns(strategy=pl.lit(row[0]), scorer=pl.lit(row[1]), seed=pl.lit(s, dtype=pl.Int64))
+        for row, noise in rows.items()
+        for s in ([None] if row[1] == "reference" else range(seeds))
+    ]
+    return pl.concat(frames)
+
+
+def test_errors_are_means_over_events_and_less_is_better() -> None:
+    noise = {("fine_tune", "model"): 1.0, ("full_retrain", "model"): 1.3, ("bias", "reference"): 1.0}
+    frame = predictions(noise)
+    cells = frame.filter(pl.col("trained_to") >= 1).with_columns(e=(pl.col("true") - pl.col("predicted")) ** 2)
+    means = dict(
+        cells.group_by("strategy", "seed", "trained_to")
+        .agg(pl.col("e").mean())
+        .group_by("strategy")
+        .agg(pl.col("e").mean())
+        .iter_rows()
+    )
+    found = {(r["strategy"], r["reference"]): r for r in sg.compare_errors(frame, **BIG).iter_rows(named=True)}
+    assert set(found) == {("fine_tune", "full_retrain"), ("bias", "full_retrain"), ("bias", "fine_tune")}
+    for (row, base), r in found.items():
+        assert r["difference"] == pytest.approx(means[row] - means[base], abs=1e-6)
+    better = found["fine_tune", "full_retrain"]
+    assert better["high"] < 0
+    assert (better["as_good"], better["margin"]) == ("yes", pytest.approx(0.01 * means["full_retrain"]))
+    assert found["bias", "fine_tune"]["low"] < 0 < found["bias", "fine_tune"]["high"]
+    turned = predictions({("fine_tune", "model"): 1.3, ("full_retrain", "model"): 1.0})
+    assert sg.compare_errors(turned, **BIG)["as_good"].to_list() == ["no"]
+
+
+def test_a_resample_of_users_brings_all_their_events_along() -> None:
+    pairs = paired_errors(predictions({("a", "model"): 1.0, ("b", "reference"): 1.5}, increments=3, seeds=1), first=0)
+    a, b = (("a", "model"), ("b", "reference"))
+    drawn = draw(pairs, [(a, b)], 50).narrow[:, 0]
+    times = _multinomial(generator(0, "bootstrap"), 50, pairs.users)
+    gap = pairs.value[a][0].astype(float) - pairs.value[b][0]
+    expected = []
+    for w in times:
+        each = [np.average(gap[cut], weights=(w[pairs.user] * pairs.weight)[cut]) for cut in pairs.blocks()]
+        expected.append(np.mean(each))
+    assert np.allclose(drawn, expected, atol=1e-5)
+    assert pairs.weight.max() > 3
+
+
+def test_a_blend_is_not_tested_for_what_its_model_predicts_and_old_runs_say_what_they_lack() -> None:
+    frame = predictions({("fine_tune", "model"): 1.0, ("fine_tune", "blend"): 1.0, ("bias", "reference"): 1.0})
+    assert "blend" not in sg.compare_errors(frame, **BIG)["scorer"].to_list()
+    with pytest.raises(GnnrecError, match="do not tell the user of each event"):
+        sg.compare_errors(frame.drop("user"), **BIG)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from gnnrec.evaluation.results import summary
-from gnnrec.reporting.answer import answer, best_row
+from gnnrec.reporting.answer import answer, best_row, lowest_error
 
 Make = Callable[..., pl.DataFrame]
 HIGH, LOW, IN = (0.002, 0.009), (-0.009, -0.002), (-0.009, 0.002)
@@ -93,6 +93,27 @@ def test_a_pair_that_was_not_tested_is_untested_whatever_the_deviations(overview
 )
 def test_non_inferiority_is_one_word_and_what_would_tell(overview: pl.DataFrame, more: dict, said: str) -> None:
     assert said in answer(overview, outcome(IN, **more))
+
+
+@pytest.mark.parametrize(
+    ("tested", "said"),
+    [
+        (outcome(LOW), "better than {} by 0.0055 (-0.0090 to -0.0020)."),
+        (outcome(HIGH), "worse than {} by 0.0055 (0.0020 to 0.0090)."),
+        (outcome(IN), "not shown to differ from {} (-0.0090 to 0.0020)."),
+    ],
+)
+def test_of_an_error_less_is_better(overview: pl.DataFrame, tested: pl.DataFrame, said: str) -> None:
+    bias = overview.filter(strategy="decayed_popularity").with_columns(strategy=pl.lit("bias"), mse=pl.lit(0.01))
+    table = pl.concat([overview, bias])
+    untold = answer(table).splitlines()[3]
+    trained = untold.removeprefix("Lowest MSE: ").split(" (model), ")[0]
+    assert "; without a model: bias, 0.0100; the model is untested against bias (+" in untold
+    names = {"strategy": trained, "scorer": "model", "reference": "bias", "reference_scorer": "reference"}
+    pair = tested.with_columns(pl.lit("mse").alias("metric"), *(pl.lit(v).alias(k) for k, v in names.items()))
+    assert answer(table, pair).splitlines()[3].endswith(f"the model is {said.format('bias')}")
+    assert lowest_error(table) == ("bias", "reference")
+    assert lowest_error(overview) == (trained, "model")
 
 
 def test_a_blend_that_switches_the_model_off_is_said(overview: pl.DataFrame) -> None:

@@ -134,6 +134,13 @@ def test_the_table_differences_and_details_are_in_it(pretend: Make, tmp_path: Pa
         "by segment",
     ):
         assert want in text
+    assert text.count("less is better") == 0
+    both, _ = report(
+        pretend, tmp_path, significance=pl.DataFrame([row, row | {"metric": "mse", "difference": -0.0456}])
+    )
+    assert (
+        both.index("0.0123") < both.index("recall@20, row minus") < both.index("-0.0456") < both.index("less is better")
+    )
     assert re.search(r"<pre>rows\n  read 10</pre>", text)
     assert sum(tag == "details" for tag, _ in parsed.tags) == 4
     assert "Not tested" in report(pretend, tmp_path)[0]
