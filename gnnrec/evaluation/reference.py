@@ -102,7 +102,7 @@ def reference_rows(
         for name, seconds in spent.items() if t else ():
             records[name].add(REFERENCE, t, t, "cost", [("all", "seconds", seconds, 1)])
             records[name].add(REFERENCE, t, t, "cost", [("all", "bytes_kept", float(own[name].nbytes), 1)])
-    frames = [record.frames() for record in records.values()]
+    frames = [record.frames() for record in records.values()] or [Record(Name(experiment, "", None)).frames()]
     return {table: pl.concat([f[table] for f in frames]) for table in ("results", "per_user", "predictions")}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -83,3 +85,11 @@ def test_the_oracle_is_the_best_row_of_a_simulated_world():
         assert best(values, key=values.get) == "oracle", values
     assert by_row("mse")["bias"] < by_row("mse")["global_mean"]
     assert frame["seed"].is_null().all()
+
+
+def test_without_a_reference_row_there_are_tables_without_rows():
+    made = ByCount(increments=2).build(SimulatedWorld(users=30, items=20, events=300).load())
+    asked = replace(made, feedback="implicit", oracle=None)
+    frames = reference_rows("e", asked, worlds(asked), Settings(topk=(20,)), Grid(), references={})
+    assert {name: frame.height for name, frame in frames.items()} == {"results": 0, "per_user": 0, "predictions": 0}
+    assert "strategy" in frames["results"].columns
