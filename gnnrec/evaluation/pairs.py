@@ -78,7 +78,7 @@ def paired_errors(predictions: pl.DataFrame, first: int = 1) -> UserPairs:
     Raises:
         GnnrecError: the table lacks a column; runs of before 2026-11-29 did not keep the user.
     """
-    if "user" not in predictions.columns:
+    if "user" not in predictions.columns or predictions["user"].null_count():
         raise GnnrecError("the predictions do not tell the user of each event; run it again, and they will")
     kept = predictions.filter((pl.col("trained_to") >= first) & (pl.col("scorer") != "blend"))
     error = ((pl.col("predicted") - pl.col("true")) ** 2).mean().cast(pl.Float32).alias("mse")

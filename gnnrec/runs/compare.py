@@ -88,7 +88,8 @@ def run_all(
 
 def joined(parts: Sequence[Frames]) -> Frames:
     """Return the frames of several runs as one set."""
-    return {t: pl.concat([p[t] for p in parts]) for t in TABLES}
+    # Older runs lack columns that newer ones have.
+    return {t: pl.concat([p[t] for p in parts], how="diagonal") for t in TABLES}
 
 
 def show(job: Job, scene: Scene, progress: Progress) -> str:

@@ -105,7 +105,7 @@ def _tests(frames: Frames, summary: pl.DataFrame, first: int) -> pl.DataFrame:
     """Return the tested differences in recall, then those in MSE where the predictions tell whose events they are of."""
     ranked = significance.compare(frames["per_user"], best=best_row(summary), first=first)
     predictions = frames["predictions"]
-    if not predictions.height or "user" not in predictions.columns:
+    if not predictions.height or "user" not in predictions.columns or predictions["user"].null_count():
         return ranked
     return pl.concat([ranked, significance.compare_errors(predictions, best=lowest_error(summary), first=first)])
 

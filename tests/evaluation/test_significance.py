@@ -273,3 +273,5 @@ def test_a_blend_is_not_tested_for_what_its_model_predicts_and_old_runs_say_what
     assert "blend" not in sg.compare_errors(frame, **BIG)["scorer"].to_list()
     with pytest.raises(GnnrecError, match="do not tell the user of each event"):
         sg.compare_errors(frame.drop("user"), **BIG)
+    with pytest.raises(GnnrecError, match="do not tell the user of each event"):
+        sg.compare_errors(pl.concat([frame, frame.drop("user")], how="diagonal"), **BIG)
