@@ -102,7 +102,10 @@ class Record:
             "per_user": (self.per_user, PER_USER),
             "predictions": (self.predictions, PREDICTIONS),
         }
-        return {n: pl.concat(frames, how="diagonal") if frames else pl.DataFrame(schema=s) for n, (frames, s) in parts.items()}
+        return {
+            n: pl.concat(frames, how="diagonal") if frames else pl.DataFrame(schema=s)
+            for n, (frames, s) in parts.items()
+        }
 
     @staticmethod
     def of(name: Name, frames: dict[str, pl.DataFrame]) -> Record:
