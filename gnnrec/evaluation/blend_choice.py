@@ -78,8 +78,8 @@ def weigh(
 def _quality(hit: Bools, relevant: Ints) -> float:
     """Return NDCG plus recall of hits [u, K], summed over users.
 
-    A user with fifty relevant items weighs most in NDCG, whose ideal ends at K, and least in recall, whose denominator does
-    not: by one metric alone few users choose.
+    A user with fifty relevant items can reach an NDCG of 1, since its ideal ends at K, and a recall of .4 at most: NDCG alone
+    is chosen by those who take much, recall alone by those who take little.
     """
     return float((metrics.ndcg(hit, relevant, CUTOFF) + metrics.recall(hit, relevant, CUTOFF)).sum())
 

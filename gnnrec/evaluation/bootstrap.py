@@ -42,7 +42,7 @@ class Draws:
     wide: Floats
 
     def turned(self) -> Draws:
-        """Return second minus first rows: what is larger here is better of an error."""
+        """Return these draws negated: of an error less is better, and of its negative more."""
         return Draws(-self.cells, -self.observed, -self.narrow, -self.wide)
 
 
@@ -127,7 +127,7 @@ class _Columns:
         return filled, have
 
     def cells(self, pairs: UserPairs) -> Floats:
-        """Return [k, t], the mean over users as observed."""
+        """Return [k, t], the mean over users, or over their events, as observed."""
         found = []
         for block in pairs.blocks():
             values, have = self.of_increment(block)
@@ -136,7 +136,7 @@ class _Columns:
         return np.stack(found, axis=1)
 
     def means(self, pairs: UserPairs, weights: Singles, chances: Floats) -> tuple[Floats, Floats]:
-        """Return twice [b, k], the mean over increments of the weighted mean over users.
+        """Return twice [b, k], the mean over increments of the weighted mean over users, or over their events.
 
         First with the increments as they are, then as `chances` [b, t] draw them from those that a pattern has.
         """

@@ -108,20 +108,19 @@ def _candidates(world: World, settings: Settings) -> int:
 
 def _evaluation(scorer: Scorer, slice_: Slice, truth: Relevant, top: Tensor | None, settings: Settings) -> Evaluation:
     world = slice_.world
-    rated = _predictions(scorer, slice_.events, world, settings)
-    _, true, predicted = rated
+    rated, true, predicted = _predictions(scorer, slice_.events, world, settings)
     rating: list[MetricRow] = [
         ("all", m, f(predicted, true), len(true)) for m, f in metrics.RATING.items() if len(predicted)
     ]
     known, relevant = truth.user < world.num_users, truth.counts()
     if top is None:
-        return Evaluation(rating, truth.user, known, relevant, {}, *rated)
+        return Evaluation(rating, truth.user, known, relevant, {}, rated, true, predicted)
     per_user = _per_user(hits(top, truth.row, truth.item, len(truth.user)), relevant, settings.topk)
     rows = list(_means(per_user, _user_segments(truth, world, known, slice_.segments)))
     if slice_.segments:
         rows += _item_rows(truth, top, world, settings)
         rows += _ceilings(truth, world, settings)
-    return Evaluation(rows + rating, truth.user, known, relevant, per_user, *rated)
+    return Evaluation(rows + rating, truth.user, known, relevant, per_user, rated, true, predicted)
 
 
 def rank(scorer: Scorer, user: Ints, world: World, settings: Settings) -> Tensor:

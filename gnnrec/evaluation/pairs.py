@@ -1,4 +1,4 @@
-"""Per-user metrics set side by side: every row of the table on the same pairs (a user in an increment)."""
+"""Metrics and errors by user set side by side: every row of the table on the same pairs (a user in an increment)."""
 
 from __future__ import annotations
 
@@ -73,18 +73,25 @@ def paired(per_user: pl.DataFrame, metric: str, first: int = 1, known: bool = Fa
 def paired_errors(predictions: pl.DataFrame, first: int = 1) -> UserPairs:
     """Return the squared error on the next increment (trained_to ≥ `first`), a pair's the mean over its events.
 
-    A blend predicts what its model predicts, so that models and reference rows alone are here.
+    A blend predicts what its model predicts, so that models and reference rows alone are here; a row that once is further
+    off than float32 can say is left out whole.
 
     Raises:
-        GnnrecError: the table lacks a column; runs of before 2026-11-29 did not keep the user.
+        GnnrecError: the predictions do not tell their users (`names_users`).
     """
-    if "user" not in predictions.columns or predictions["user"].null_count():
+    if not names_users(predictions):
         raise GnnrecError("the predictions do not tell the user of each event; run it again, and they will")
     kept = predictions.filter((pl.col("trained_to") >= first) & (pl.col("scorer") != "blend"))
     error = ((pl.col("predicted") - pl.col("true")) ** 2).mean().cast(pl.Float32).alias("mse")
     by = ["strategy", "scorer", "seed", pl.col("trained_to").alias("increment"), "user"]
     rows = kept.group_by(by, maintain_order=True).agg(error, pl.len().alias("events"))
-    return _aligned(rows, "mse", weight="events")
+    told = pl.col("mse").is_finite().all().over("strategy", "scorer")
+    return _aligned(rows.filter(told), "mse", weight="events")
+
+
+def names_users(predictions: pl.DataFrame) -> bool:
+    """Return whether each prediction tells the user of its event: those of runs of before 2026-11-29 do not."""
+    return "user" in predictions.columns and not predictions["user"].null_count()
 
 
 def _aligned(rows: pl.DataFrame, metric: str, weight: str | None = None) -> UserPairs:

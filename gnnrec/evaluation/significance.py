@@ -1,4 +1,4 @@
-"""Is a difference larger than chance? Every pair that is spoken of, paired by user, with one correction over all of them.
+"""Is a difference larger than chance? Every pair that is spoken of, paired by user, one correction per metric over all of them.
 
 Test and interval are of one kind: p is below 1 − level exactly where the interval leaves out 0, as both come from the
 same resamples (single-step max-t: Westfall & Young 1993, with the bootstrap's deviation as the standard error).
@@ -65,7 +65,15 @@ def compare(
     Raises:
         GnnrecError: no column `metric`, or `best` has no values per user.
     """
-    return _tested(paired(per_user, metric, first, known), metric, references, best, resamples, level, margin, seed)
+    return _tested(
+        paired(per_user, metric, first, known),
+        metric,
+        spoken=(references, best),
+        resamples=resamples,
+        level=level,
+        margin=margin,
+        seed=seed,
+    )
 
 
 def compare_errors(
@@ -83,26 +91,36 @@ def compare_errors(
 
     Args:
         predictions: of the models and of the reference rows; a blend predicts what its model does.
-        references, best, first, resamples, level, margin, seed: as of `compare`; `best` is the row with the lowest MSE.
+        references, best, first, resamples, level, margin, seed: as of `compare`; `best` is the row with the lowest MSE, set
+            against nobody where its errors are too large to be tested.
 
     Raises:
-        GnnrecError: no column `user`, or `best` predicts nothing.
+        GnnrecError: the predictions do not tell their users.
     """
     pairs = paired_errors(predictions, first)
-    return _tested(pairs, ERROR, references, best, resamples, level, margin, seed)
+    return _tested(
+        pairs,
+        ERROR,
+        spoken=(references, best if best in pairs.value else None),
+        resamples=resamples,
+        level=level,
+        margin=margin,
+        seed=seed,
+    )
 
 
 def _tested(
     pairs: UserPairs,
     metric: str,
-    references: Sequence[str],
-    best: Key | None,
+    *,
+    spoken: tuple[Sequence[str], Key | None],
     resamples: int,
     level: float,
     margin: float,
     seed: int,
 ) -> pl.DataFrame:
-    couples = spoken_of(pairs, references, best)
+    """Test the couples that `spoken` names, references and best row."""
+    couples = spoken_of(pairs, *spoken)
     if not couples:
         return pl.DataFrame(schema=_SCHEMA)
     draws = draw(pairs, couples, resamples, seed)
@@ -131,7 +149,7 @@ def spoken_of(pairs: UserPairs, references: Sequence[str] = REFERENCES, best: Ke
     """
     rows = list(pairs.value)
     if best is not None and best not in rows:
-        raise GnnrecError(f"no per-user values of '{best[0]}' to compare with{nearest(best[0], {s for s, _ in rows})}")
+        raise GnnrecError(f"no values by user of '{best[0]}' to compare with{nearest(best[0], {s for s, _ in rows})}")
     bases = [row for name in references for row in rows if row[0] == name]
     couples: dict[frozenset[Key], Couple] = {}
     for base in [*bases, *([best] if best else [])]:

@@ -52,7 +52,7 @@ def meta(learner: LearnerParts) -> dict[str, Any]:
         "absorbed": learner.history.index,
         "blend": learner.blend.weights.as_dict(),
         "counter": finite(learner.blend.half_life),
-        "evidence": {what: ndcg.tolist() for what, ndcg in learner.blend.evidence.items()},
+        "evidence": {what: quality.tolist() for what, quality in learner.blend.evidence.items()},
         "pending_from": learner.waiting.next(learner.history.index),
         "ahead": learner.fits.ahead.meta(),
     }
@@ -82,7 +82,7 @@ def load(learner: LearnerParts, state: Mapping[str, Tensor], known: Mapping[str,
     else:
         learner.blend.weights = BlendWeights.of(known["blend"])
         learner.blend.half_life = known.get("counter") or math.inf
-        learner.blend.evidence = {what: np.array(ndcg) for what, ndcg in known.get("evidence", {}).items()}
+        learner.blend.evidence = {what: np.array(quality) for what, quality in known.get("evidence", {}).items()}
     learner.waiting.solved = not len(learner.waiting)
 
 

@@ -134,7 +134,7 @@ def _tested(frame: pl.DataFrame) -> str:
         f"not listed is untested. As good: at most 1 % of its value {worse} full retraining, one-sided 95 %. Detectable: the "
         "least difference found with power 0.8, on these increments and seeds."
     )
-    return page.grid(heads, lines, left=3) + f'<p class="small">{note}</p>'
+    return f"<h3>{page.text(metric)}</h3>" + page.grid(heads, lines, left=3) + f'<p class="small">{note}</p>'
 
 
 def _difference(row: dict[str, object]) -> list[str]:

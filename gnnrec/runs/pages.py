@@ -19,6 +19,7 @@ from gnnrec.core.files import write_atomic
 from gnnrec.data.summary import summarise
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation import significance
+from gnnrec.evaluation.pairs import names_users
 from gnnrec.quality import increments
 from gnnrec.reporting import figures, html, terminal
 from gnnrec.reporting.answer import answer, best_row, lowest_error
@@ -44,6 +45,7 @@ class Report:
     path: Path
     summary: pl.DataFrame
     per_user: pl.DataFrame
+    predictions: pl.DataFrame
     failed: tuple[str, ...] = ()
 
 
@@ -73,7 +75,7 @@ def report(
     output = output or place(there, runs)
     results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
     summary = table.summary(results, first=first, budget=budget)
-    tests = _tests(frames, summary, first)
+    tests, untested = _tests(frames, summary, first)
     said, record = answer(summary, tests), _record(command, config, scene)
     write_frames(output, {**frames, "results": results})
     write_atomic(output / "summary.csv", summary.write_csv())
@@ -90,7 +92,7 @@ def report(
         figures=pictures,
         data_text=summarise(scene.dataset, scene.setting.stream, increments.as_text(quality)),
         config_text=_shared(config, results),
-        notes=[*remarks, *scene.setting.stream.notes, *table.incomplete(results), *missing, *_lines(record)],
+        notes=[*remarks, *untested, *scene.setting.stream.notes, *table.incomplete(results), *missing, *_lines(record)],
         protocol_text=PROTOCOL,
         significance=tests,
         details=html.increments_and_segments(results, first=first),
@@ -98,16 +100,19 @@ def report(
     with Tracker.open(config, "compare", output) as tracker:
         tracker.report(pictures, summary)
     text = _text(summary, said, there / PAGE if output.name.startswith(BELOW) else None)
-    return Report(text, output / PAGE, summary, frames["per_user"])
+    return Report(text, output / PAGE, summary, frames["per_user"], frames["predictions"])
 
 
-def _tests(frames: Frames, summary: pl.DataFrame, first: int) -> pl.DataFrame:
-    """Return the tested differences in recall, then those in MSE where the predictions tell whose events they are of."""
+def _tests(frames: Frames, summary: pl.DataFrame, first: int) -> tuple[pl.DataFrame, list[str]]:
+    """Return the tested differences in recall, then those in MSE, and why some were not tested."""
     ranked = significance.compare(frames["per_user"], best=best_row(summary), first=first)
-    predictions = frames["predictions"]
-    if not predictions.height or "user" not in predictions.columns or predictions["user"].null_count():
-        return ranked
-    return pl.concat([ranked, significance.compare_errors(predictions, best=lowest_error(summary), first=first)])
+    predictions, lowest = frames["predictions"], lowest_error(summary)
+    if not predictions.height:
+        return ranked, []
+    if not names_users(predictions):
+        return ranked, ["differences in MSE are untested: a run was made before predictions named their users"]
+    errors = significance.compare_errors(predictions, best=lowest, first=first)
+    return pl.concat([ranked, errors]), []
 
 
 def _text(summary: pl.DataFrame, said: str, kept: Path | None) -> str:

@@ -153,7 +153,10 @@ def _measured(folder: Path, until: int) -> dict[str, pl.DataFrame]:
     """Return the records of increments 0 to `until` as one."""
     records = [read_folder(_record(folder, t)) for t in range(until + 1)]
     return {
-        name.removesuffix(".parquet"): pl.concat([pl.read_parquet(BytesIO(record[name])) for record in records])
+        name.removesuffix(".parquet"): pl.concat(
+            [pl.read_parquet(BytesIO(record[name])) for record in records],
+            how="diagonal",  # what was written before a column was added lacks it
+        )
         for name in records[-1]
     }
 

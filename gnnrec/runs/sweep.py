@@ -22,6 +22,7 @@ from gnnrec.core.files import write_atomic
 from gnnrec.core.seeds import derive
 from gnnrec.data.types import Stream
 from gnnrec.evaluation import significance
+from gnnrec.evaluation.pairs import names_users
 from gnnrec.evaluation.record import Name
 from gnnrec.reporting.tables import number
 from gnnrec.reporting.verdicts import Verdicts, key_of
@@ -242,10 +243,13 @@ def _afterwards(done: Report, row: str, metric: str) -> str:
         return "the default itself"
     if default is None or default[metric] is None or best[metric] is None:
         return f"alone: {metric} {number(best[metric], 5)} (the default failed)"
-    tests = None
+    tests, base = None, key_of(default)
     if metric in done.per_user.columns:
         models = done.per_user.filter(scorer="model")
-        tests = significance.compare(models, metric, references=(), best=key_of(default), first=LAST + 1)
+        tests = significance.compare(models, metric, references=(), best=base, first=LAST + 1)
+    elif metric == significance.ERROR and names_users(done.predictions):
+        models = done.predictions.filter(scorer="model")
+        tests = significance.compare_errors(models, references=(), best=base, first=LAST + 1)
     values = f"{number(best[metric], 5)} against {number(default[metric], 5)}"
     return f"{Verdicts(tests, metric).say(best, default)}, by {metric} of next: {values}"
 

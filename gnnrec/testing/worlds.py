@@ -192,7 +192,7 @@ def fingerprint(learner: Learner, strategy: Strategy | None = None) -> dict[str,
         result[f"popularity.{key}"] = column.tobytes()
     result["companion"] = counts.companion.known_scores(np.arange(counts.num_users)).tobytes()
     result["blend"] = repr((learner.blend.weights.as_dict(), learner.blend.half_life)).encode()
-    result |= {f"evidence.{what}": ndcg.tobytes() for what, ndcg in learner.blend.evidence.items()}
+    result |= {f"evidence.{what}": quality.tobytes() for what, quality in learner.blend.evidence.items()}
     result["index"] = str(learner.index).encode()
     return result
 

@@ -32,7 +32,7 @@ from gnnrec.scorers.model import Scorer
 from gnnrec.untrained.base import Untrained
 
 NAME = "anchors"
-PROCEDURE = 2
+PROCEDURE = 3
 """Version of how an anchor is measured; raise it with every change, or what was kept under another is taken for it."""
 FIT = ("fit.base.batch_size=8192", "fit.base.patience=5", "init=spectral")
 """Batches and start of the implicit logs."""

@@ -93,3 +93,13 @@ def test_without_a_reference_row_there_are_tables_without_rows():
     frames = reference_rows("e", asked, worlds(asked), Settings(topk=(20,)), Grid(), references={})
     assert {name: frame.height for name, frame in frames.items()} == {"results": 0, "per_user": 0, "predictions": 0}
     assert "strategy" in frames["results"].columns
+
+
+def test_predictions_tell_whose_events_they_are_of():
+    made = ByCount(increments=3).build(SimulatedWorld(users=40, items=30, events=500).load())
+    frame = Game(made).play(Stale()).record.frames()["predictions"].filter(scorer="model", trained_to=1)
+    world, coming = worlds(made)[1], made.increments[1].upcoming
+    known = coming.take((coming.user < world.num_users) & (coming.item < world.num_items))
+    assert frame["user"].to_list() == [str(u) for u in made.users[known.user]]
+    assert frame["true"].to_list() == known.value.tolist()
+    assert len(set(frame["user"])) > 5

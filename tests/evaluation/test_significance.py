@@ -268,6 +268,15 @@ def test_a_resample_of_users_brings_all_their_events_along() -> None:
     assert pairs.weight.max() > 3
 
 
+def test_a_row_that_is_off_beyond_measure_is_untested_and_not_good_at_the_rest() -> None:
+    frame = predictions({("fine_tune", "model"): 1.0, ("full_retrain", "model"): 1.3, ("bias", "reference"): 1.0})
+    lost = (pl.col("strategy") == "fine_tune") & (pl.col("user") == "u3")
+    frame = frame.with_columns(pl.when(lost).then(1e20).otherwise("predicted").alias("predicted"))
+    found = sg.compare_errors(frame, best=("fine_tune", "model"), **BIG)
+    assert found.select("strategy", "reference").rows() == [("bias", "full_retrain")]
+    assert sg.compare_errors(frame.filter(strategy="fine_tune"), best=("fine_tune", "model"), **BIG).height == 0
+
+
 def test_a_blend_is_not_tested_for_what_its_model_predicts_and_old_runs_say_what_they_lack() -> None:
     frame = predictions({("fine_tune", "model"): 1.0, ("fine_tune", "blend"): 1.0, ("bias", "reference"): 1.0})
     assert "blend" not in sg.compare_errors(frame, **BIG)["scorer"].to_list()

@@ -207,3 +207,19 @@ def test_where_a_file_of_removals_lies_is_no_part_of_a_run_and_the_run_finds_it_
     assert one["stream"]["removals"] == str(paths[0])
     digests = [build.run_digest(config, build.load(config)[1]) for config in (one, other, compose(small))]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_differences_in_mse_are_tested_and_runs_that_do_not_tell_their_users_are_not(output, tmp_path, capsys):
+    folder, why = shutil.copytree(output, tmp_path / "again"), "a run was made before predictions named their users"
+    assert main(["report", str(folder)]) == 0
+    answer, page = capsys.readouterr().out, (folder / "report.html").read_text()
+    assert "<h3>mse</h3>" in page
+    assert "the model is untested" not in answer
+    assert why not in page
+    (file,) = folder.glob("stale-*/predictions.parquet")
+    pl.read_parquet(file, glob=False).drop("user").write_parquet(file)
+    assert main(["report", str(folder)]) == 0
+    answer, page = capsys.readouterr().out, (folder / "report.html").read_text()
+    assert "the model is untested against" in answer
+    assert "<h3>mse</h3>" not in page
+    assert why in page
