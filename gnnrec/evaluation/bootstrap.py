@@ -94,6 +94,7 @@ class _Columns:
     def find(pairs: UserPairs, couples: Sequence[Couple]) -> _Columns:
         """Return the columns of `couples`."""
         digests = {key: [_digest(line) for line in pairs.value[key]] for key in {k for both in couples for k in both}}
+        weight = np.float32(1) if pairs.weight is None else pairs.weight
         patterns: dict[bytes, Singles] = {}
         columns: dict[tuple[bytes, bytes], Singles] = {}
         seeds = len(next(iter(pairs.value.values()), ()))
@@ -104,7 +105,7 @@ class _Columns:
                 if not have.any():
                     continue
                 pattern = _digest(have)
-                patterns.setdefault(pattern, have * np.float32(1) if pairs.weight is None else have * pairs.weight)
+                patterns.setdefault(pattern, have * weight)
                 for side, key in enumerate(both):
                     name = (digests[key][s], pattern)
                     columns.setdefault(name, pairs.value[key][s])

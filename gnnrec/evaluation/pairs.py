@@ -81,10 +81,10 @@ def paired_errors(predictions: pl.DataFrame, first: int = 1) -> UserPairs:
     """
     if not names_users(predictions):
         raise GnnrecError("the predictions do not tell the user of each event; run it again, and they will")
-    kept = predictions.filter((pl.col("trained_to") >= first) & (pl.col("scorer") != "blend"))
+    kept = predictions.lazy().filter((pl.col("trained_to") >= first) & (pl.col("scorer") != "blend"))
     error = ((pl.col("predicted") - pl.col("true")) ** 2).mean().cast(pl.Float32).alias("mse")
     by = ["strategy", "scorer", "seed", pl.col("trained_to").alias("increment"), "user"]
-    rows = kept.group_by(by, maintain_order=True).agg(error, pl.len().alias("events"))
+    rows = kept.group_by(by, maintain_order=True).agg(error, pl.len().alias("events")).collect()
     told = pl.col("mse").is_finite().all().over("strategy", "scorer")
     return _aligned(rows.filter(told), "mse", weight="events")
 
