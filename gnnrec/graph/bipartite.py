@@ -228,9 +228,9 @@ class BipartiteGraph:
         user, item = at_least_single(user), at_least_single(item)
         operator = self._operator(user.dtype)
         degree_user, degree_item = self.degrees
-        at = users.numpy(), items.numpy()
-        few = degree_user[at[0]].sum() + degree_item[at[1]].sum() <= WORTHWHILE * 2 * self.num_edges
-        rows = operator.rows(*at) if few else operator.picked(users, items)
+        edges = degree_user[users.numpy()].sum() + degree_item[items.numpy()].sum()
+        few = edges <= WORTHWHILE * 2 * self.num_edges
+        rows = operator.rows(users, items) if few else operator.picked(users, items)
         result: tuple[Tensor, Tensor, Tensor, Tensor] = PropagateRows.apply(  # type: ignore[no-untyped-call]
             user, item, operator, rows, kept, users, items
         )
@@ -238,14 +238,15 @@ class BipartiteGraph:
 
     def within(self, users: Tensor, items: Tensor) -> Subgraph:
         """Return the edges between these users [t] and items [t'], ascending numbers, with the whole graph's degrees."""
-        at = users.cpu().numpy(), items.cpu().numpy()
-        return Subgraph(self._operator(torch.float32).within(*at) if self.segments else None)
+        inner = self._operator(torch.float32).within(users.cpu(), items.cpu()) if self.segments else None
+        return Subgraph(inner)
 
     def _operator(self, dtype: torch.dtype) -> Operator:
-        """Return the normalised matrices, made once per graph."""
+        """Return the normalised matrices, made once per graph, and once more where many passes are taken."""
         if dtype not in self._operators:
             weights = None if self.decay is None else self._weights(self.decay)
             self._operators[dtype] = Operator(self._left, *self.degrees, dtype, self.device, weights)
+        self._operators[dtype] = self._operators[dtype].arranged()
         return self._operators[dtype]
 
     def to(self, device: torch.device | str) -> BipartiteGraph:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from gnnrec.data.types import Floats, Ints
 from gnnrec.graph.adjacency import Adjacency, place_type
 from gnnrec.graph.csr import product, to_scipy, to_torch
+from gnnrec.graph.order import Order, order_of
 from gnnrec.graph.segment import Segment
 
 Values = NDArray[np.floating]
@@ -24,10 +26,12 @@ Pair = tuple[Tensor, Tensor]
 
 PIECE = 1 << 20
 """Values looked up at a time."""
+WORTH = 32
+"""Whole passes after which nodes are numbered afresh: it costs about what it saves in as many."""
 
 
 class Operator:
-    """Â and its transpose.
+    """Â and its transpose; tables that they are multiplied with go through `enter` before and `leave` after.
 
     Args:
         segments: of the graph, the oldest first.
@@ -47,6 +51,8 @@ class Operator:
         device: torch.device,
         weights: Sequence[Floats] | None = None,
     ) -> None:
+        self._passes, self._asked = 0, False
+        self._order: Order | None = None
         if weights is not None:
             shape = len(degree_user), len(degree_item)
             matrix = _weighted([s.by_user for s in segments], weights, shape).astype(_exact(dtype))
@@ -61,21 +67,50 @@ class Operator:
         """Numbers of users and items, (u, i)."""
         return self.to_user.shape[0], self.to_user.shape[1]
 
+    def arranged(self) -> Operator:
+        """Return the operator that does the same sooner: another one where many passes were taken on the CPU."""
+        if self._passes < WORTH or self._asked or self.to_user.device.type != "cpu":
+            return self
+        both = to_scipy(self.to_user), to_scipy(self.to_item)
+        self._asked, order = True, order_of(*both)
+        if order is None:
+            return self
+        # What has begun on this one ends on it: its backward knows nodes by their own numbers.
+        found = copy.copy(self)
+        found.to_user, found.to_item = map(to_torch, order.arranged(*both))
+        found._order = order
+        return found
+
+    def enter(self, user: Tensor, item: Tensor) -> Pair:
+        """Return tables by node, [u, d] and [i, d], as `pass_on` takes them."""
+        return (user, item) if self._order is None else self._order.enter(user, item)
+
+    def leave(self, user: Tensor, item: Tensor) -> Pair:
+        """Return tables of `pass_on` by node."""
+        return (user, item) if self._order is None else self._order.leave(user, item)
+
+    def at(self, users: Tensor, items: Tensor) -> Pair:
+        """Return where these nodes are in the tables of `pass_on`."""
+        return (users, items) if self._order is None else self._order.at(users, items)
+
     def pass_on(self, user: Tensor, item: Tensor) -> Pair:
         """Return (Â · item, Âᵀ · user), [u, d] and [i, d]."""
+        self._passes += 1
         return product(self.to_user, item), product(self.to_item, user)
 
-    def rows(self, users: Ints, items: Ints) -> RowOperator:
+    def rows(self, users: Tensor, items: Tensor) -> RowOperator:
         """Return the rows of Â of these users and of Âᵀ of these items, on the CPU."""
-        return RowOperator(to_scipy(self.to_user)[users], to_scipy(self.to_item)[items])
+        at = self.at(users, items)
+        return RowOperator(to_scipy(self.to_user)[at[0].numpy()], to_scipy(self.to_item)[at[1].numpy()])
 
     def picked(self, users: Tensor, items: Tensor) -> PickedOperator:
         """Return the same rows as part of whole products."""
-        return PickedOperator(self, users, items)
+        return PickedOperator(self, *self.at(users, items))
 
-    def within(self, users: Ints, items: Ints) -> Inner:
+    def within(self, users: Tensor, items: Tensor) -> Inner:
         """Return Â between these users and items."""
-        inner = to_scipy(self.to_user)[users][:, items]
+        at = self.at(users, items)
+        inner = to_scipy(self.to_user)[at[0].numpy()][:, at[1].numpy()]
         inner.sort_indices()
         return Inner(inner)
 
@@ -95,6 +130,12 @@ class Inner:
     def num_edges(self) -> int:
         """Number of entries of Â that are held."""
         return int(self._matrix.nnz)
+
+    def enter(self, user: Tensor, item: Tensor) -> Pair:
+        """Return the tables as they are."""
+        return user, item
+
+    leave = enter
 
     def pass_on(self, user: Tensor, item: Tensor) -> Pair:
         """Return the products with both tables, [t, d] and [t', d]."""

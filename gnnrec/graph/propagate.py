@@ -40,8 +40,8 @@ def polynomial(operator: Operator | Inner, user: Tensor, item: Tensor, weights: 
     last = weights[-1]
     if len(weights) == 1:
         return last * user, last * item
-    y = _horner(operator, (user, item), _relative(weights)[:-1])
-    return y[0].mul_(last), y[1].mul_(last)
+    y = _horner(operator, operator.enter(user, item), _relative(weights)[:-1])
+    return operator.leave(y[0].mul_(last), y[1].mul_(last))
 
 
 def _relative(weights: LayerWeights) -> LayerWeights:
@@ -88,10 +88,10 @@ class PropagateRows(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         ctx.operator, ctx.rows, ctx.weights, ctx.at = operator, rows, weights, (users, items)
         own = user.index_select(0, users), item.index_select(0, items)
-        found, y = (weights[0] * own[0], weights[0] * own[1]), (user, item)
+        found, y = (weights[0] * own[0], weights[0] * own[1]), operator.enter(user, item)
         for weight in weights[1:-1]:
             y = operator.pass_on(*y)
-            for part, table, at in zip(found, y, ctx.at, strict=True):
+            for part, table, at in zip(found, y, operator.at(users, items), strict=True):
                 part.add_(table.index_select(0, at), alpha=weight)
         _add(found, rows.pass_on(*y), weights[-1])
         return *found, *own
@@ -111,7 +111,7 @@ class SpreadRows(torch.autograd.Function):
         operator, rows, weights, users, items = ctx.given = given[4:]
         last = weights[-1]
         spread = rows.spread(last * grads[0], last * grads[1])
-        user, item = _consumed(operator, spread, _relative(weights)[1:-1])
+        user, item = operator.leave(*_consumed(operator, spread, _relative(weights)[1:-1]))
         _add_rows(user, users, grads[2].add(grads[0], alpha=weights[0]))
         _add_rows(item, items, grads[3].add(grads[1], alpha=weights[0]))
         return user, item
