@@ -10,6 +10,17 @@ class GnnrecError(ValueError):
     """Bad input or configuration. The command line prints it as one line and exits with code 2."""
 
 
+def above_zero(prefix: str, **values: float) -> None:
+    """Check settings by name.
+
+    Raises:
+        GnnrecError: one of them is 0, below, or no number.
+    """
+    for name, value in values.items():
+        if not value > 0:
+            raise GnnrecError(f"{prefix}.{name}={value} must be above 0")
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the allowed word closest to `word`, or the whole list when none is close."""
     words = sorted(set(allowed))

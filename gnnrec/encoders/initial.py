@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gnnrec.core.errors import above_zero
 from gnnrec.data.types import Ints
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.sample import some_neighbours
@@ -124,6 +125,7 @@ class Spectral(Initial):
     """
 
     def __init__(self, passes: int = 4) -> None:
+        above_zero("init", passes=passes)
         self.passes, self.later = passes, TwoHopMean()
 
     def start(self, random: RowPair, graph: BipartiteGraph) -> RowPair:

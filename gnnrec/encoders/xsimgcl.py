@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gnnrec.core.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError, above_zero
 from gnnrec.encoders.base import Encoder, EncoderStep
 from gnnrec.encoders.chance import Chance
 from gnnrec.encoders.initial import RowPair
@@ -59,6 +59,7 @@ class XSimGCL(Encoder):
         super().__init__(width, scale, layers)
         if not 1 <= contrast <= layers:
             raise GnnrecError(f"encoder.contrast={contrast} must be a layer: 1 to encoder.layers={layers}")
+        above_zero("encoder", temperature=temperature, sample=sample)
         self.noise, self.weight, self.temperature, self.contrast = noise, weight, temperature, contrast
         self.chance, self.sample = Chance(seed), sample
         self._views: tuple[RowPair, RowPair] | None = None

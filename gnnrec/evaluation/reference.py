@@ -95,6 +95,8 @@ def reference_rows(
             scorers["oracle"] = OracleScorer(stream, float(np.median(increment.upcoming.time)))
         for name in scorers:
             records.setdefault(name, Record(Name(experiment, name, None)))
+        for made in own.values():
+            made.fallback = kept.best_counter
         rows = {name: Scored(records[name], REFERENCE, scorer) for name, scorer in scorers.items()}
         score(list(rows.values()), t, stream, upcoming(stream, t, world), measure)
         baseline = [row for name, row in rows.items() if name == BASELINE]
@@ -176,7 +178,8 @@ class Absorbed:
         if companion is not None and BESIDE in asked:
             self.mixed[BESIDE] = Mixed(Counters(grid.half_life, companion), grid)
         either = asked if BESIDE in self.mixed else {MIXED if row == BESIDE else row for row in asked}
-        self._chosen = [mixed for row, mixed in self.mixed.items() if row in either]
+        self._best = Mixed(self.counters, grid.popularity_alone())
+        self._chosen = [self._best, *(mixed for row, mixed in self.mixed.items() if row in either)]
         self._events: list[Interactions] = []
 
     def absorb(self, new: Observed, before: BipartiteGraph, measure: Settings) -> None:
@@ -201,6 +204,11 @@ class Absorbed:
         if measure.explicit:
             self._absorb_values(new, users, items)
 
+    @property
+    def best_counter(self) -> Floats:
+        """What ranks for users without history in every row that knows only others: the counter that valid prefers, [i]."""
+        return self.counters.popularity.at(self._best.weights.half_life)
+
     def _count(self, events: Interactions, users: int, items: int) -> None:
         for mixed in self.mixed.values():
             mixed.counters.absorb(events, users, items)
@@ -208,6 +216,8 @@ class Absorbed:
     def _take_back(self, removed: Interactions, measure: Settings) -> Interactions:
         """Let out what an increment deletes, and return what of it had been absorbed."""
         gone, *_ = [mixed.retract(removed) for mixed in self.mixed.values()]
+        if len(gone):
+            self._best.evidence = None
         if measure.explicit:
             self.biases.retract(gone)
             self._events = [Interactions.concat(self._events).without(gone)]
@@ -228,8 +238,8 @@ class Absorbed:
         total = PopularityScorer(counts.popularity.total)
         scorers: dict[str, Scorer] = {
             "popularity": total,
-            "decayed_popularity": PopularityScorer(counts.popularity.decayed[self.half_life]),
-            "itemknn": ItemKNNScorer(counts),
+            "decayed_popularity": PopularityScorer(counts.popularity.at(self.half_life)),
+            "itemknn": ItemKNNScorer(counts, self.best_counter),
             BESIDE: self.mixed[MIXED].scorer(),  # where the companion is ItemKNN
             **{row: mixed.scorer() for row, mixed in self.mixed.items()},
         }

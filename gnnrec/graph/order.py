@@ -62,8 +62,8 @@ class Order:
 def order_of(to_user: sparse.csr_matrix, to_item: sparse.csr_matrix) -> Order | None:
     """Return an order in which neighbours are near each other; None where there is none, or too little to gain.
 
-    Every node is put at the weighted mean place of its neighbours, users and items in turns, and places are ranks again: ordering by
-    the mean of neighbours (Sugiyama et al. 1981), which on its way to a fixed point sorts communities apart.
+    Every node is put at the weighted mean place of its neighbours, users and items in turns, and places are ranks again:
+    ordering by barycentres (Sugiyama et al. 1981), which on its way to a fixed point sorts communities apart.
 
     Args:
         to_user, to_item: [u, i] and its transpose, of values above 0.

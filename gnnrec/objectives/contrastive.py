@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from gnnrec.core.errors import above_zero
 from gnnrec.encoders.tables import Embedded, Embeddings
 from gnnrec.objectives.base import Batch, Negatives, Objective, cosine_scores, input_norm, mean
 
@@ -35,6 +36,7 @@ class Contrastive(Objective):
         weighted: bool = False,
     ) -> None:
         super().__init__(l2, popularity)
+        above_zero("objective", samples=samples)
         self.margin, self.negative_weight = margin, negative_weight
         self.negatives, self.weighted = Negatives(paired=False, shared=samples), weighted
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gnnrec.core.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError, above_zero
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.tables import Embedded, Embeddings, pick
 from gnnrec.objectives.base import Batch, Negatives, Objective, cosine_scores, input_norm
@@ -40,6 +40,7 @@ class CrossEntropy(Objective):
         weighted: bool = False,
     ) -> None:
         super().__init__(l2, popularity)
+        above_zero("objective", temperature=temperature)
         self.temperature, self.most_items, self.weighted = temperature, most_items, weighted
         self._items = 0
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gnnrec.core.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError, above_zero
 from gnnrec.core.seeds import derive
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.levels import checked_levels, found_levels, nearest_level
@@ -56,6 +56,7 @@ class RatingLevels(ValueHead):
         seed: int = 0,
     ) -> None:
         super().__init__(l2, shrinkage)
+        above_zero("objective", bases=bases)
         self.bases, self.seed = bases, seed
         self.register_buffer("values", torch.empty(0))
         self.share = nn.Parameter(torch.empty(0, bases))

@@ -41,9 +41,15 @@ class ItemTerm(nn.Module):
         """Return the term of each item numbered here, [n]; 0 [] where there is none."""
         return self.strength * self._log[item] if self.strength else self._log.new_zeros(())
 
-    def frequency(self, item: Tensor) -> Tensor:
-        """Return the log of each item's events against their mean over items, one added to each, [n]."""
-        return self._log[item] - self._log.exp().mean().log()
+    def expected(self, item: Tensor, by_popularity: bool) -> Tensor:
+        """Return the log of how often each item is expected among as many draws as there are items here, [n].
+
+        Args:
+            item: [n].
+            by_popularity: whether draws are by events, one added to each, or uniform.
+        """
+        draws = torch.full(item.shape, len(item) / max(len(self._log), 1), device=item.device).log()
+        return draws + (self._log[item] - self._log.exp().mean().log()) if by_popularity else draws
 
     def all_items(self) -> Tensor:
         """Return the term of every item, [i]; 0 [] where there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from gnnrec.core.errors import above_zero
 from gnnrec.encoders.tables import Embedded, Embeddings
 from gnnrec.objectives.base import Batch, Negatives, Objective, cosine_scores, input_norm
 from gnnrec.objectives.shared_softmax import softmax_loss
@@ -24,9 +25,9 @@ class Softmax(Objective):
         popularity: β, the weight of log(1 + absorbed events of the item); 0: none.
         samples: M, the same for every batch, however small; as many as there are items at most.
         negatives: where samples come from: "uniform" over items, by "popularity", or of the "batch" itself.
-        corrected: whether samples that come more often count less, each by its popularity against the mean (the logQ correction
-            of Bengio & Senécal, 2008), so that the share is that among all items; without it popular items are learnt to be
-            less near, which the item term gives back.
+        corrected: whether a sample counts for as many items as it stands for, 1 / (M q) of them where it is drawn with
+            probability q (the logQ correction of Bengio & Senécal, 2008), so that the share is that among all items; without
+            it samples by popularity teach popular items to be less near, which the item term gives back.
         weighted: whether events count by their values, as implicit weights do, instead of alike.
     """
 
@@ -41,6 +42,7 @@ class Softmax(Objective):
         corrected: bool = False,
     ) -> None:
         super().__init__(l2, popularity)
+        above_zero("objective", temperature=temperature, samples=samples)
         self.temperature, self.weighted, self.corrected = temperature, weighted, corrected
         self.negatives = Negatives(paired=False, shared=samples, source=negatives)
 
@@ -50,7 +52,7 @@ class Softmax(Objective):
         good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1) + self.term(batch.item)
         offset = self.term(batch.shared)
         if self.corrected:
-            offset = offset - self.term.frequency(batch.shared)
+            offset = offset - self.term.expected(batch.shared, self.negatives.source != "uniform")
         loss = softmax_loss(user, F.normalize(z.items(batch.shared), dim=1), good, offset, batch, self.weighted)
         return loss + self.l2 * input_norm(z, batch, negatives=False)
 

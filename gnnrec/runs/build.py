@@ -31,6 +31,8 @@ Config = Mapping[str, Any]
 
 SCORERS = ("model", "blend")
 PROTOCOL = 4
+REFERENCES = 2
+"""Version of the rows that are computed once; raise it where one of them ranks in another way, and the runs stay."""
 """Version of how rows are measured; raise it with every change that would give another number for the same model."""
 BASE_KEYS = ("stream", "graph", "encoder", "init", "objective", "trainer", "evaluation", "scorer")
 """Groups that define the base model beside data, `fit.base` and seed."""
@@ -188,7 +190,8 @@ def reference_digest(config: Config, stream: Stream) -> str:
     blend = {key: config["scorer"].get(key) for key in ("grid", "companion")}
     parts = {**blend, "evaluation": config["evaluation"], "references": rows}
     code = _code({"references": rows, **blend}, config)
-    return _digest({**_data(stream), **parts, "code": code, "protocol": protocol_hash(config)})
+    measured = {"code": code, "protocol": protocol_hash(config), "references_version": REFERENCES}
+    return _digest({**_data(stream), **parts, **measured})
 
 
 def protocol_hash(config: Config) -> str:

@@ -70,6 +70,10 @@ class Grid:
                 raise GnnrecError(f"scorer.grid.{name} is empty; give at least one value")
         if not 0 <= self.memory <= 1:
             raise GnnrecError(f"scorer.grid.memory={self.memory} must lie between 0 and 1")
+        if wrong := [h for h in self.half_life if not h > 0]:
+            raise GnnrecError(
+                f"scorer.grid.half_life={wrong[0]} must be above 0, in absorbed events; inf counts all of them alike"
+            )
         if self.most_users < 1:
             raise GnnrecError(f"scorer.grid.most_users={self.most_users} must be 1 or more")
 

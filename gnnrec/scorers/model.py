@@ -101,6 +101,15 @@ def _beside(objective: Objective, device: torch.device) -> Objective:
     return objective if all(x.device == device for x in held) else copy.deepcopy(objective).to(device)
 
 
+def silent(scores: Tensor) -> Tensor:
+    """Return which rows of [n, i] are 0 everywhere: they say nothing of a user, [n]."""
+    return (
+        torch.linalg.vector_norm(scores, ord=torch.inf, dim=1) == 0
+        if scores.shape[1]
+        else scores.new_ones(len(scores)) > 0
+    )
+
+
 def to_width(scores: Tensor, num_items: int) -> Tensor:
     """Cut to the candidates, or pad items without a score so that they rank just below the lowest score of the row.
 

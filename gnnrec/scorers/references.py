@@ -13,7 +13,7 @@ from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Interactions, Ints, Stream
 from gnnrec.objectives.bias import Biases, BiasTerms, ridge
 from gnnrec.scorers.block import Ingredient, own
-from gnnrec.scorers.model import to_width
+from gnnrec.scorers.model import silent, to_width
 
 
 class PopularityScorer:
@@ -35,15 +35,16 @@ class PopularityScorer:
 
 
 class ItemKNNScorer:
-    """Co-occurrence; users without an absorbed event get all-time popularity.
+    """Co-occurrence; users without an absorbed event, or none that says anything, get a counter.
 
     Args:
         counters: counts of what has been absorbed.
+        fallback: that counter, [i]; None: all-time popularity.
     """
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, fallback: Floats | None = None) -> None:
         self.counters = counters
-        self.fallback = PopularityScorer(counters.popularity.total)
+        self.fallback = PopularityScorer(counters.popularity.total if fallback is None else fallback)
 
     def scores(self, user: Ints, num_items: int) -> Tensor:
         """Return [n, num_items]."""
@@ -51,8 +52,9 @@ class ItemKNNScorer:
 
     def mixed(self, part: Ingredient) -> Tensor:
         """Return the scores of a part of a block, [m, i]."""
-        result, unknown = own(part.beside(self.counters.companion)), part.user >= self.counters.num_users
-        result[torch.from_numpy(unknown)] = self.fallback.scores(part.user[unknown], part.num_items)
+        result = own(part.beside(self.counters.companion))
+        unknown = silent(result)
+        result[unknown] = self.fallback.scores(part.user[unknown.numpy()], part.num_items)
         return result
 
     def predict(self, user: Ints, item: Ints) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gnnrec.counters.log import EventLog
 from gnnrec.data.types import Floats, Interactions, Ints
-from gnnrec.scorers.model import to_width
+from gnnrec.scorers.model import silent, to_width
 
 
 class Untrained(ABC):
@@ -24,12 +24,14 @@ class Untrained(ABC):
 
     Attributes:
         num_users, num_items: numbered nodes.
-        popularity: events absorbed per item, [i]: the ranking of users without an absorbed event.
+        popularity: events absorbed per item, [i].
+        fallback: what ranks for users of whom nothing is known, [i]; None: all-time popularity.
     """
 
     def __init__(self) -> None:
         self.num_users = self.num_items = 0
         self.popularity: Floats = np.zeros(0)
+        self.fallback: Floats | None = None
         self._events: Floats = np.zeros(0)
         self._log = EventLog()
 
@@ -83,11 +85,10 @@ class Untrained(ABC):
 
     @torch.no_grad()
     def scores(self, user: Ints, num_items: int) -> Tensor:
-        """Return [n, num_items]; users without an absorbed event get all-time popularity."""
-        found, unknown = self.known_scores(user), ~self._known(user)
-        if unknown.any():
-            found[unknown] = self.popularity
-        return to_width(torch.from_numpy(found), num_items)
+        """Return [n, num_items]; users without an absorbed event, or none that says anything, get the fall-back."""
+        found = torch.from_numpy(self.known_scores(user))
+        found[silent(found)] = torch.from_numpy(self.popularity if self.fallback is None else self.fallback).float()
+        return to_width(found, num_items)
 
     def known_scores(self, user: Ints) -> NDArray[np.float32]:
         """Return [n, num_items]; users without an absorbed event score 0 everywhere."""

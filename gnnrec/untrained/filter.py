@@ -33,7 +33,7 @@ class GraphFilter(Untrained):
 
     G changes by what is new alone (`gnnrec.counters.gram.Gram`). V starts from the last V and takes few passes, so it
     depends a little on the increments it came by; a deletion lets it start from chance again. A power or neighbours cost
-    all of G's entries after every change, and a deletion under a half-life costs the history, as every age changes.
+    all of G's entries after every change, and a deletion under a half-life, neighbours or a power below 1 costs the history.
 
     Args:
         user_exponent: a.
@@ -78,6 +78,7 @@ class GraphFilter(Untrained):
             ("vectors", vectors),
             ("neighbours", neighbours),
             ("half_life", half_life),
+            ("passes", passes),
         ):
             if value is not None and value <= 0:
                 raise GnnrecError(f"filter: {name}={value} must be above 0")
@@ -101,10 +102,10 @@ class GraphFilter(Untrained):
         self._matrix = self._vectors = None
 
     def take_out(self, events: Interactions) -> None:
-        """Count what is left, anew where everything has become younger."""
-        if self.half_life is None:
+        """Count what is left, anew where a difference of sums would not do."""
+        if self.half_life is None and self.neighbours is None and self.power >= 1:
             self._gram.retract(events)
-        else:
+        else:  # ages change; and what rounding leaves of a sum that is gone would decide between neighbours, or have a root
             self._gram = Gram(self.user_exponent, self.half_life)
             for part in (*self._log, Interactions.empty()):
                 self._gram.absorb(part, self.num_users, self.num_items)

@@ -69,7 +69,7 @@ class IALS(Untrained):
 
     def cold(self) -> IALS:
         """Return a copy that folds nothing in: every change is a full fit."""
-        twin = copy.copy(self)
+        twin = copy.deepcopy(self)
         twin.refit = 0.0
         return twin
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,15 +23,15 @@ class PopularItems(Untrained):
     An update costs the items and what is new; a deletion costs the history where ages change (a half-life is given).
 
     Args:
-        half_life: h; None: all events count alike.
+        half_life: h; None, or infinite: all events count alike.
     """
 
     def __init__(self, half_life: float | None = None) -> None:
         super().__init__()
-        if half_life is not None and half_life <= 0:
+        if half_life is not None and not half_life > 0:
             raise GnnrecError(f"popularity: half_life={half_life} must be above 0, in absorbed events, or null")
-        self.half_life = half_life
-        self._counts = Popularity(() if half_life is None else (half_life,))
+        self.half_life = math.inf if half_life is None else half_life
+        self._counts = Popularity((self.half_life,))
 
     def take_in(self, events: Interactions) -> None:
         """Count."""
@@ -45,7 +47,7 @@ class PopularItems(Untrained):
 
     def rank(self, user: Ints) -> NDArray[np.float32]:
         """Return the counts, a row for each user."""
-        counts = self._counts.total if self.half_life is None else self._counts.decayed[float(self.half_life)]
+        counts = self._counts.at(self.half_life)
         return np.broadcast_to(counts.astype(np.float32), (len(user), self.num_items)).copy()
 
     @property

@@ -14,6 +14,8 @@ from gnnrec.training.sampling import EpochBatches
 
 WIDTH, LAYERS, BATCH = 64, 3, 2048
 NAME = "step"
+ASKED = 3
+"""Times the floor that a step may take."""
 
 
 def run(quick: bool) -> Iterator[Line]:
@@ -94,7 +96,9 @@ def _floor(graph: BipartiteGraph, step: float) -> Line:
     total = compulsory(graph, LAYERS - 1)
     floor = total / copy_bandwidth()
     note = f"{total / 1e6:.0f} MB compulsory traffic (matrices, tables, Adam) at copy bandwidth: {1e3 * floor:.1f} ms"
-    return Line(NAME, "step / bandwidth floor", step / floor, "×", note=note)
+    return Line(
+        NAME, "step / bandwidth floor", step / floor, "×", target=f"≤ {ASKED}×", met=step <= ASKED * floor, note=note
+    )
 
 
 def compulsory(graph: BipartiteGraph, passes: int) -> int:

@@ -74,7 +74,9 @@ def test_people_of_a_town_are_put_together(monkeypatch):
     user, item = towns()
     matrix = sparse.csr_matrix((np.ones(len(user), np.float32), (user, item)), (TOWNS * EACH, TOWNS * ITEMS))
     made = order.order_of(matrix, matrix.T.tocsr())
-    apart = np.abs(made.user_place.numpy()[user] / made.user.numel() - made.item_place.numpy()[item] / made.item.numel())
+    apart = np.abs(
+        made.user_place.numpy()[user] / made.user.numel() - made.item_place.numpy()[item] / made.item.numel()
+    )
     assert apart.mean() < 0.1
     assert torch.equal(made.user[made.user_place], torch.arange(TOWNS * EACH))
     assert torch.equal(made.item[made.item_place], torch.arange(TOWNS * ITEMS))

@@ -240,11 +240,12 @@ def test_softmax_over_all_items_is_cross_entropy(z, batch):
     assert objectives[0](z, every).item() == pytest.approx(objectives[1](z, every).item())
 
 
-def test_corrected_samples_count_by_how_rarely_they_come(z, batch):
-    """logQ: a sample's share is divided by its popularity against the mean."""
-    soft = counted(Softmax(l2=0.0, corrected=True))
-    s, often = scored(z, soft), (COUNTS + 1) / (COUNTS + 1).mean()
-    loss = []
+@pytest.mark.parametrize("source", ["uniform", "popularity", "batch"])
+def test_a_corrected_sample_stands_for_as_many_items_as_it_is_drawn_from(z, batch, source):
+    """logQ: its share is divided by how often it is expected among M draws."""
+    soft = counted(Softmax(l2=0.0, corrected=True, negatives=source))
+    chance = np.full(ITEMS, 1 / ITEMS) if source == "uniform" else (COUNTS + 1) / (COUNTS + 1).sum()
+    s, often, loss = scored(z, soft), len(batch.shared) * chance, []
     for u, i, _ in positives(batch):
         others = [np.exp(s[u, j]) / often[j] for j in batch.shared.tolist() if j != i]
         loss.append(-np.log(np.exp(s[u, i]) / (np.exp(s[u, i]) + sum(others))))

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gnnrec.testing.untrained import ITEMS, USERS, UntrainedContract, log
+from gnnrec.testing.worlds import interactions
 from gnnrec.untrained.ease import EASE
 from gnnrec.untrained.filter import GraphFilter
 from gnnrec.untrained.itemknn import NearestItems
@@ -68,9 +69,29 @@ class TestPolynomial(UntrainedContract):
     make = staticmethod(lambda: GraphFilter(user_exponent=0.6, before=0.4, after=0.4, order=2))
 
 
+class TestTurbo(UntrainedContract):
+    make = staticmethod(lambda: GraphFilter(user_exponent=0.7, before=0.3, after=0.3, power=1.5))
+
+
+class TestRootFilter(UntrainedContract):
+    make = staticmethod(lambda: GraphFilter(power=0.3))
+
+
+class TestFilterOfFewNeighbours(UntrainedContract):
+    make = staticmethod(lambda: GraphFilter(neighbours=8))
+
+
 class TestDecayedFilter(UntrainedContract):
     make = staticmethod(lambda: GraphFilter(half_life=40.0, low_pass=0.3, vectors=3, passes=400, warm=400))
     close = 1e-3
+
+
+def test_who_has_nothing_left_under_a_half_life_gets_the_fall_back():
+    made = GraphFilter(half_life=1.0)
+    made.absorb(interactions([(0, 1), (0, 2)]), USERS, ITEMS)
+    made.absorb(interactions([(1, 3), (2, 3)] * 60), USERS, ITEMS)
+    made.fallback = np.arange(ITEMS, dtype=float)
+    assert torch.equal(made.scores(np.array([0, USERS - 1]), ITEMS), torch.arange(ITEMS).float().expand(2, -1))
 
 
 class TestEASE(UntrainedContract):
@@ -79,6 +100,12 @@ class TestEASE(UntrainedContract):
 
 class TestTruncatedEASE(UntrainedContract):
     make, personal = staticmethod(lambda: EASE(l2=2.0, most_items=5)), False
+
+
+def test_who_has_no_item_of_a_truncated_ease_gets_the_fall_back():
+    made = EASE(l2=2.0, most_items=1)
+    made.absorb(interactions([(0, 1), (1, 1), (2, 9)]), USERS, ITEMS)
+    assert made.scores(np.array([2]), ITEMS)[0].tolist() == made.popularity.tolist()
 
 
 class TestIALS(UntrainedContract):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from polars.testing import assert_frame_equal
 
 import gnnrec as gr
@@ -13,13 +16,16 @@ from gnnrec.config.compose import compose
 from gnnrec.config.listed import references
 from gnnrec.config.options import folder
 from gnnrec.core.errors import GnnrecError
+from gnnrec.counters.counters import Counters
 from gnnrec.data.stream.removals import with_removals
 from gnnrec.evaluation import results as table
-from gnnrec.evaluation.reference import USUAL, Counted, reference_rows
+from gnnrec.evaluation.reference import USUAL, Absorbed, Counted, reference_rows
 from gnnrec.evaluation.world import worlds
+from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.runs import build
 from gnnrec.scorers.blend import Grid
-from gnnrec.testing.worlds import MEASURE, simulated
+from gnnrec.scorers.references import ItemKNNScorer
+from gnnrec.testing.worlds import MEASURE, interactions, simulated
 from gnnrec.untrained.base import Untrained
 from gnnrec.untrained.filter import GraphFilter
 from gnnrec.untrained.itemknn import NearestItems
@@ -62,6 +68,36 @@ def test_a_recommender_of_its_own_is_the_row_that_is_counted_for_all():
         assert_frame_equal(of(frame, own), expected)
     knn = rows(simulated(), {"itemknn": Counted("itemknn"), "mine": NearestItems()})
     assert_frame_equal(of(knn, "mine"), of(knn, "itemknn"))
+
+
+def test_users_without_history_get_the_counter_that_valid_prefers():
+    stream, grid = simulated(), Grid(half_life=(30.0, 300.0))
+    kept, seen = Absorbed(grid), worlds(stream)
+    made = {"mine": NearestItems(), "itemknn": Counted("itemknn")}
+    reference_rows("e", stream, seen, MEASURE, grid, made)
+    for increment, world in zip(stream.increments, seen, strict=True):
+        before = seen[world.index - 1].seen if world.index else BipartiteGraph.empty()
+        kept.absorb(increment.observed, before, MEASURE)
+    half_life = kept._best.weights.half_life
+    assert half_life == 30.0  # of infinity, 30 and 300: fashion passes quickly in this world
+    expected = torch.from_numpy(kept.counters.popularity.at(half_life)).float()
+    assert torch.equal(made["mine"].scores(np.array([10**6]), len(expected))[0], expected)
+    assert torch.equal(kept.scorers(False)["itemknn"].scores(np.array([10**6]), len(expected))[0], expected)
+
+
+def test_an_infinite_half_life_may_come_first():
+    stream = simulated()
+    frame = reference_rows("e", stream, worlds(stream), MEASURE, Grid(half_life=(math.inf, 100.0)))["results"]
+    assert_frame_equal(*(of(frame, n).filter(pl.col("split") == "next") for n in ("popularity", "decayed_popularity")))
+
+
+def test_a_user_whose_events_are_all_taken_back_is_ranked_as_one_without_history():
+    counters = Counters((100.0,))
+    counters.absorb(interactions([(0, 1), (1, 1), (1, 2), (2, 3)]), 3, 4)
+    counters.retract(interactions([(0, 1)]))
+    row = ItemKNNScorer(counters, np.array([4.0, 3.0, 2.0, 1.0])).scores(np.array([0, 1, 7]), 4)
+    assert row[[0, 2]].tolist() == [[4.0, 3.0, 2.0, 1.0]] * 2
+    assert row[1].tolist() != row[0].tolist()
 
 
 def test_a_row_costs_seconds_and_bytes():
