@@ -18,11 +18,10 @@ from torch import Tensor
 from gnnrec.data.types import Floats, Ints
 from gnnrec.graph.adjacency import Adjacency, place_type
 from gnnrec.graph.csr import product, to_scipy, to_torch
-from gnnrec.graph.order import Order, order_of
+from gnnrec.graph.order import Order, Pair, order_of
 from gnnrec.graph.segment import Segment
 
 Values = NDArray[np.floating]
-Pair = tuple[Tensor, Tensor]
 
 PIECE = 1 << 20
 """Values looked up at a time."""

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gnnrec.graph.normalised import Inner, Operator, Pair, PickedOperator, RowOperator
+from gnnrec.graph.normalised import Inner, Operator, PickedOperator, RowOperator
+from gnnrec.graph.order import Pair
 
 LayerWeights = tuple[float, ...]
 NEGLIGIBLE = 1e-30
