@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -107,7 +108,7 @@ class Featured(Encoder):
         return rows + more if self.combine == "add" else torch.cat([rows, more], dim=1)
 
     def _take_in(self, side: str, rows: Singles) -> None:
-        known, weight = torch.from_numpy(rows).nan_to_num(), self.get_parameter(f"{side}_map")
+        known, weight = torch.from_numpy(np.nan_to_num(rows)), self.get_parameter(f"{side}_map")
         if not len(weight):
             chance = torch.Generator().manual_seed(derive(self.seed, "features", side))
             start = self.scale * torch.randn(known.shape[1], self.width, generator=chance)

@@ -1,0 +1,57 @@
+"""Every encoder, objective and start that a configuration can name runs through `compare` on a stream to a table of numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from gnnrec.cli.main import main
+from gnnrec.config.options import folder
+
+TINY = [
+    *["data=simulated", "data.users=60", "data.items=40", "data.events=900", "stream.increments=2", "encoder.width=8"],
+    *["fit.max_epochs=2", "fit.base.max_epochs=2", "strategies=[fine_tune]", "seeds=[0]", "threads=1", "logger=none"],
+]
+LEVELS = ["encoder=gcmc", "objective=gcmc", "graph.values=true"]
+TOLD = {"encoder=gcmc": LEVELS, "objective=gcmc": LEVELS, "init=fold_in": ["encoder=mf"]}
+"""What goes together."""
+
+
+def choices():
+    return [
+        f"{group}={path.stem}"
+        for group in ("encoder", "objective", "init")
+        for path in sorted(folder().glob(f"{group}/*.yaml"))
+    ]
+
+
+@pytest.mark.parametrize("choice", choices())
+def test_it_runs_on_a_stream(choice, tmp_path):
+    assert main(["compare", *TINY, choice, *TOLD.get(choice, []), f"output={tmp_path}"]) == 0
+    found = pl.read_csv(tmp_path / "summary.csv").filter(pl.col("scorer") == "model")
+    assert found["strategy"].to_list() == ["fine_tune"]
+    assert 0 <= found["recall@20_all"][0] <= 1
+    assert found["epochs"][0] > 0
+
+
+def test_side_information_reaches_the_encoder_from_a_file(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        f"u{u},i{i},{n}"
+        for n, (u, i) in enumerate(zip(rng.integers(0, 40, 900), rng.integers(0, 30, 900), strict=True))
+    ]
+    (tmp_path / "log.csv").write_text("\n".join(["user,item,time", *rows]))
+    (tmp_path / "titles.dat").write_text("".join(f"i{n}::title of {n % 7}::{'ab'[n % 2]}\n" for n in range(30)))
+    given = [
+        "data=file",
+        f"data.path={tmp_path}/log.csv",
+        "encoder=features",
+        "init=zero",
+        f"output={tmp_path / 'run'}",
+    ]
+    side = f"data.side={{file: {tmp_path}/titles.dat, id: '0', hashed: ['1', '2']}}"
+    tiny = [x for x in TINY if not x.startswith("data")]
+    assert main(["compare", *tiny, *given, side]) == 0
+    found = pl.read_csv(tmp_path / "run" / "summary.csv").filter(pl.col("scorer") == "model")
+    assert found["recall@20_all"][0] > 0
