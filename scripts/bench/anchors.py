@@ -105,7 +105,7 @@ OBJECTIVES = {
     "contrastive": ("objective=contrastive", "objective.margin=0.9"),
     "directau": ("objective=directau",),
 }
-OWN = {"mf, bpr": ("objective.l2=0.01", "fit.base.lr=0.005")}
+OWN = {"mf, bpr": ("objective.l2=0.01", "fit.base.lr=0.005", "objective.candidates=64")}
 """What a pair has for itself."""
 KNOWN = {
     "mf, bpr": MF,
