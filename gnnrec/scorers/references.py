@@ -53,7 +53,7 @@ class ItemKNNScorer:
     def mixed(self, part: Ingredient) -> Tensor:
         """Return the scores of a part of a block, [m, i]."""
         result = own(part.beside(self.counters.companion))
-        unknown = silent(result)
+        unknown = silent(result[:, : self.counters.num_items])  # candidates beyond lie just below
         result[unknown] = self.fallback.scores(part.user[unknown.numpy()], part.num_items)
         return result
 
