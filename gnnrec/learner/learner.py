@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -79,7 +80,8 @@ class Learner:
         self.fits = Fits(update, base_fit or update, trainer, self.measure, seed)
         self.growth, self.waiting = Growth(initial or TwoHopMean(), seed), Waiting()
         self.blend = BlendHead(grid or Grid())
-        self.history = History(view or Accumulated(), self.blend.grid.half_life, companion)
+        half_lives = (*self.blend.grid.half_life, objective.half_life or math.inf)
+        self.history = History(view or Accumulated(), half_lives, companion)
         self.cost, self.log = Cost(), FitLog()
         self.valid_rows: dict[str, list[MetricRow]] = {}
         self.server: Callable[[Learner], Scorer] | None = None
@@ -125,6 +127,8 @@ class Learner:
         self.fits.open(new.index)
         self.fits.judge(self._model(), new.arrived)
         self._open(new, self.objective)
+        # Before anything is fitted, as the item term counts by it too.
+        self.blend.choose_counter(self.counters, new.valid, self.history.world(), self.measure)
         self._grow(new.arrived)
         self.waiting.add(new, new.arrived)
         self.waiting.solved = False
@@ -138,7 +142,6 @@ class Learner:
             self.objective.calibrate(self.embed(), new.valid)
         if not len(new.folded):
             self.embed()  # what will serve as it is: the model's own cost, neither the choice's nor reporting
-        self.blend.choose_counter(self.counters, new.valid, self.history.world(), self.measure)
         self.blend.choose(self.serving, self.counters, new.valid, self.history.world(), self.measure, self.cost)
         self._score_valid(new.valid)
         self.history.let_in(new.folded, new.num_users, new.num_items)
@@ -159,7 +162,7 @@ class Learner:
                 self.waiting.add(new, new.arrived)
                 self.waiting.add(new, new.folded)
         self.growth.taken = self.seen.num_users, self.seen.num_items
-        self.objective.count(self.counters.popularity.total)
+        self._count()
 
     def _open(self, new: Observed, objective: Objective | None) -> None:
         self._valid = new.valid
@@ -171,7 +174,11 @@ class Learner:
     def _grow(self, events: Interactions) -> None:
         self.growth.grow(self.encoder, self.seen, self.graph)
         self.objective.grow(events, self.seen.num_users, self.seen.num_items)
-        self.objective.count(self.counters.popularity.total)
+        self._count()
+
+    def _count(self) -> None:
+        popularity, half_life = self.counters.popularity, self.objective.half_life or self.blend.half_life
+        self.objective.count(popularity.total, popularity.at(half_life))
 
     def reset(self, history: Interactions) -> None:
         """Forget every weight: rows as at the start for all nodes, biases from `history`, all that has been absorbed."""

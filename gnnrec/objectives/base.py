@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gnnrec.core.errors import GnnrecError, nearest
+from gnnrec.core.errors import GnnrecError, above_zero, nearest
 from gnnrec.data.types import Floats, Interactions, Ints
 from gnnrec.encoders.tables import Embedded, Embeddings
 from gnnrec.objectives.item_term import ItemTerm
@@ -76,6 +76,7 @@ class Objective(nn.Module, ABC):
         l2: weight of the squared norm of the batch's input rows (layer 0), summed over rows, halved, divided by n.
         negatives: which negatives the loss reads.
         term: the item term β · log(1 + absorbed events) of the ranking score.
+        half_life: of these events, in absorbed events; infinite: all alike; None: as valid prefers of the counters.
     """
 
     predicts_values = False
@@ -83,9 +84,11 @@ class Objective(nn.Module, ABC):
     selects_by = "ndcg"
     negatives = Negatives()
 
-    def __init__(self, l2: float = 1e-2, popularity: float = 0.0) -> None:
+    def __init__(self, l2: float = 1e-2, popularity: float = 0.0, half_life: float | None = None) -> None:
         super().__init__()
-        self.l2, self.term = l2, ItemTerm(popularity)
+        if half_life is not None:
+            above_zero("objective", half_life=half_life)
+        self.l2, self.half_life, self.term = l2, half_life, ItemTerm(popularity)
 
     def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the distinct users and items whose embeddings the loss reads, ascending."""
@@ -99,9 +102,14 @@ class Objective(nn.Module, ABC):
         """Make room for new nodes whose events are among `events`."""
         self.term.grow(num_items)
 
-    def count(self, total: Floats) -> None:
-        """Take the absorbed events of each item, [i], whenever they have changed: counts follow the stream, trained or not."""
-        self.term.count(total)
+    def count(self, total: Floats, aged: Floats | None = None) -> None:
+        """Take the absorbed events of each item, [i], whenever they have changed: counts follow the stream, trained or not.
+
+        Args:
+            total: all alike.
+            aged: by the half-life of the item term; None: all alike too.
+        """
+        self.term.count(total, aged)
 
     def refit(self, events: Interactions) -> None:
         """Solve, at the start of a fit, what has a closed form, from the increment's events."""

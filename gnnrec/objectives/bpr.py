@@ -21,10 +21,18 @@ class BPR(Objective):
         popularity: β; 0: as published.
         candidates: negatives drawn for each event, of which the one with the highest score is taken (Zhang et al., "Optimizing
             top-N collaborative filtering via dynamic negative item sampling", SIGIR 2013); 1: any.
+        half_life: of the events n_i, in absorbed events; infinite: all alike; None: as valid prefers of the counters.
     """
 
-    def __init__(self, l2: float = 1e-2, weighted: bool = False, popularity: float = 0.0, candidates: int = 1) -> None:
-        super().__init__(l2, popularity)
+    def __init__(
+        self,
+        l2: float = 1e-2,
+        weighted: bool = False,
+        popularity: float = 0.0,
+        candidates: int = 1,
+        half_life: float | None = None,
+    ) -> None:
+        super().__init__(l2, popularity, half_life)
         self.weighted, self.negatives = weighted, Negatives(candidates=candidates)
 
     def forward(self, z: Embedded, batch: Batch) -> Tensor:

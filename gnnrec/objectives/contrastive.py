@@ -24,6 +24,7 @@ class Contrastive(Objective):
         popularity: β.
         samples: negatives, shared by the batch.
         weighted: whether events count by their values, as implicit weights do, instead of alike.
+        half_life: of the events n_i, in absorbed events; infinite: all alike; None: as valid prefers of the counters.
     """
 
     def __init__(
@@ -34,8 +35,9 @@ class Contrastive(Objective):
         popularity: float = 0.08,
         samples: int = 1024,
         weighted: bool = False,
+        half_life: float | None = None,
     ) -> None:
-        super().__init__(l2, popularity)
+        super().__init__(l2, popularity, half_life)
         above_zero("objective", samples=samples)
         self.margin, self.negative_weight = margin, negative_weight
         self.negatives, self.weighted = Negatives(paired=False, shared=samples), weighted

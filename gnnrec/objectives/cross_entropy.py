@@ -24,6 +24,7 @@ class CrossEntropy(Objective):
         popularity: β.
         most_items: items above which an error says what to take instead.
         weighted: whether events count by their values, as implicit weights do, instead of alike.
+        half_life: of the events n_i, in absorbed events; infinite: all alike; None: as valid prefers of the counters.
 
     Raises:
         GnnrecError: there are more than `most_items` items.
@@ -38,8 +39,9 @@ class CrossEntropy(Objective):
         popularity: float = 0.8,
         most_items: int = 50_000,
         weighted: bool = False,
+        half_life: float | None = None,
     ) -> None:
-        super().__init__(l2, popularity)
+        super().__init__(l2, popularity, half_life)
         above_zero("objective", temperature=temperature)
         self.temperature, self.most_items, self.weighted = temperature, most_items, weighted
         self._items = 0

@@ -24,14 +24,21 @@ class DirectAU(Objective):
         popularity: β, the weight of log(1 + absorbed events of the item) beside the cosine.
         sample: most users, and items, of a batch whose pairs are compared.
         weighted: whether events count by their values in the alignment, as implicit weights do, instead of alike.
+        half_life: of the events n_i, in absorbed events; infinite: all alike; None: as valid prefers of the counters.
     """
 
     negatives = Negatives(paired=False)
 
     def __init__(
-        self, l2: float = 1e-4, gamma: float = 2.0, popularity: float = 0.08, sample: int = 2048, weighted: bool = False
+        self,
+        l2: float = 1e-4,
+        gamma: float = 2.0,
+        popularity: float = 0.08,
+        sample: int = 2048,
+        weighted: bool = False,
+        half_life: float | None = None,
     ) -> None:
-        super().__init__(l2, popularity)
+        super().__init__(l2, popularity, half_life)
         self.gamma, self.sample, self.weighted = gamma, sample, weighted
 
     def forward(self, z: Embedded, batch: Batch) -> Tensor:

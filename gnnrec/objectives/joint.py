@@ -23,6 +23,7 @@ class Joint(ValueHead):
         shrinkage: of the biases, in events.
         width: d.
         popularity: β.
+        half_life: of the events n_i, in absorbed events; infinite: all alike; None: as valid prefers of the counters.
     """
 
     def __init__(
@@ -32,8 +33,9 @@ class Joint(ValueHead):
         shrinkage: float = 3.0,
         width: int = 64,
         popularity: float = 0.0,
+        half_life: float | None = None,
     ) -> None:
-        super().__init__(l2, shrinkage, popularity)
+        super().__init__(l2, shrinkage, popularity, half_life)
         self.rating_weight = rating_weight
         self.taste = nn.Parameter(torch.zeros(width))
 

@@ -27,8 +27,8 @@ class ValueHead(Objective):
     calibrates = True
     trust: Tensor
 
-    def __init__(self, l2: float, shrinkage: float, popularity: float = 0.0) -> None:
-        super().__init__(l2, popularity)
+    def __init__(self, l2: float, shrinkage: float, popularity: float = 0.0, half_life: float | None = None) -> None:
+        super().__init__(l2, popularity, half_life)
         self.bias = BiasTerms(shrinkage)
         self.register_buffer("trust", torch.ones(()))
 

@@ -29,6 +29,7 @@ class Softmax(Objective):
             probability q (the logQ correction of Bengio & Senécal, 2008), so that the share is that among all items; without
             it samples by popularity teach popular items to be less near, which the item term gives back.
         weighted: whether events count by their values, as implicit weights do, instead of alike.
+        half_life: of the events n_i, in absorbed events; infinite: all alike; None: as valid prefers of the counters.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class Softmax(Objective):
         weighted: bool = False,
         negatives: str = "uniform",
         corrected: bool = False,
+        half_life: float | None = None,
     ) -> None:
-        super().__init__(l2, popularity)
+        super().__init__(l2, popularity, half_life)
         above_zero("objective", temperature=temperature, samples=samples)
         self.temperature, self.weighted, self.corrected = temperature, weighted, corrected
         self.negatives = Negatives(paired=False, shared=samples, source=negatives)
