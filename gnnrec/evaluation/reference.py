@@ -173,10 +173,10 @@ class Absorbed:
     """
 
     def __init__(self, grid: Grid, companion: Companion | None = None, asked: Collection[str] = ROWS) -> None:
-        self.half_life, self.counters, self.biases = grid.half_life[0], Counters(grid.half_life), BiasTerms()
+        self.half_life, self.counters, self.biases = grid.half_life[0], Counters(grid.half_lives), BiasTerms()
         self.mixed = {MIXED: Mixed(self.counters, grid)}
         if companion is not None and BESIDE in asked:
-            self.mixed[BESIDE] = Mixed(Counters(grid.half_life, companion), grid)
+            self.mixed[BESIDE] = Mixed(Counters(grid.half_lives, companion), grid)
         either = asked if BESIDE in self.mixed else {MIXED if row == BESIDE else row for row in asked}
         self._best = Mixed(self.counters, grid.popularity_alone())
         self._chosen = [self._best, *(mixed for row, mixed in self.mixed.items() if row in either)]

@@ -80,7 +80,7 @@ class Learner:
         self.fits = Fits(update, base_fit or update, trainer, self.measure, seed)
         self.growth, self.waiting = Growth(initial or TwoHopMean(), seed), Waiting()
         self.blend = BlendHead(grid or Grid())
-        half_lives = (*self.blend.grid.half_life, objective.half_life or math.inf)
+        half_lives = (*self.blend.grid.half_lives, objective.half_life or math.inf)
         self.history = History(view or Accumulated(), half_lives, companion)
         self.cost, self.log = Cost(), FitLog()
         self.valid_rows: dict[str, list[MetricRow]] = {}

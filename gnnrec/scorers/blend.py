@@ -52,6 +52,8 @@ class Grid:
 
     Attributes:
         alpha, beta, kappa, half_life: values of `BlendWeights`, all combinations.
+        counters: half-lives of the counters of which valid chooses one: it ranks for users without history, and is what the item
+            term of a model's score counts by.
         memory: what an increment's evidence for a setting weighs at the next one: one increment's valid events are few, and
             the best of forty settings by them is chance in part. 0: the newest alone.
         most_users: whose valid events choose; of more, so many are drawn.
@@ -61,19 +63,21 @@ class Grid:
     beta: Sequence[float] = (0.0, 0.25, 0.5, 1.0, 2.0)
     kappa: Sequence[float] = (0.0, 0.5, 1.0)
     half_life: Sequence[float] = (1000.0, 3000.0)
+    counters: Sequence[float] = (math.inf, 1000.0, 3000.0, 10_000.0, 30_000.0, 100_000.0)
     memory: float = 0.9
     most_users: int = 5_000
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "beta", "kappa", "half_life"):
+        for name in ("alpha", "beta", "kappa", "half_life", "counters"):
             if not len(getattr(self, name)):
                 raise GnnrecError(f"scorer.grid.{name} is empty; give at least one value")
         if not 0 <= self.memory <= 1:
             raise GnnrecError(f"scorer.grid.memory={self.memory} must lie between 0 and 1")
-        if wrong := [h for h in self.half_life if not h > 0]:
-            raise GnnrecError(
-                f"scorer.grid.half_life={wrong[0]} must be above 0, in absorbed events; inf counts all of them alike"
-            )
+        for name in ("half_life", "counters"):
+            if wrong := [h for h in getattr(self, name) if not h > 0]:
+                raise GnnrecError(
+                    f"scorer.grid.{name}={wrong[0]} must be above 0, in absorbed events; inf counts all of them alike"
+                )
         if self.most_users < 1:
             raise GnnrecError(f"scorer.grid.most_users={self.most_users} must be 1 or more")
 
@@ -87,9 +91,13 @@ class Grid:
         return replace(self, alpha=(1.0,), beta=(0.0,), kappa=(0.0,))
 
     def popularity_alone(self) -> Grid:
-        """Return the grid of one counter by itself, all-time first."""
-        every = tuple(dict.fromkeys((math.inf, *self.half_life)))
-        return replace(self, alpha=(0.0,), beta=(1.0,), kappa=(0.0,), half_life=every)
+        """Return the grid of one counter by itself."""
+        return replace(self, alpha=(0.0,), beta=(1.0,), kappa=(0.0,), half_life=self.counters)
+
+    @property
+    def half_lives(self) -> tuple[float, ...]:
+        """Every half-life that is counted by."""
+        return tuple(dict.fromkeys((*self.half_life, *self.counters)))
 
     def without_model(self) -> Grid:
         """Return the grid with α = 0 only: popularity and co-occurrence alone."""
