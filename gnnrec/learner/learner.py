@@ -326,6 +326,7 @@ class Learner:
     def load_state_dict(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None = None) -> None:
         """Become the learner whose `state_dict` and `meta` these are; tables take the sizes they had."""
         state.load(self, tensors, meta)
+        self._count()  # by the half-life that was chosen
 
     @property
     def bytes_kept(self) -> int:

@@ -52,8 +52,8 @@ class Grid:
 
     Attributes:
         alpha, beta, kappa, half_life: values of `BlendWeights`, all combinations.
-        counters: half-lives of the counters of which valid chooses one: it ranks for users without history, and is what the item
-            term of a model's score counts by.
+        counters: half-lives of the counters of which valid chooses one: it ranks for users without history, and is what the
+            item term of a model's score counts by.
         memory: what an increment's evidence for a setting weighs at the next one: one increment's valid events are few, and
             the best of forty settings by them is chance in part. 0: the newest alone.
         most_users: whose valid events choose; of more, so many are drawn.

@@ -21,6 +21,7 @@ from gnnrec.objectives.directau import DirectAU
 from gnnrec.objectives.joint import Joint
 from gnnrec.objectives.rating import Rating
 from gnnrec.objectives.softmax import Softmax
+from gnnrec.scorers.blend import Grid
 from gnnrec.scorers.model import ModelScorer
 from gnnrec.testing.worlds import FIT, MEASURE, interactions, observed, random_events, world_of
 
@@ -287,23 +288,41 @@ def test_cross_entropy_refuses_more_items_than_it_is_for():
         CrossEntropy(most_items=5).grow(random_events(25, USERS, ITEMS), USERS, ITEMS)
 
 
-def test_counts_follow_the_stream_through_extend_absorb_reset_and_resume():
-    """Trained or not: the term is of what has been absorbed at that moment."""
+@pytest.mark.parametrize("half_life", [None, np.inf, 7.0], ids=["as valid prefers", "all alike", "a number"])
+def test_counts_follow_the_stream_through_extend_absorb_reset_and_resume(half_life):
+    """Trained or not: the term is of what has been absorbed at that moment, by its half-life."""
     new = observed(random_events(40, USERS, ITEMS), random_events(9, USERS, ITEMS, seed=4), USERS, ITEMS)
-    learner = Learner(MF(WIDTH), Softmax(popularity=1.0), FIT, measure=MEASURE)
+    # Of counters, one: nobody else's choice could be mistaken for the term's.
+    made = lambda: Learner(  # noqa: E731
+        MF(WIDTH), Softmax(popularity=1.0, half_life=half_life), FIT, measure=MEASURE, grid=Grid(counters=(3.0,))
+    )
+    learner = made()
 
     def follows(one):
-        return np.allclose(one.objective.term.all_items().numpy(), np.log1p(one.counters.popularity.total), atol=1e-6)
+        counts = one.counters.popularity.at(half_life or 3.0)
+        return np.allclose(one.objective.term.all_items().numpy(), np.log1p(counts), atol=1e-6)
 
     learner.extend(new)
     assert follows(learner)
-    arrived = learner.objective.term.all_items().sum()
+    arrived = learner.objective.term.all_items().clone()
     learner.absorb(new)
     assert follows(learner)
-    assert learner.objective.term.all_items().sum() > arrived
+    assert not torch.equal(learner.objective.term.all_items(), arrived)
     learner.reset(new.train)
     assert follows(learner)
-    twin = Learner(MF(WIDTH), Softmax(popularity=1.0), FIT, measure=MEASURE)
+    twin = made()
     twin.follow([new])
-    twin.load_state_dict(learner.state_dict())
+    twin.load_state_dict(learner.state_dict(), learner.meta())
     assert follows(twin)
+
+
+def test_the_item_term_learns_what_is_in_fashion_and_what_was_before_a_fit():
+    """The old favourite is dead, and valid says so: scores of a model that was never fitted follow."""
+    events = interactions([(0, 0)] * 6 + [(1, 1)] * 3 + [(2, 2)])
+    for wanted, half_life in (((3, 1), 2.0), ((3, 0), np.inf)):
+        grid = Grid(counters=(np.inf, 2.0, 4.0))
+        learner = Learner(MF(WIDTH), Softmax(), FIT, measure=Settings(topk=(1,)), grid=grid)
+        learner.extend(observed(events, interactions([wanted]), 4, 3))
+        assert learner.blend.half_life == half_life
+        expected = 0.8 * np.log1p(learner.counters.popularity.at(half_life))
+        assert np.allclose(learner.objective.term.all_items(), expected, atol=1e-6)

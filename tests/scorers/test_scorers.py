@@ -177,14 +177,14 @@ def test_users_without_history_are_ranked_by_the_counter_that_ranks_valid_best()
     old, new, ever = [(0, 0)] * 6, [(1, 1)] * 3, [(2, 2)]
     for wanted, half_life in (((3, 1), 2.0), ((3, 0), np.inf)):
         arrived, valid = interactions(old + new + ever), interactions([wanted])
-        learner = Learner(MF(4), BPR(), FIT, grid=Grid(half_life=(2.0, 3.0)), measure=Settings(topk=(1,)))
+        learner = Learner(MF(4), BPR(), FIT, grid=Grid(counters=(np.inf, 2.0, 3.0)), measure=Settings(topk=(1,)))
         base = observed(arrived, valid, 4, 3)
         learner.extend(base)
         learner.absorb(base)
         assert learner.blend.half_life == half_life
         counts = learner.counters.popularity.at(half_life)
         assert np.allclose(learner.scorer().scores(np.array([99]), 3)[0], counts)
-        twin = Learner(MF(4), BPR(), FIT, grid=Grid(half_life=(2.0, 3.0)), measure=Settings(topk=(1,)))
+        twin = Learner(MF(4), BPR(), FIT, grid=Grid(counters=(np.inf, 2.0, 3.0)), measure=Settings(topk=(1,)))
         twin.follow([base])
         twin.load_state_dict(learner.state_dict(), json.loads(json.dumps(learner.meta(), allow_nan=False)))
         assert twin.blend.half_life == half_life

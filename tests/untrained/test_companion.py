@@ -130,8 +130,13 @@ def test_a_deletion_takes_all_evidence_with_it():
     assert made.blend.evidence
     gone = STREAM.increments[0].observed.arrived.take(np.arange(3))
     new = replace(STREAM.increments[2].observed, removed=gone)
-    made.extend(new)
-    assert not made.blend.evidence
+    twin = made.fork()
+    twin.blend.evidence = {}
+    for one in (made, twin):
+        one.extend(new)
+    assert {what: found.tolist() for what, found in made.blend.evidence.items()} == {
+        "counter": twin.blend.evidence["counter"].tolist()  # of this increment alone
+    }
     made.absorb(new)
     assert set(made.blend.evidence) == {"blend", "counter"}
 

@@ -71,7 +71,7 @@ def test_a_recommender_of_its_own_is_the_row_that_is_counted_for_all():
 
 
 def test_users_without_history_get_the_counter_that_valid_prefers():
-    stream, grid = simulated(), Grid(half_life=(30.0, 300.0))
+    stream, grid = simulated(), Grid(counters=(math.inf, 30.0, 300.0))
     kept, seen = Absorbed(grid), worlds(stream)
     made = {"mine": NearestItems(), "itemknn": Counted("itemknn")}
     reference_rows("e", stream, seen, MEASURE, grid, made)
