@@ -32,7 +32,7 @@ class Joint(ValueHead):
         rating_weight: float = 0.1,
         shrinkage: float = 3.0,
         width: int = 64,
-        popularity: float = 0.0,
+        popularity: float = 1.0,
         half_life: float | None = None,
     ) -> None:
         super().__init__(l2, shrinkage, popularity, half_life)
