@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 from gnnrec.counters.counters import Counters
@@ -29,7 +28,7 @@ class BlendHead:
     """
 
     def __init__(self, grid: Grid) -> None:
-        self.grid, self.weights, self.half_life = grid, BlendWeights(), math.inf
+        self.grid, self.weights, self.half_life = grid, BlendWeights(), grid.counters[0]
         self.evidence: Mapping[str, Floats] = {}
 
     @property

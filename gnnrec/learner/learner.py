@@ -115,6 +115,8 @@ class Learner:
     def extend(self, new: Observed) -> None:
         """Let the increment's training edges into the graph and give its nodes rows; `new.valid` stays outside.
 
+        All it is asked for is which counter ranks it best: that one ranks for users without history, and is the item term's.
+
         Raises:
             GnnrecError: an increment was left out.
         """

@@ -44,16 +44,32 @@ class ItemTerm(nn.Module):
         """Return the term of each item numbered here, [n]; 0 [] where there is none."""
         return self.strength * self._log[item] if self.strength else self._log.new_zeros(())
 
-    def expected(self, item: Tensor, by_popularity: bool) -> Tensor:
-        """Return the log of how often each item is expected among as many draws as there are items here, [n].
+    def drawn(self, item: Tensor, by_popularity: bool) -> Tensor:
+        """Return the log of the chance of each of these items to be among as many distinct ones as they are, [n].
 
         Args:
             item: [n].
-            by_popularity: whether draws are by events, one added to each, or uniform.
+            by_popularity: whether items are drawn by events, one added to each, or uniformly.
         """
-        draws = torch.full(item.shape, len(item) / max(len(self._log), 1), device=item.device).log()
-        return draws + (self._total[item] - self._total.exp().mean().log()) if by_popularity else draws
+        weight = self._total.exp() if by_popularity else torch.ones_like(self._total)
+        return inclusion(weight, len(item))[item].log()
 
     def all_items(self) -> Tensor:
         """Return the term of every item, [i]; 0 [] where there is none."""
         return self.strength * self._log if self.strength else self._log.new_zeros(())
+
+
+def inclusion(weight: Tensor, number: int) -> Tensor:
+    """Return the chance of each item to be among `number` distinct ones, drawn by weight one after the other, [i].
+
+    1 − exp(−t w_i) with t such that they sum to it (Hájek's approximation of successive sampling); 1 where all are drawn.
+    """
+    if number >= len(weight):
+        return torch.ones_like(weight)
+    share, low, high = weight.double() / weight.double().mean(), 0.0, 1.0
+    while float(-torch.expm1(-high * share).sum()) < number:
+        high *= 2
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(-torch.expm1(-middle * share).sum()) < number else (low, middle)
+    return (-torch.expm1(-high * share)).to(weight)

@@ -25,9 +25,9 @@ class Softmax(Objective):
         popularity: β, the weight of log(1 + absorbed events of the item); 0: none.
         samples: M, the same for every batch, however small; as many as there are items at most.
         negatives: where samples come from: "uniform" over items, by "popularity", or of the "batch" itself.
-        corrected: whether a sample counts for as many items as it stands for, 1 / (M q) of them where it is drawn with
-            probability q (the logQ correction of Bengio & Senécal, 2008), so that the share is that among all items; without
-            it samples by popularity teach popular items to be less near, which the item term gives back.
+        corrected: whether a sample counts for as many items as it stands for, 1 over its chance to be a sample (the logQ
+            correction of Bengio & Senécal, 2008), so that the share is that among all items; without it samples by
+            popularity teach popular items to be less near, which the item term gives back.
         weighted: whether events count by their values, as implicit weights do, instead of alike.
         half_life: of the events n_i, in absorbed events; infinite: all alike; None: as valid prefers of the counters.
     """
@@ -54,7 +54,7 @@ class Softmax(Objective):
         good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1) + self.term(batch.item)
         offset = self.term(batch.shared)
         if self.corrected:
-            offset = offset - self.term.expected(batch.shared, self.negatives.source != "uniform")
+            offset = offset - self.term.drawn(batch.shared, self.negatives.source != "uniform")
         loss = softmax_loss(user, F.normalize(z.items(batch.shared), dim=1), good, offset, batch, self.weighted)
         return loss + self.l2 * input_norm(z, batch, negatives=False)
 

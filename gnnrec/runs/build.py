@@ -31,9 +31,9 @@ Config = Mapping[str, Any]
 
 SCORERS = ("model", "blend")
 PROTOCOL = 5
+"""Version of how rows are measured; raise it with every change that would give another number for the same model."""
 REFERENCES = 1
 """Version of the rows that are computed once; raise it where one of them ranks in another way, and the runs stay."""
-"""Version of how rows are measured; raise it with every change that would give another number for the same model."""
 BASE_KEYS = ("stream", "graph", "encoder", "init", "objective", "trainer", "evaluation", "scorer")
 """Groups that define the base model beside data, `fit.base` and seed."""
 UNMEASURED = ("block",)

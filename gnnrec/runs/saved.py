@@ -111,6 +111,11 @@ def _how(saved: Saved, scene: Scene) -> str:
 
 def newest_learner(saved: Saved, scene: Scene) -> Learner:
     """Return the learner as the run's newest state left it."""
+    if saved.protocol and saved.protocol != build.protocol_hash(saved.config):
+        raise GnnrecError(
+            f"{saved.folder} was trained under another version of the protocol ({saved.protocol}, now "
+            f"{build.protocol_hash(saved.config)}), whose models score in another way; run it again, or use the gnnrec of then"
+        )
     found = state.load_newest(saved.folder / "state")
     if found is None:
         raise GnnrecError(f"{saved.folder} holds no state: it has not finished its first increment")

@@ -25,7 +25,8 @@ class Untrained(ABC):
     Attributes:
         num_users, num_items: numbered nodes.
         popularity: events absorbed per item, [i].
-        fallback: what ranks for users of whom nothing is known, [i]; None: all-time popularity.
+        fallback: what ranks for users of whom nothing is known, [i], until something is absorbed or taken out; None: all-time
+            popularity.
     """
 
     def __init__(self) -> None:
@@ -37,7 +38,7 @@ class Untrained(ABC):
 
     def absorb(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Add events, oldest first, with the numbered nodes afterwards."""
-        self.num_users, self.num_items = num_users, num_items
+        self.num_users, self.num_items, self.fallback = num_users, num_items, None
         self._log.add(events)
         self._count(events, 1)
         self.take_in(events)
@@ -46,6 +47,7 @@ class Untrained(ABC):
         """Take out events, as if they never had been absorbed, and return those of them that had been."""
         gone = self._log.remove(events)
         if len(gone):
+            self.fallback = None
             self._count(gone, -1)
             self.take_out(gone)
         return gone

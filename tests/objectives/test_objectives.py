@@ -18,6 +18,7 @@ from gnnrec.objectives.contrastive import Contrastive
 from gnnrec.objectives.cross_entropy import CrossEntropy
 from gnnrec.objectives.default import for_feedback
 from gnnrec.objectives.directau import DirectAU
+from gnnrec.objectives.item_term import inclusion
 from gnnrec.objectives.joint import Joint
 from gnnrec.objectives.rating import Rating
 from gnnrec.objectives.softmax import Softmax
@@ -243,14 +244,25 @@ def test_softmax_over_all_items_is_cross_entropy(z, batch):
 
 @pytest.mark.parametrize("source", ["uniform", "popularity", "batch"])
 def test_a_corrected_sample_stands_for_as_many_items_as_it_is_drawn_from(z, batch, source):
-    """logQ: its share is divided by how often it is expected among M draws."""
+    """logQ: its share is divided by its chance to be a sample; all items as samples are cross-entropy."""
     soft = counted(Softmax(l2=0.0, corrected=True, negatives=source))
-    chance = np.full(ITEMS, 1 / ITEMS) if source == "uniform" else (COUNTS + 1) / (COUNTS + 1).sum()
-    s, often, loss = scored(z, soft), len(batch.shared) * chance, []
+    weight = torch.ones(ITEMS) if source == "uniform" else torch.from_numpy(COUNTS + 1.0)
+    s, often, loss = scored(z, soft), inclusion(weight, len(batch.shared)).numpy(), []
     for u, i, _ in positives(batch):
         others = [np.exp(s[u, j]) / often[j] for j in batch.shared.tolist() if j != i]
         loss.append(-np.log(np.exp(s[u, i]) / (np.exp(s[u, i]) + sum(others))))
     assert soft(z, batch).item() == pytest.approx(np.mean(loss))
+    every = batch._replace(shared=torch.arange(ITEMS))
+    assert soft(z, every).item() == pytest.approx(counted(CrossEntropy(l2=0.0))(z, every).item())
+
+
+@pytest.mark.parametrize("number", [1, 5, 30, 50])
+def test_chances_of_inclusion_are_those_of_draws(number):
+    rng, weight = np.random.default_rng(0), np.arange(1, 51) ** 1.5
+    drawn = [rng.choice(50, number, replace=False, p=weight / weight.sum()) for _ in range(4000)]
+    found = inclusion(torch.from_numpy(weight), number).numpy()
+    assert found.sum() == pytest.approx(number)
+    assert np.abs(found - np.bincount(np.concatenate(drawn), minlength=50) / 4000).max() < 0.04
 
 
 def test_bpr_takes_the_hardest_of_several_candidates(z, batch):
