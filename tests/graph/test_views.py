@@ -125,9 +125,9 @@ def lived(view, stop=None):
     learner, increments = fresh(), [i.observed for i in simulated().increments]
     for t, new in enumerate(increments):
         if t == stop:
-            state, learner = learner.state_dict(), fresh()
+            state, meta, learner = learner.state_dict(), learner.meta(), fresh()
             learner.follow(increments[:t])
-            learner.load_state_dict(state)
+            learner.load_state_dict(state, meta)
         learner.extend(new)
         learner.fit(new.train)
         learner.absorb(new)

@@ -30,7 +30,7 @@ BASE, NEXT = (i.observed for i in STREAM.increments[:2])
 
 
 def extended(new=BASE, **fit):
-    learner = Learner(LightGCN(8, 2), Joint(width=8), replace(FIT, **fit), measure=MEASURE)
+    learner = Learner(LightGCN(8, 2), Joint(width=8, popularity=0.0), replace(FIT, **fit), measure=MEASURE)
     learner.extend(new)
     return learner
 
