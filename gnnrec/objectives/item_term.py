@@ -27,6 +27,7 @@ class ItemTerm(nn.Module):
     def __init__(self, strength: float) -> None:
         super().__init__()
         self.strength = strength
+        self._chances: tuple[int, Tensor] | None = None
         self.register_buffer("_log", torch.zeros(0), persistent=False)
         self.register_buffer("_total", torch.zeros(0), persistent=False)
 
@@ -34,9 +35,11 @@ class ItemTerm(nn.Module):
         """Make room for new items, without an event until they are counted."""
         more = self._log.new_zeros(max(num_items - len(self._log), 0))
         self._log, self._total = (torch.cat([x, more]) for x in (self._log, self._total))
+        self._chances = None
 
     def count(self, total: Floats, aged: Floats | None = None) -> None:
         """Take the absorbed events of each item, [i], all alike and as the term counts them; None: all alike too."""
+        self._chances = None
         self._total = torch.from_numpy(total).log1p().to(self._log)
         self._log = self._total if aged is None else torch.from_numpy(aged).log1p().to(self._log)
 
@@ -51,8 +54,13 @@ class ItemTerm(nn.Module):
             item: [n].
             by_popularity: whether items are drawn by events, one added to each, or uniformly.
         """
-        weight = self._total.exp() if by_popularity else torch.ones_like(self._total)
-        return inclusion(weight, len(item))[item].log()
+        if not by_popularity:
+            return self._total.new_full(item.shape, min(len(item) / max(len(self._total), 1), 1.0)).log()
+        if self._chances is None or self._chances[0] != len(
+            item
+        ):  # a step's number of samples is mostly the last one's
+            self._chances = len(item), inclusion(self._total.exp(), len(item))
+        return self._chances[1].to(item.device)[item].log()
 
     def all_items(self) -> Tensor:
         """Return the term of every item, [i]; 0 [] where there is none."""

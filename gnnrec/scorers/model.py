@@ -103,11 +103,7 @@ def _beside(objective: Objective, device: torch.device) -> Objective:
 
 def silent(scores: Tensor) -> Tensor:
     """Return which rows of [n, i] are 0 everywhere: they say nothing of a user, [n]."""
-    return (
-        torch.linalg.vector_norm(scores, ord=torch.inf, dim=1) == 0
-        if scores.shape[1]
-        else scores.new_ones(len(scores)) > 0
-    )
+    return ~scores.bool().any(1)
 
 
 def to_width(scores: Tensor, num_items: int) -> Tensor:
