@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gnnrec.counters.itemknn import ItemKNN
 from gnnrec.counters.log import EventLog
+from gnnrec.counters.past import PastPopularity, past
 from gnnrec.counters.popularity import Popularity
 from gnnrec.data.types import Interactions, Ints
 
@@ -75,6 +76,10 @@ class Counters:
     def orphaned(self, events: Interactions) -> Interactions:
         """Return those of the events whose pair has no event here: what a graph of pairs is to lose once they are retracted."""
         return events.take(self._log.lacks(events))
+
+    def past(self, half_life: float, since: float) -> PastPopularity:
+        """Return decayed popularity as it was, by slice of time from `since` on."""
+        return past(list(self._log), half_life, since, self.num_items)
 
     @property
     def nbytes(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -179,8 +180,21 @@ class Learner:
         self._count()
 
     def _count(self) -> None:
-        popularity, half_life = self.counters.popularity, self.objective.half_life or self.blend.half_life
-        self.objective.count(popularity.total, popularity.at(half_life))
+        self.objective.count(self.counters.popularity.total, self.counters.popularity.at(self._half_life()))
+
+    def _half_life(self) -> float:
+        return self.objective.half_life or self.blend.half_life
+
+    @contextmanager
+    def _remembered(self, events: Interactions) -> Iterator[None]:
+        """Let the item term be, of each of these events, what it was when that came; counts without age know no time."""
+        term, half_life = self.objective.term, self._half_life()
+        if term.strength and math.isfinite(half_life) and len(events):
+            term.remember(self.counters.past(half_life, float(events.time.min())))
+        try:
+            yield
+        finally:
+            term.remember(None)
 
     def reset(self, history: Interactions) -> None:
         """Forget every weight: rows as at the start for all nodes, biases from `history`, all that has been absorbed."""
@@ -213,7 +227,8 @@ class Learner:
         self.solve()
         settings, terms = self.fits.settings(schedule, epochs), Terms(penalty, nodes, modules)
         told = self.cost, self.on_epoch, self.checkpoint
-        self.log = self.fits.fit(self._model(), events, self._valid, settings, terms, *told)
+        with self._remembered(events):
+            self.log = self.fits.fit(self._model(), events, self._valid, settings, terms, *told)
         return self.log
 
     def loop(self, events: Interactions, schedule: str = "update") -> Iterator[Step]:
@@ -221,7 +236,8 @@ class Learner:
 
         Gradients reach `step.trained`; what the caller does to those parameters is what serves afterwards.
         """
-        yield from self.fits.loop(self._model(), events, self.fits.settings(schedule, None), Terms(), self.cost)
+        with self._remembered(events):
+            yield from self.fits.loop(self._model(), events, self.fits.settings(schedule, None), Terms(), self.cost)
 
     def solve(self) -> None:
         """Let every event that has waited into the biases, in closed form; a fit and `write` begin with it."""

@@ -23,7 +23,8 @@ class Batch(NamedTuple):
     """Events of one step, columns [n]: value is the rating, `positive` whether it is relevant, `negative` an item of its own.
 
     `negative` is [n, k] where an event has k to choose from; `shared` [m] are distinct items, ascending, that every event of
-    the batch has as negatives; m does not depend on n.
+    the batch has as negatives; m does not depend on n. `within` is the slice of the fit's time that an event came in, [0] where
+    one term of items holds for all.
     """
 
     user: Tensor
@@ -32,6 +33,7 @@ class Batch(NamedTuple):
     positive: Tensor
     negative: Tensor
     shared: Tensor = torch.empty(0, dtype=torch.int64)
+    within: Tensor = torch.empty(0, dtype=torch.int64)
 
 
 SOURCES = ("uniform", "popularity", "batch")
@@ -137,8 +139,7 @@ class Objective(nn.Module, ABC):
 
     def ahead(self, batch: Batch) -> Tensor:
         """Return how far the item term sets each event before its own negative, [n]."""
-        before: Tensor = self.term(batch.item) - self.term(batch.negative)
-        return before
+        return self.term.when(batch.item, batch.within) - self.term.when(batch.negative, batch.within)
 
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the ranking score of every item for each user, [n, i]."""

@@ -46,5 +46,5 @@ class BPR(Objective):
     def _hardest(self, z: Embedded, batch: Batch) -> Tensor:
         """Return of each event's candidates the one with the highest score, [n]."""
         rows = z.items(batch.negative.flatten()).view(*batch.negative.shape, -1)
-        scores = (z.users(batch.user)[:, None] * rows).sum(2) + self.term(batch.negative)
+        scores = (z.users(batch.user)[:, None] * rows).sum(2) + self.term.when(batch.negative, batch.within)
         return batch.negative.gather(1, scores.argmax(1, keepdim=True)).squeeze(1)

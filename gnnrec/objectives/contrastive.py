@@ -45,8 +45,10 @@ class Contrastive(Objective):
     def forward(self, z: Embedded, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
         user = F.normalize(z.users(batch.user), dim=1)
-        good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1) + self.term(batch.item)
-        others = user @ F.normalize(z.items(batch.shared), dim=1).T + self.term(batch.shared)
+        good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1) + self.term.when(batch.item, batch.within)
+        shared = self.term.by_slice(batch.shared)
+        offset = shared[batch.within] if len(batch.within) else shared
+        others = user @ F.normalize(z.items(batch.shared), dim=1).T + offset
         loss = 1 - good + self.negative_weight * F.relu(others - self.margin).mean(1)
         return mean(loss, batch, self.weighted) + self.l2 * input_norm(z, batch, negatives=False)
 

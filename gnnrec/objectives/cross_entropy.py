@@ -65,8 +65,8 @@ class CrossEntropy(Objective):
         every = torch.arange(self._items, device=batch.user.device)
         items = F.normalize(z.items(every), dim=1)
         user = F.normalize(z.users(batch.user), dim=1) / self.temperature
-        good = (user * pick(items, batch.item)).sum(1) + self.term(batch.item)
-        offset = self.term.all_items()
+        good = (user * pick(items, batch.item)).sum(1) + self.term.when(batch.item, batch.within)
+        offset = self.term.by_slice()
         loss = softmax_loss(user, items, good, offset, batch._replace(shared=every), self.weighted)
         return loss + self.l2 * input_norm(z, batch, negatives=False)
 

@@ -29,13 +29,15 @@ def softmax_loss(user: Tensor, item: Tensor, good: Tensor, offset: Tensor, batch
     Args:
         user, item: [n, d], [m, d]; the items are `batch.shared`.
         good: [n] scores of the events themselves.
-        offset: [m] or [], added to the score of each item; has no gradient.
+        offset: [m] or [], added to the score of each item, or [s, m], of which an event has the row `batch.within`; has no
+            gradient.
         batch: whose events and shared items these are.
         weighted: whether the mean is by the events' values.
     """
     user, item, good = (at_least_single(x) for x in (user, item, good))
     weight, total = weights(batch, weighted, good.dtype)
-    given = user, item, good, offset, _place(batch), weight / total
+    row = batch.within if offset.dim() == 2 else None
+    given = user, item, good, offset, row, _place(batch), weight / total
     return cast(Tensor, _SharedSoftmax.apply(*given))  # type: ignore[no-untyped-call]
 
 
@@ -50,16 +52,24 @@ def _place(batch: Batch) -> Tensor:
 class _SharedSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, user: Tensor, item: Tensor, good: Tensor, offset: Tensor, place: Tensor, weight: Tensor
+        ctx: Any,
+        user: Tensor,
+        item: Tensor,
+        good: Tensor,
+        offset: Tensor,
+        row: Tensor | None,
+        place: Tensor,
+        weight: Tensor,
     ) -> Tensor:
         to_user, to_item, to_good = torch.empty_like(user), torch.zeros_like(item), torch.empty_like(good)
-        loss, offset = good.new_zeros(()), offset.to(user.dtype).expand(len(item))
+        loss, offset = good.new_zeros(()), offset.to(user.dtype)
+        offset = offset.expand(len(item)) if row is None else offset
         together = IN_CACHE if user.device.type == "cpu" else ON_DEVICE
         rows = max(LEAST, together // max(len(item), 1))
         with torch.autocast(user.device.type, enabled=False):
             for start in range(0, len(user), rows):
                 cut = slice(start, start + rows)
-                scores = torch.addmm(offset, user[cut], item.T)
+                scores = torch.addmm(offset if row is None else offset[row[cut]], user[cut], item.T)
                 share, own, part = _shares(scores, good[cut], place[cut])
                 loss += weight[cut] @ part
                 share *= weight[cut, None]
@@ -76,7 +86,7 @@ class _SharedSoftmax(torch.autograd.Function):
                 "the softmax loss has first derivatives only, and a graph of its gradients was asked for; take objective=bpr, "
                 "contrastive or directau, or write the loss in a penalty"
             )
-        return *(grad * x for x in ctx.saved_tensors), None, None, None
+        return *(grad * x for x in ctx.saved_tensors), None, None, None, None
 
 
 def _shares(scores: Tensor, good: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:

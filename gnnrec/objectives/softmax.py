@@ -51,8 +51,8 @@ class Softmax(Objective):
     def forward(self, z: Embedded, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
         user = F.normalize(z.users(batch.user), dim=1) / self.temperature
-        good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1) + self.term(batch.item)
-        offset = self.term(batch.shared)
+        good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1) + self.term.when(batch.item, batch.within)
+        offset = self.term.by_slice(batch.shared)
         if self.corrected:
             offset = offset - self.term.drawn(batch.shared, self.negatives.source != "uniform")
         loss = softmax_loss(user, F.normalize(z.items(batch.shared), dim=1), good, offset, batch, self.weighted)

@@ -30,7 +30,7 @@ from gnnrec.untrained.base import Untrained
 Config = Mapping[str, Any]
 
 SCORERS = ("model", "blend")
-PROTOCOL = 5
+PROTOCOL = 6
 """Version of how rows are measured; raise it with every change that would give another number for the same model."""
 REFERENCES = 1
 """Version of the rows that are computed once; raise it where one of them ranks in another way, and the runs stay."""

@@ -187,8 +187,8 @@ class Fits:
     def _batches(self, model: Model, events: Interactions, settings: FitSettings) -> EpochBatches:
         seed = derive(self.seed, self.index, "fit", *([self.number] if self.number else []))
         self.number += 1  # two fits of one increment draw orders and negatives of their own
-        drawn = model.objective.negatives
-        return EpochBatches(events, model.seen, settings.batch_size, self.measure.positive_from, seed, drawn)
+        drawn, slice_of = model.objective.negatives, model.objective.term.slice_of
+        return EpochBatches(events, model.seen, settings.batch_size, self.measure.positive_from, seed, drawn, slice_of)
 
     def _select(self, model: Model, valid: Interactions) -> Select | None:
         return selector(model.objective, valid, model.seen, self.measure, model.rank)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
 from gnnrec.core.seeds import generator
-from gnnrec.data.types import Interactions, Ints
+from gnnrec.data.types import Floats, Interactions, Ints
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.base import Batch, Negatives
 
@@ -71,6 +71,7 @@ class EpochBatches:
         positive_from: smallest value that counts as positive; None: every event.
         seed: of order and negatives.
         drawn: which negatives.
+        slice_of: the slice of the fit's time that events of these times came in; None: there is one only.
     """
 
     def __init__(
@@ -81,10 +82,11 @@ class EpochBatches:
         positive_from: float | None,
         seed: int,
         drawn: Negatives = PAIRS,
+        slice_of: Callable[[Floats], Ints] | None = None,
     ) -> None:
         self.events, self.seen, self.batch_size = events, seen, batch_size
         self.positive_from, self.seed, self.epoch = positive_from, seed, 0
-        self.drawn = drawn
+        self.drawn, self.slice_of = drawn, slice_of
 
     def __len__(self) -> int:
         return -(-len(self.events) // self.batch_size)
@@ -112,6 +114,7 @@ class EpochBatches:
         positive = (negative >= 0).reshape(len(negative), -1).all(1)
         if self.positive_from is not None:
             positive &= events.value >= self.positive_from
+        within = np.zeros(0, np.int64) if self.slice_of is None else self.slice_of(events.time)
         return Batch(
             torch.from_numpy(events.user),
             torch.from_numpy(events.item),
@@ -119,4 +122,5 @@ class EpochBatches:
             torch.from_numpy(positive),
             torch.from_numpy(np.maximum(negative, 0)),
             torch.from_numpy(shared),
+            torch.from_numpy(within),
         )

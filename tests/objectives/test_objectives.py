@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.counters.counters import Counters
+from gnnrec.counters.past import PastPopularity
 from gnnrec.encoders.mf import MF
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation.evaluate import Settings, evaluate
@@ -233,6 +236,85 @@ def test_losses_are_of_the_scores_with_their_item_term(z, batch):
     s = scored(z, near := counted(Contrastive(l2=0.0, margin=0.2, negative_weight=3.0, popularity=0.1)))
     costs = [1 - s[u, i] + 3 * np.maximum(s[u, batch.shared] - 0.2, 0).mean() for u, i, _ in pairs]
     assert near(z, batch).item() == pytest.approx(np.mean(costs))
+
+
+SLICED = {
+    "bpr": lambda: BPR(l2=0.0, popularity=0.5),
+    "bpr, candidates": lambda: BPR(l2=0.0, popularity=0.5, candidates=3),
+    "joint": lambda: Joint(l2=0.0, width=WIDTH, popularity=0.5),
+    "softmax": lambda: Softmax(l2=0.0),
+    "softmax, corrected": lambda: Softmax(l2=0.0, corrected=True),
+    "cross-entropy": lambda: CrossEntropy(l2=0.0),
+    "contrastive": lambda: Contrastive(l2=0.0, margin=0.2, popularity=0.1),
+}
+
+
+@pytest.mark.parametrize("name", SLICED)
+def test_while_a_past_is_remembered_each_event_has_the_term_of_its_time(z, batch, name):
+    """The loss of a batch is the mean of its events' losses, each with the counts of its own slice as if they were now."""
+    rng = np.random.default_rng(5)
+    past = PastPopularity(np.array([0.0, 10.0, 20.0]), rng.integers(0, 30, (3, ITEMS)).astype(np.float32))
+    time = rng.uniform(0, 30, N)
+    batch = batch._replace(positive=torch.ones(N, dtype=torch.bool))
+    if "candidates" in name:
+        batch = batch._replace(negative=torch.from_numpy(rng.integers(0, ITEMS, (N, 3))))
+    one = counted(SLICED[name]())
+    one.term.remember(past)
+    within = one.term.slice_of(time)
+    assert set(within) == {0, 1, 2}
+    together = one(z, batch._replace(within=torch.from_numpy(within))).item()
+    alone = []
+    for n in range(N):
+        single = counted(SLICED[name]())
+        single.count(COUNTS, past.counts[within[n]].astype(float))
+        own = Batch(*(c[n : n + 1] for c in batch[:5]), batch.shared)
+        alone.append(single(z, own).item())
+    assert together == pytest.approx(np.mean(alone))
+    one.term.remember(None)
+    assert one(z, batch).item() == pytest.approx(counted(SLICED[name]())(z, batch).item())
+    assert len(one.term.slice_of(time)) == 0
+
+
+@pytest.mark.parametrize("half_life", [5.0, np.inf])
+def test_a_past_is_remembered_while_events_are_gone_over_and_no_longer(half_life):
+    learner = Learner(MF(4), Softmax(half_life=half_life), FIT, measure=MEASURE)
+    rng = np.random.default_rng(0)
+    events = interactions(list(zip(rng.integers(0, USERS, 90), rng.integers(0, ITEMS, 90), strict=True)))
+    learner.extend(observed(events, interactions([]), USERS, ITEMS))
+    term, aged = learner.objective.term, np.isfinite(half_life)
+    steps = list(learner.loop(events.take(slice(40, 90))))
+    assert {len(s.batch.within) for s in steps} == {50 if aged else 0}
+    assert len(steps[0].batch.within.unique()) == (40 if aged else 0)  # four to a half-life of 5 events
+    for step in learner.loop(events):
+        at = term.when(step.batch.item, step.batch.within)
+        assert torch.equal(at, term(step.batch.item)) is not aged
+    assert not len(term.slice_of(events.time))
+    assert torch.equal(term.by_slice(), term.all_items())
+
+
+def quality(learner, valid):
+    rows = evaluate(learner.scorer(), valid, learner.history.world(), learner.measure, segments=False).rows
+    return next(value for _, metric, value, _ in rows if metric == "ndcg@5")
+
+
+def test_what_was_in_fashion_is_not_taken_for_taste():
+    """Every item is all the rage for some days, nobody has any taste: a fit must leave the ranking to what is in fashion."""
+    days, rng = np.repeat(np.arange(60), 40), np.random.default_rng(0)
+    drawn = [(int(rng.integers(0, 50)), int(d // 2 + rng.integers(0, 3))) for d in days]
+    train, valid = interactions(drawn), interactions([(u, int(rng.integers(29, 32))) for u in range(40)])
+    found = {}
+    for causal in (True, False):
+        grid = Grid(counters=(40.0,))
+        fit = replace(FIT, max_epochs=30, epochs_without_valid=30, lr=0.05)
+        learner = Learner(MF(8), Softmax(popularity=1.0), fit, measure=Settings(topk=(5,)), grid=grid)
+        if not causal:
+            learner.objective.term.remember = lambda past: None
+        learner.extend(observed(train, interactions([]), 50, 32))  # nothing to select on
+        before = quality(learner, valid)
+        learner.fit(train)
+        found[causal] = quality(learner, valid) / before
+    assert found[True] > 0.9
+    assert found[False] < 0.7
 
 
 def test_softmax_over_all_items_is_cross_entropy(z, batch):

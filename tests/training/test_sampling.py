@@ -124,3 +124,12 @@ def test_an_unknown_source_of_negatives_is_said():
         Negatives(source="popular")
     with pytest.raises(GnnrecError, match="candidates=0"):
         Negatives(candidates=0)
+
+
+def test_events_carry_the_slice_of_their_time():
+    events = random_events(50, USERS, ITEMS)
+    batches = EpochBatches(events, graph(events), 16, None, 3, slice_of=lambda time: (time // 7).astype(np.int64))
+    of = {(u, i): t // 7 for u, i, t in zip(events.user, events.item, events.time, strict=True)}
+    for batch in batches:
+        pairs = zip(batch.user.tolist(), batch.item.tolist(), strict=True)
+        assert [of[p] for p in pairs] == batch.within.tolist()
