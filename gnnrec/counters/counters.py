@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from gnnrec.counters.itemknn import ItemKNN
 from gnnrec.counters.log import EventLog
-from gnnrec.counters.past import PastPopularity, past
+from gnnrec.counters.past import PastPopularity, past_popularity
 from gnnrec.counters.popularity import Popularity
-from gnnrec.data.types import Interactions, Ints
+from gnnrec.data.types import Floats, Interactions, Ints
 
 
 class Companion(Protocol):
@@ -77,11 +77,13 @@ class Counters:
         """Return those of the events whose pair has no event here: what a graph of pairs is to lose once they are retracted."""
         return events.take(self._log.lacks(events))
 
-    def past(self, half_life: float, since: float) -> PastPopularity:
-        """Return decayed popularity as it was, by slice of time from `since` on."""
-        return past(list(self._log), half_life, since, self.num_items)
+    def past(self, half_life: float, times: Floats) -> PastPopularity | None:
+        """Return decayed popularity as it stood at these times; None where they tell too little."""
+        return past_popularity(list(self._log), half_life, times, self.num_items)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that must be kept for the next update; the log, by which events are retracted, is the stream's own."""
+        """Bytes that must be kept for the next update; the log, from which events are retracted and past counts read, is the
+        stream's own.
+        """
         return self.popularity.nbytes + self.companion.nbytes

@@ -1,12 +1,11 @@
 """Decayed popularity as it was: what stood in the counters when an event of the past came.
 
-Letters: s slices of time, i items.
+Letters: n events, s slices of time, i items.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,8 @@ from gnnrec.data.types import Floats, Interactions, Ints, Singles
 
 MOST, CELLS = 256, 2**24
 """Slices at most, and counts of all of them together: 64 MiB."""
-PER_HALF_LIFE = 4
-"""Slices of a half-life: counts then lag by 16 % at most, where there are not more than `MOST`."""
+LEAST = 16
+"""Slices below which the counts would be those of another time, nothing at all for the first of them."""
 FORGOTTEN = 50
 """Half-lives after which an event counts for nothing."""
 
@@ -27,54 +26,60 @@ class PastPopularity:
 
     Attributes:
         begin: when each slice begins, ascending, [s].
-        counts: absorbed events of each item before that, by age, [s, i].
+        counts: decayed counts of each item, of the events before the slice began, [s, i].
     """
 
     begin: Floats
     counts: Singles
 
     def slice_of(self, time: Floats) -> Ints:
-        """Return the number of the slice that each time lies in, [n]; what lies before all is in the first."""
+        """Return the number of the slice that each time lies in, [n]; times before the first slice belong to it."""
         return np.maximum(np.searchsorted(self.begin, time, side="right") - 1, 0)
 
 
-def past(log: Sequence[Interactions], half_life: float, since: float, num_items: int) -> PastPopularity:
-    """Return the decayed counts of the slices from `since` to the end of the log.
+def past_popularity(
+    log: Sequence[Interactions], half_life: float, times: Floats, num_items: int
+) -> PastPopularity | None:
+    """Return the decayed counts as they stood when events of these times came; None where the times tell too little.
 
-    Events count in the order of their times, of equal ones in that of the log. Costs the events since then, those of the
-    `FORGOTTEN` half-lives before, and s · i.
+    Slices hold as many of the `times` each as may be, and begin between different ones, so that no event is among its own
+    counts. Events of the log count in the order of their times, of equal ones in that of the log. Costs the events from the
+    first of the `times` on, those of `FORGOTTEN` half-lives before it, and s · i.
 
     Args:
         log: absorbed events, each part sorted by time.
         half_life: in events, finite.
-        since: the time from which slices are asked for.
+        times: of the events that the counts are for, [n].
         num_items: i.
     """
-    item, time = _ordered(_needed(log, half_life, since))
-    first = int(np.searchsorted(time, since))
-    slices = min(MOST, max(CELLS // max(num_items, 1), 1), math.ceil((len(item) - first) * PER_HALF_LIFE / half_life))
-    cuts = np.unique(np.linspace(first, len(item), max(slices, 1), endpoint=False).astype(np.int64))
-    counts, sums, at = np.zeros((len(cuts), num_items), np.float32), np.zeros(num_items), 0
-    for row, cut in zip(counts, cuts, strict=True):
+    asked = np.sort(times)
+    slices = min(MOST, CELLS // max(num_items, 1), len(asked))
+    begin = np.unique(asked[np.arange(slices) * len(asked) // max(slices, 1)])
+    if len(begin) < min(LEAST, len(asked)) or not len(asked):
+        return None
+    item, time = _ordered(_needed(log, half_life, float(asked[0])))
+    counts, sums, at = np.zeros((len(begin), num_items), np.float32), np.zeros(num_items), 0
+    for row, cut in zip(counts, np.searchsorted(time, begin), strict=True):
         age = np.arange(cut - at - 1, -1, -1)
         fresh = np.bincount(item[at:cut], np.exp2(-age / half_life), minlength=num_items)
         sums = sums * np.exp2(-(cut - at) / half_life) + fresh
         row[:], at = sums, cut
-    return PastPopularity(time[np.minimum(cuts, len(time) - 1)] if len(time) else np.zeros(1), counts)
+    return PastPopularity(begin, counts)
 
 
-def _needed(log: Sequence[Interactions], half_life: float, since: float) -> Iterator[Interactions]:
-    """Yield the newest parts of the log that have anything to say, the newest first."""
-    before = 0
-    for part in reversed(log):
-        if before >= FORGOTTEN * half_life:
-            return
-        yield part
-        before += int(np.searchsorted(part.time, since))
+def _needed(log: Sequence[Interactions], half_life: float, since: float) -> list[Interactions]:
+    """Return the parts of the log that have anything to say from `since` on, in its order."""
+    parts: list[Interactions] = []
+    before, earliest = 0, np.inf
+    for part in (p for p in reversed(log) if len(p)):
+        if before >= FORGOTTEN * half_life and part.time[-1] <= earliest:
+            break
+        parts.append(part)
+        before, earliest = before + int(np.searchsorted(part.time, since)), min(earliest, float(part.time[0]))
+    return parts[::-1]
 
 
-def _ordered(newest_first: Iterator[Interactions]) -> tuple[Ints, Floats]:
-    parts = list(newest_first)[::-1]
+def _ordered(parts: list[Interactions]) -> tuple[Ints, Floats]:
     item = np.concatenate([np.zeros(0, np.int64), *(p.item for p in parts)])
     time = np.concatenate([np.zeros(0), *(p.time for p in parts)])
     order = np.argsort(time, kind="stable")

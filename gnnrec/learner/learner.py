@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -185,17 +184,6 @@ class Learner:
     def _half_life(self) -> float:
         return self.objective.half_life or self.blend.half_life
 
-    @contextmanager
-    def _remembered(self, events: Interactions) -> Iterator[None]:
-        """Let the item term be, of each of these events, what it was when that came; counts without age know no time."""
-        term, half_life = self.objective.term, self._half_life()
-        if term.strength and math.isfinite(half_life) and len(events):
-            term.remember(self.counters.past(half_life, float(events.time.min())))
-        try:
-            yield
-        finally:
-            term.remember(None)
-
     def reset(self, history: Interactions) -> None:
         """Forget every weight: rows as at the start for all nodes, biases from `history`, all that has been absorbed."""
         self.encoder, self.objective = copy.deepcopy(self._pristine)
@@ -227,8 +215,7 @@ class Learner:
         self.solve()
         settings, terms = self.fits.settings(schedule, epochs), Terms(penalty, nodes, modules)
         told = self.cost, self.on_epoch, self.checkpoint
-        with self._remembered(events):
-            self.log = self.fits.fit(self._model(), events, self._valid, settings, terms, *told)
+        self.log = self.fits.fit(self._model(events), events, self._valid, settings, terms, *told)
         return self.log
 
     def loop(self, events: Interactions, schedule: str = "update") -> Iterator[Step]:
@@ -236,8 +223,7 @@ class Learner:
 
         Gradients reach `step.trained`; what the caller does to those parameters is what serves afterwards.
         """
-        with self._remembered(events):
-            yield from self.fits.loop(self._model(), events, self.fits.settings(schedule, None), Terms(), self.cost)
+        yield from self.fits.loop(self._model(events), events, self.fits.settings(schedule, None), Terms(), self.cost)
 
     def solve(self) -> None:
         """Let every event that has waited into the biases, in closed form; a fit and `write` begin with it."""
@@ -262,8 +248,12 @@ class Learner:
         """Pass messages over `graph` from now on; later increments extend it, and it is saved with the model."""
         self.history.use(graph)
 
-    def _model(self) -> Model:
-        return Model(self.encoder, self.objective, self.graph, self.seen, None if self.server is None else self._rank)
+    def _model(self, events: Interactions | None = None) -> Model:
+        rank, past = None if self.server is None else self._rank, None
+        # Counts without age know no time: today's hold for every event.
+        if events is not None and self.objective.term.strength and math.isfinite(self._half_life()):
+            past = self.counters.past(self._half_life(), events.time)
+        return Model(self.encoder, self.objective, self.graph, self.seen, rank, past)
 
     def _rank(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the scores that would be served with these embeddings, so that a fit selects what serves."""

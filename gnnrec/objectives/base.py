@@ -23,8 +23,8 @@ class Batch(NamedTuple):
     """Events of one step, columns [n]: value is the rating, `positive` whether it is relevant, `negative` an item of its own.
 
     `negative` is [n, k] where an event has k to choose from; `shared` [m] are distinct items, ascending, that every event of
-    the batch has as negatives; m does not depend on n. `within` is the slice of the fit's time that an event came in, [0] where
-    one term of items holds for all.
+    the batch has as negatives; m does not depend on n. `within` is the slice of the fit's time that each event came in; empty
+    where today's item term holds for all of them.
     """
 
     user: Tensor

@@ -46,8 +46,8 @@ class Contrastive(Objective):
         """Return the loss, a scalar."""
         user = F.normalize(z.users(batch.user), dim=1)
         good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1) + self.term.when(batch.item, batch.within)
-        shared = self.term.by_slice(batch.shared)
-        offset = shared[batch.within] if len(batch.within) else shared
+        offset = self.term.by_slice(batch.within, batch.shared)
+        offset = offset[batch.within] if offset.dim() == 2 else offset
         others = user @ F.normalize(z.items(batch.shared), dim=1).T + offset
         loss = 1 - good + self.negative_weight * F.relu(others - self.margin).mean(1)
         return mean(loss, batch, self.weighted) + self.l2 * input_norm(z, batch, negatives=False)

@@ -66,7 +66,7 @@ class CrossEntropy(Objective):
         items = F.normalize(z.items(every), dim=1)
         user = F.normalize(z.users(batch.user), dim=1) / self.temperature
         good = (user * pick(items, batch.item)).sum(1) + self.term.when(batch.item, batch.within)
-        offset = self.term.by_slice()
+        offset = self.term.by_slice(batch.within)
         loss = softmax_loss(user, items, good, offset, batch._replace(shared=every), self.weighted)
         return loss + self.l2 * input_norm(z, batch, negatives=False)
 

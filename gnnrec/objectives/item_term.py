@@ -5,12 +5,14 @@ Letters: n pairs, m items, i all items, s slices of time.
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
 from gnnrec.counters.past import PastPopularity
-from gnnrec.data.types import Floats, Ints
+from gnnrec.data.types import Floats
 
 
 class ItemTerm(nn.Module):
@@ -19,9 +21,9 @@ class ItemTerm(nn.Module):
     A model of p(i | u) ∝ exp(score) needs the items' own frequency: with β = 1 it is the prior, and embeddings learn what users
     add to it. The counts are the stream's and follow it, trained or not: they are no weights, and are not saved with them.
 
-    While a fit goes over events of the past, the term of an event is what it was when the event came (`remember`). With the
-    counts of today, what was in fashion then would look like what its users prefer, and what is in fashion now like what they
-    did not: embeddings would learn to take the term back.
+    While a fit goes over events of the past, the term of an event is what it was when the event came (`as_of`). With today's
+    counts, what was in fashion then would look like what its users prefer, and what is in fashion now like what they did not
+    want: embeddings would learn to take the term back.
 
     Args:
         strength: β, in the units of the score that it is added to.
@@ -29,16 +31,14 @@ class ItemTerm(nn.Module):
 
     _log: Tensor
     _total: Tensor
-    _then: Tensor
 
     def __init__(self, strength: float) -> None:
         super().__init__()
         self.strength = strength
         self._chances: tuple[int, Tensor] | None = None
+        self._then: Tensor | None = None
         self.register_buffer("_log", torch.zeros(0), persistent=False)
         self.register_buffer("_total", torch.zeros(0), persistent=False)
-        self._past: PastPopularity | None = None
-        self.register_buffer("_then", torch.zeros(0), persistent=False)
 
     def grow(self, num_items: int) -> None:
         """Make room for new items, without an event until they are counted."""
@@ -52,35 +52,40 @@ class ItemTerm(nn.Module):
         self._total = torch.from_numpy(total).log1p().to(self._log)
         self._log = self._total if aged is None else torch.from_numpy(aged).log1p().to(self._log)
 
-    def remember(self, past: PastPopularity | None) -> None:
-        """Take what the counts were while the events to be fitted came; None: as they are now."""
-        self._past = past
-        self._then = self._log.new_zeros(0) if past is None else torch.from_numpy(past.counts).log1p().to(self._log)
-
-    def slice_of(self, time: Floats) -> Ints:
-        """Return the slice of time that each event lies in, [n]; [0] where no past is remembered."""
-        return np.zeros(0, np.int64) if self._past is None else self._past.slice_of(time)
-
     def forward(self, item: Tensor) -> Tensor:
         """Return the term of each item numbered here, [n]; 0 [] where there is none."""
         return self.strength * self._log[item] if self.strength else self._log.new_zeros(())
 
+    def table(self, past: PastPopularity) -> Tensor:
+        """Return the term of every item in every slice of time, [s, i]."""
+        term: Tensor = torch.from_numpy(past.counts).log1p() * self.strength
+        return term
+
+    @contextmanager
+    def as_of(self, table: Tensor | None) -> Iterator[None]:
+        """Let events that name their slice of time have the term of `table` [s, i] inside; None: today's."""
+        before, self._then = self._then, table
+        try:
+            yield
+        finally:
+            self._then = before
+
     def when(self, item: Tensor, within: Tensor) -> Tensor:
-        """Return the term of each event's items when it came, as `item`; as now where no past is remembered.
+        """Return the term of each event's items as of its slice of time, shaped as `item`; 0 [] where there is none.
 
         Args:
             item: [n], or [n, k] where an event has several.
-            within: the slice of each event, [n], or [0].
+            within: the slice of each event, [n]; empty: today's term.
         """
-        if not len(within) or not self.strength:
+        if self._then is None or not len(within):
             return self.forward(item)
-        return self.strength * self._then[within.view(-1, *[1] * (item.dim() - 1)), item]
+        return self._then[within.view(-1, *[1] * (item.dim() - 1)), item]
 
-    def by_slice(self, item: Tensor | None = None) -> Tensor:
-        """Return the term of these items, or of all, in every slice, [s, m]; as now, [m], where no past is remembered."""
-        if self._past is None or not self.strength:
+    def by_slice(self, within: Tensor, item: Tensor | None = None) -> Tensor:
+        """Return the term of these items, or of all, in every slice of time, [s, m]; today's, [m], where `within` is empty."""
+        if self._then is None or not len(within):
             return self.all_items() if item is None else self.forward(item)
-        return self.strength * (self._then if item is None else self._then[:, item])
+        return self._then if item is None else self._then[:, item]
 
     def drawn(self, item: Tensor, by_popularity: bool) -> Tensor:
         """Return the log of the chance of each of these items to be among as many distinct ones as they are, [n].

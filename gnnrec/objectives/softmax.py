@@ -52,7 +52,7 @@ class Softmax(Objective):
         """Return the loss, a scalar."""
         user = F.normalize(z.users(batch.user), dim=1) / self.temperature
         good = (user * F.normalize(z.items(batch.item), dim=1)).sum(1) + self.term.when(batch.item, batch.within)
-        offset = self.term.by_slice(batch.shared)
+        offset = self.term.by_slice(batch.within, batch.shared)
         if self.corrected:
             offset = offset - self.term.drawn(batch.shared, self.negatives.source != "uniform")
         loss = softmax_loss(user, F.normalize(z.items(batch.shared), dim=1), good, offset, batch, self.weighted)

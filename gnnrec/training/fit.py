@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gnnrec.core.seeds import derive
+from gnnrec.counters.past import PastPopularity
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.partial import Touched
@@ -38,6 +39,7 @@ class Model:
     Attributes:
         seen: the absorbed pairs, which negatives avoid.
         rank: what ranks in the objective's place; None: the objective.
+        past: the item counts of the time that the events to be fitted on came; None: today's hold for all.
     """
 
     encoder: Encoder
@@ -45,6 +47,7 @@ class Model:
     graph: BipartiteGraph
     seen: BipartiteGraph
     rank: Rank | None = None
+    past: PastPopularity | None = None
 
 
 class Fits:
@@ -111,7 +114,8 @@ class Fits:
             settings = _up_to(settings, self.ahead.lengths(chosen, settings.max_epochs)[-1])
         self.planned = settings.max_epochs if select is not None else settings.epochs_without_valid
         carried = self.moments if settings.optimiser_state == "carry" else {}
-        module = RecommendationModule(trained, model.objective, model.graph, settings.lr, terms, select, carried)
+        given = trained, model.objective, model.graph, settings.lr, terms
+        module = RecommendationModule(*given, select, carried, model.past)
         held: dict[int, HeldWeights] = {}
         lengths = set(self.ahead.lengths(settings.max_epochs, settings.max_epochs))
 
@@ -139,7 +143,8 @@ class Fits:
     ) -> Iterator[Step]:
         """Yield the steps of one epoch of `events`; nothing is trained but what the caller trains."""
         trained, touched = self._trained(model, events, settings)
-        module = RecommendationModule(trained, model.objective, model.graph, settings.lr, terms)
+        given = trained, model.objective, model.graph, settings.lr, terms
+        module = RecommendationModule(*given, past=model.past)
         device = device_of(self.trainer)
         module.to(device)
         module.graph = model.graph.to(device)
@@ -187,7 +192,7 @@ class Fits:
     def _batches(self, model: Model, events: Interactions, settings: FitSettings) -> EpochBatches:
         seed = derive(self.seed, self.index, "fit", *([self.number] if self.number else []))
         self.number += 1  # two fits of one increment draw orders and negatives of their own
-        drawn, slice_of = model.objective.negatives, model.objective.term.slice_of
+        drawn, slice_of = model.objective.negatives, None if model.past is None else model.past.slice_of
         return EpochBatches(events, model.seen, settings.batch_size, self.measure.positive_from, seed, drawn, slice_of)
 
     def _select(self, model: Model, valid: Interactions) -> Select | None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.counters.past import PastPopularity
 from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.partial import Touched
 from gnnrec.encoders.tables import Embedded, Embeddings
@@ -45,7 +46,10 @@ class RecommendationModule(pl.LightningModule):
         terms: what the strategy adds.
         select: valid metric to maximise as a function of the embeddings; None: nothing to select on.
         moments: Adam state to carry on from, by parameter name.
+        past: the item counts of the time that the events fitted on came; None: today's hold for all.
     """
+
+    then: Tensor | None
 
     def __init__(
         self,
@@ -56,11 +60,13 @@ class RecommendationModule(pl.LightningModule):
         terms: Terms,
         select: Callable[[Embeddings], float] | None = None,
         moments: Moments | None = None,
+        past: PastPopularity | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.objective, self.graph = encoder, objective, graph
         self.modules_of_strategy = terms.modules
         self.lr, self.terms, self.select, self.moments = lr, terms, select, moments or {}
+        self.register_buffer("then", None if past is None else objective.term.table(past), persistent=False)
         self.losses: list[Tensor] = []
         self.trained: dict[str, TrainedRows] = {}
         self.taken, self._reaches = 0, False
@@ -85,9 +91,14 @@ class RecommendationModule(pl.LightningModule):
     def step_of(self, batch: Batch, epoch: int) -> Step:
         """Return what a batch offers."""
         z = embedded(self.encoder, self.graph, self.objective, batch, self.terms)
-        loss: Callable[[], Tensor] = cache(lambda: self.objective(z, batch))
+        loss: Callable[[], Tensor] = cache(lambda: self._loss(z, batch))
         layers = cache(lambda: self.encoder.by_layer(self.graph))
         return Step(z, batch, self.graph, self.taken, epoch, self.trained, layers, loss)
+
+    def _loss(self, z: Embedded, batch: Batch) -> Tensor:
+        with self.objective.term.as_of(self.then):
+            found: Tensor = self.objective(z, batch)
+        return found
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of one batch."""

@@ -71,7 +71,7 @@ class EpochBatches:
         positive_from: smallest value that counts as positive; None: every event.
         seed: of order and negatives.
         drawn: which negatives.
-        slice_of: the slice of the fit's time that events of these times came in; None: there is one only.
+        slice_of: the slice of the fit's time that events of these times came in; None: today's counts hold for all.
     """
 
     def __init__(

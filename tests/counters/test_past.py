@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from gnnrec.counters import past as module
-from gnnrec.counters.past import PastPopularity, past
+from gnnrec.counters.past import PastPopularity, past_popularity
 from gnnrec.counters.popularity import Popularity
 from gnnrec.data.types import Interactions
 
 ITEMS = 8
 
 
-def log_of(parts, seed=0, step=1.0):
-    """Return parts of so many events one after the other in time, some at equal times."""
+def log_of(parts, seed=0, ties=2):
+    """Return parts of so many events one after the other in time, with some at equal times."""
     rng, begin, made = np.random.default_rng(seed), 0.0, []
     for n in parts:
-        time = begin + np.sort(rng.integers(0, max(n // 2, 1), n)) * step
+        time = begin + np.sort(rng.integers(0, max(n // ties, 1), n)) * 1.0
         made.append(Interactions(np.zeros(n, np.int64), rng.integers(0, ITEMS, n), np.ones(n), time))
-        begin = time[-1] + step
+        begin = time[-1] + 1 if n else begin
     return made
 
 
@@ -33,77 +33,92 @@ def counted(item, half_life):
     return found
 
 
-@pytest.mark.parametrize("half_life", [2.0, 7.0, 500.0])
-@pytest.mark.parametrize("since", [0, 60, 119])
-def test_each_slice_has_the_counts_of_what_lies_before_it(half_life, since):
-    log = log_of([50, 30, 70])
+@pytest.mark.parametrize("half_life", [0.3, 2.0, 7.0, 1e5])
+@pytest.mark.parametrize("since", [0, 60, 110])
+@pytest.mark.parametrize("parts", [[50, 0, 30, 70], [150]])
+def test_each_slice_has_the_counts_of_what_lies_before_it(half_life, since, parts):
+    log = log_of(parts)
     events = Interactions.concat(log)
-    begin = float(events.time[since])
-    found = past(log, half_life, begin, ITEMS)
-    first = int(np.searchsorted(events.time, begin))
-    assert found.begin[0] == begin
-    expected = min(int(np.ceil((150 - first) * 4 / half_life)), 150 - first)  # no slice without an event
-    assert len(found.begin) == len(found.counts) == expected
-    cuts = np.unique(np.linspace(first, 150, expected, endpoint=False).astype(int))
-    for cut, row in zip(cuts, found.counts, strict=True):
-        assert np.allclose(row, counted(events.item[:cut], half_life), rtol=1e-5)
+    asked = events.time[since:]
+    found = past_popularity(log, half_life, asked, ITEMS)
+    assert np.array_equal(found.begin, np.unique(asked))  # fewer than may be: one to a time
+    for begin, row in zip(found.begin, found.counts, strict=True):
+        assert np.allclose(row, counted(events.item[events.time < begin], half_life), rtol=1e-5, atol=1e-7)
+
+
+def test_no_event_is_among_its_own_counts(monkeypatch):
+    monkeypatch.setattr(module, "MOST", 20)
+    log = log_of([300], ties=5)
+    found = past_popularity(log, 9.0, log[0].time, ITEMS)
+    assert len(found.begin) == 20
+    assert np.all(found.begin[found.slice_of(log[0].time)] <= log[0].time)
+
+
+def test_slices_share_the_events_asked_for_alike_whatever_lies_between(monkeypatch):
+    """One old event among those of an update, as in a replay, takes one slice and no more."""
+    monkeypatch.setattr(module, "MOST", 25)
+    log = [replace(x, time=n * 1e4 + np.arange(len(x))) for n, x in enumerate(log_of([5000, 100]))]
+    asked = np.concatenate([log[0].time[:1], log[1].time])
+    found = past_popularity(log, 9.0, asked, ITEMS)
+    per = np.bincount(found.slice_of(asked))
+    assert len(per) == 25
+    assert per.min() >= 4
+    assert per.max() <= 5
 
 
 def test_events_lie_in_the_slice_that_began_last():
-    held = PastPopularity(np.array([3.0, 5.0, 5.0, 9.0]), np.zeros((4, 1), np.float32))
-    assert held.slice_of(np.array([1.0, 3.0, 4.9, 5.0, 8.0, 9.0, 99.0])).tolist() == [0, 0, 0, 2, 2, 3, 3]
+    held = PastPopularity(np.array([3.0, 5.0, 9.0]), np.zeros((3, 1), np.float32))
+    assert held.slice_of(np.array([1.0, 3.0, 4.9, 5.0, 8.0, 9.0, 99.0])).tolist() == [0, 0, 0, 1, 1, 2, 2]
 
 
 def test_what_was_held_back_counts_at_its_time_not_where_it_was_absorbed():
-    whole = log_of([80])[0]
+    whole = replace(log_of([80])[0], time=np.arange(80.0))
     at = np.arange(80) % 5 == 0
-    late = [whole.take(~at), whole.take(at)]
-    a, b = (past(x, 6.0, 0.0, ITEMS) for x in (log_of([80]), late))
-    assert np.array_equal(a.begin, b.begin)
-    # Equal times may be told apart by where they stand in the log.
-    assert np.allclose(a.counts.sum(1), b.counts.sum(1), rtol=1e-5)
+    a, b = (past_popularity(x, 6.0, whole.time, ITEMS) for x in ([whole], [whole.take(~at), whole.take(at)]))
+    assert np.array_equal(a.counts, b.counts)
 
 
 def test_the_last_slice_leads_to_what_popularity_holds_now():
-    log, now = (
-        [replace(x, time=n * 100.0 + np.arange(len(x))) for n, x in enumerate(log_of([50, 30, 70]))],
-        Popularity([5.0]),
-    )
+    now = Popularity([5.0])
+    log = [replace(x, time=n * 100.0 + np.arange(len(x))) for n, x in enumerate(log_of([50, 30, 70]))]
     for part in log:
         now.absorb(part, ITEMS)
-    found, events = past(log, 5.0, 0.0, ITEMS), Interactions.concat(log)
+    events = Interactions.concat(log)
+    found = past_popularity(log, 5.0, events.time, ITEMS)
     rest = events.item[int(np.searchsorted(events.time, found.begin[-1])) :]
     then = found.counts[-1] * 2 ** (-len(rest) / 5.0)
     assert np.allclose(now.at(5.0), then + counted(rest, 5.0), rtol=1e-5)
 
 
 def test_slices_are_bounded_in_number_and_in_cells(monkeypatch):
-    log = log_of([400])
-    monkeypatch.setattr(module, "MOST", 9)
-    assert len(past(log, 2.0, 0.0, ITEMS).begin) == 9
+    log = log_of([800])
+    monkeypatch.setattr(module, "MOST", 90)
+    assert len(past_popularity(log, 2.0, log[0].time, ITEMS).begin) == 90
+    monkeypatch.setattr(module, "CELLS", 30 * ITEMS)
+    assert len(past_popularity(log, 2.0, log[0].time, ITEMS).begin) == 30
     monkeypatch.setattr(module, "CELLS", 3 * ITEMS)
-    assert len(past(log, 2.0, 0.0, ITEMS).begin) == 3
-    monkeypatch.setattr(module, "CELLS", 1)
-    assert len(past(log, 2.0, 0.0, ITEMS).begin) == 1
+    assert past_popularity(log, 2.0, log[0].time, ITEMS) is None  # too few to tell one time from another
 
 
-def test_an_update_does_not_read_the_whole_history(monkeypatch):
+def test_an_update_reads_no_more_of_the_history_than_counts():
     log = log_of([40] * 30)
-    since = float(log[-1].time[0])
-    needed = list(module._needed(log, 1.0, since))
-    assert [p is q for p, q in zip(needed, log[::-1], strict=False)] == [True] * 3  # the newest, and 50 half-lives
-    assert np.allclose(past(log, 1.0, since, ITEMS).counts, past(log[-3:], 1.0, since, ITEMS).counts)
+    needed = module._needed(log, 1.0, float(log[-1].time[0]))
+    assert [p is q for p, q in zip(needed, log[-3:], strict=True)] == [True] * 3  # the newest, and 50 half-lives
+    found, whole = (past_popularity(x, 1.0, log[-1].time, ITEMS).counts for x in (log[-3:], log))
+    assert np.allclose(found, whole)
+    # Held-back events lie at times among those of the part before: that is needed too, however many they are.
+    whole = replace(log_of([2000])[0], time=np.arange(2000.0))
+    held = np.arange(2000) % 10 == 0
+    assert len(module._needed([whole.take(~held), whole.take(held)], 1.0, 1999.5)) == 2
 
 
-def test_nothing_absorbed_is_one_slice_of_nothing():
-    found = past([], 3.0, 0.0, ITEMS)
-    assert found.counts.shape == (1, ITEMS)
+@pytest.mark.parametrize("times", [np.zeros(0), np.zeros(200), np.repeat(np.arange(15.0), 9)])
+def test_where_times_tell_too_little_there_is_no_past(times):
+    """No time at all, blocks without a time inside: zeros, or another block's counts, would be no better than today's."""
+    assert past_popularity(log_of([200]), 10.0, times, ITEMS) is None
+
+
+def test_a_few_events_of_different_times_have_one():
+    found = past_popularity([], 3.0, np.array([5.0, 6.0]), ITEMS)
+    assert found.counts.shape == (2, ITEMS)
     assert not found.counts.any()
-    assert found.slice_of(np.array([5.0])).tolist() == [0]
-
-
-def test_times_all_alike_are_in_the_last_slice():
-    """Where time tells nothing, the counts are nearly those of now."""
-    log = log_of([200], step=0.0)
-    found = past(log, 10.0, 0.0, ITEMS)
-    assert set(found.slice_of(log[0].time)) == {len(found.begin) - 1}

@@ -254,42 +254,64 @@ def test_while_a_past_is_remembered_each_event_has_the_term_of_its_time(z, batch
     """The loss of a batch is the mean of its events' losses, each with the counts of its own slice as if they were now."""
     rng = np.random.default_rng(5)
     past = PastPopularity(np.array([0.0, 10.0, 20.0]), rng.integers(0, 30, (3, ITEMS)).astype(np.float32))
-    time = rng.uniform(0, 30, N)
+    within = past.slice_of(rng.uniform(0, 30, N))
+    assert set(within) == {0, 1, 2}
     batch = batch._replace(positive=torch.ones(N, dtype=torch.bool))
     if "candidates" in name:
         batch = batch._replace(negative=torch.from_numpy(rng.integers(0, ITEMS, (N, 3))))
-    one = counted(SLICED[name]())
-    one.term.remember(past)
-    within = one.term.slice_of(time)
-    assert set(within) == {0, 1, 2}
-    together = one(z, batch._replace(within=torch.from_numpy(within))).item()
-    alone = []
+    one, alone = counted(SLICED[name]()), []
+    sliced, table = batch._replace(within=torch.from_numpy(within)), one.term.table(past)
+    with one.term.as_of(table):
+        together, own = one(z, sliced).item(), one(z, batch).item()
     for n in range(N):
         single = counted(SLICED[name]())
         single.count(COUNTS, past.counts[within[n]].astype(float))
-        own = Batch(*(c[n : n + 1] for c in batch[:5]), batch.shared)
-        alone.append(single(z, own).item())
+        alone.append(single(z, Batch(*(c[n : n + 1] for c in batch[:5]), batch.shared)).item())
     assert together == pytest.approx(np.mean(alone))
-    one.term.remember(None)
-    assert one(z, batch).item() == pytest.approx(counted(SLICED[name]())(z, batch).item())
-    assert len(one.term.slice_of(time)) == 0
+    # A batch that names no slice has today's term, inside as outside, and so has one whose slices nobody knows any more.
+    assert own == one(z, batch).item() == one(z, sliced).item()
+
+
+def timed(n):
+    rng = np.random.default_rng(0)
+    return interactions(list(zip(rng.integers(0, USERS, n), rng.integers(0, ITEMS, n), strict=True)))
 
 
 @pytest.mark.parametrize("half_life", [5.0, np.inf])
-def test_a_past_is_remembered_while_events_are_gone_over_and_no_longer(half_life):
+def test_fits_and_loops_have_the_counts_of_their_events_time(half_life):
+    """In every order of asking: a loop inside another, two side by side, a loss asked after the loop."""
     learner = Learner(MF(4), Softmax(half_life=half_life), FIT, measure=MEASURE)
-    rng = np.random.default_rng(0)
-    events = interactions(list(zip(rng.integers(0, USERS, 90), rng.integers(0, ITEMS, 90), strict=True)))
+    events, aged = timed(90), np.isfinite(half_life)
     learner.extend(observed(events, interactions([]), USERS, ITEMS))
-    term, aged = learner.objective.term, np.isfinite(half_life)
-    steps = list(learner.loop(events.take(slice(40, 90))))
-    assert {len(s.batch.within) for s in steps} == {50 if aged else 0}
-    assert len(steps[0].batch.within.unique()) == (40 if aged else 0)  # four to a half-life of 5 events
+    term = learner.objective.term
+    steps = list(learner.loop(events))
+    after = [s.loss().item() for s in steps]
+    assert {len(s.batch.within) == len(s.batch.user) for s in steps} == {aged}
+    learner.fits.number = 0
+    assert after == [s.loss().item() for s in learner.loop(events)]
+    learner.fits.number = 0
+    nested = []
     for step in learner.loop(events):
-        at = term.when(step.batch.item, step.batch.within)
-        assert torch.equal(at, term(step.batch.item)) is not aged
-    assert not len(term.slice_of(events.time))
-    assert torch.equal(term.by_slice(), term.all_items())
+        _ = [inner.loss() for inner in learner.fork().loop(events.take(slice(20, 60)))]
+        nested.append(step.loss().item())
+    assert after == nested
+    with term.as_of(None):
+        today = [learner.objective(s.z, s.batch).item() for s in steps]
+    assert (today == after) is not aged
+
+
+def test_a_strategys_own_batch_has_todays_term():
+    learner = Learner(MF(4), Softmax(half_life=5.0), FIT, measure=MEASURE)
+    learner.extend(observed(timed(90), interactions([]), USERS, ITEMS))
+    seen = []
+
+    def penalty(step):
+        own = step.batch._replace(within=torch.empty(0, dtype=torch.int64))
+        seen.append((learner.objective(step.z, own).item(), step.loss().item()))
+        return 0.1 * learner.objective(step.z, own)
+
+    learner.fit(timed(90), penalty)
+    assert all(own != loss for own, loss in seen)
 
 
 def quality(learner, valid):
@@ -308,7 +330,7 @@ def test_what_was_in_fashion_is_not_taken_for_taste():
         fit = replace(FIT, max_epochs=30, epochs_without_valid=30, lr=0.05)
         learner = Learner(MF(8), Softmax(popularity=1.0), fit, measure=Settings(topk=(5,)), grid=grid)
         if not causal:
-            learner.objective.term.remember = lambda past: None
+            learner.counters.past = lambda *_: None
         learner.extend(observed(train, interactions([]), 50, 32))  # nothing to select on
         before = quality(learner, valid)
         learner.fit(train)
