@@ -2,8 +2,9 @@
 
 gowalla-static (He et al., SIGIR 2020): all items ranked, train rows masked. Of the train rows 5 % are held back as valid, and
 epochs are chosen there; then the model is fitted to all train rows for so many, as the published ones are, and the test rows
-are scored once. ml-100k: a random 80/20 split; what is calibrated on valid is not fitted again. Each is a shipped configuration
-with the overrides that its line names; its seconds are those of both fits, scoring the test left out.
+are scored once. Pairs of which nothing is published are fitted once, for 8 epochs at most. ml-100k: a random 80/20 split; what
+is calibrated on valid is not fitted again. Each is a shipped configuration with the overrides that its line names; its seconds
+are those of all fits, scoring the test left out.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ LARGE = (*FIT, "scorer=model")
 WITH_FILTER = (*FIT, "scorer.companion=gf_cf", "scorer.grid={alpha:[1.0],beta:[0.0],kappa:[0.0,0.125,0.25,0.5]}")
 """The model and GF-CF together, the weight of the second chosen on valid."""
 
+BRIEF = ("fit.base.max_epochs=8",)
 HARD = ("objective=bpr", "objective.candidates=32", "objective.l2=0.001")
 """BPR against the hardest of 32 items: against any one valid NDCG is a quarter (MF) to two fifths (LightGCN) lower."""
 
@@ -56,6 +58,7 @@ class Anchor:
         seconds: most seconds asked; None: none.
         why: what is known of a miss.
         row: of the rows without training that predict values; "": a model, or the reference that is listed.
+        once: whether what is fitted without the valid rows is what is scored.
     """
 
     overrides: tuple[str, ...]
@@ -64,6 +67,7 @@ class Anchor:
     seconds: float | None = None
     why: str = ""
     row: str = ""
+    once: bool = False
 
 
 def ranks(recall: float, ndcg: float) -> dict[str, float]:
@@ -120,18 +124,22 @@ WHY = {
     "lightgcn, contrastive": "unlike the paper's, no mean of a user's items",
 }
 ASKED = {"mf, bpr": (MF, 600.0), "xsimgcl, softmax": (LIGHTGCN, None)}
+FULL = {*KNOWN, "mf, softmax", "inmo, softmax", "lightgcn, directau"}
+"""Pairs that are fitted as long as valid rises, and once more; the others are fitted once, and briefly."""
 PAIRS = {
     name: Anchor(
-        (*LARGE, *objective, *encoder, *OWN.get(name, ())),
+        (*LARGE, *objective, *encoder, *OWN.get(name, ()), *(() if name in FULL else BRIEF)),
         KNOWN.get(name, {}),
         *ASKED.get(name, ({}, None)),
         WHY.get(name, ""),
+        once=name not in FULL,
     )
     for e, encoder in ENCODERS.items()
     for o, objective in OBJECTIVES.items()
     if (name := f"{e}, {o}") != "lightgcn, softmax"  # the default
 }
-RANKING = {**NAMED, **PAIRS, "lightgcn, cross_entropy": Anchor((*LARGE, "objective=cross_entropy"), {}, {})}
+EVERY_ITEM = Anchor((*LARGE, *BRIEF, "objective=cross_entropy"), {}, {}, once=True)
+RANKING = {**NAMED, **PAIRS, "lightgcn, cross_entropy": EVERY_ITEM}
 RATING = {
     "bias": Anchor((), {}, {}, row="bias"),
     "recent_bias": Anchor((), {}, {}, row="recent_bias"),
@@ -175,28 +183,29 @@ def _kept(name: str, anchor: Anchor, stream: Stream, quick: bool, folder: Path) 
     file = folder / f"{name.replace(', ', '_').replace(' ', '_')}.json"
     if file.exists() and (kept := json.loads(file.read_text()))["asked"] == asked:
         return dict(kept["found"])
-    found = _measured(overrides, stream, anchor.row)
+    found = _measured(overrides, stream, anchor)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(file, json.dumps({"asked": asked, "found": found}, indent=1) + "\n")
     return found
 
 
-def _measured(overrides: list[str], stream: Stream, row: str = "") -> dict[str, float]:
+def _measured(overrides: list[str], stream: Stream, anchor: Anchor) -> dict[str, float]:
     """Fit on the base, choose on valid, score the test rows once."""
     config = compose(overrides)
     setting = build.scene_on(config, static.NO_LOG, stream).setting
-    if row:
-        return _predicted(row, setting)
-    found = _untrained if any(o.startswith("references=") for o in overrides) else _trained
-    return found(config, setting)
+    if anchor.row:
+        return _predicted(anchor.row, setting)
+    if any(o.startswith("references=") for o in overrides):
+        return _untrained(config, setting)
+    return _trained(config, setting, anchor.once)
 
 
-def _trained(config: Config, setting: Scenario) -> dict[str, float]:
-    """Choose the number of epochs on valid, then fit to all train rows for so many."""
+def _trained(config: Config, setting: Scenario, once: bool) -> dict[str, float]:
+    """Choose the number of epochs on valid, then, unless `once`, fit to all train rows for so many."""
     base = setting.stream.increments[0].observed
     begin = time.perf_counter()
     chosen = _fitted(config, setting, base, None)
-    again = not chosen.objective.calibrates
+    again = not chosen.objective.calibrates and not once
     learner = _fitted(config, setting, static.whole(base), max(chosen.log.kept, 1)) if again else chosen
     learner.blend.weights = chosen.blend.weights
     learner.ready()
@@ -260,6 +269,7 @@ def _lines(name: str, anchor: Anchor, found: dict[str, float]) -> Iterator[Line]
         held = f"without valid {metric}"
         told += [f"fitted without the valid rows {found[held]:.4f}"] if held in found else []
         told += [f"{found['epochs']:.0f} epochs kept"] if "epochs" in found else []
+        told += ["fitted once, for 8 epochs at most"] if anchor.once else []
         told += [f"weight of gf_cf {found['kappa']}"] if found.get("kappa") else []
         told += [f"{found['seconds']:.0f} s", *filter(None, [anchor.why])]
         target = "" if asked is None else f"{'≤' if metric == 'rmse' else '≥'} {asked:.4f}"
