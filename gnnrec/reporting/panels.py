@@ -93,7 +93,7 @@ def cost_against_quality(summary: pl.DataFrame, look: Look, k: int = 20) -> Figu
         for i, s in enumerate(scorers[:2])
     ]
     front = axis.plot([], [], color=MUTED, lw=1, label="Pareto front")[0]
-    axis.legend(handles=[*kinds, front], loc="lower right")
+    axis.legend(handles=[*kinds, front], loc="best")
     return figure
 
 
