@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from gnnrec.data.types import Interactions
+from gnnrec.data.types import Floats, Interactions
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation import metrics
 from gnnrec.evaluation.blend_choice import CUTOFF
@@ -17,7 +16,8 @@ from gnnrec.evaluation.settings import Settings
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.base import Objective
 
-Select = Callable[[Embeddings], float]
+Select = Callable[[Embeddings], Floats]
+"""What is to be maximised in the mean, by user or event of valid, [n]."""
 Rank = Callable[[Embeddings, Tensor], Tensor]
 """Scores of every item for some users, [n, i], as they would be served with these embeddings."""
 
@@ -25,7 +25,7 @@ Rank = Callable[[Embeddings, Tensor], Tensor]
 def selector(
     objective: Objective, valid: Interactions, seen: BipartiteGraph, settings: Settings, rank: Rank | None = None
 ) -> Select | None:
-    """Return the function of embeddings to maximise, or None where valid holds nothing to select on.
+    """Return the function of embeddings whose mean is to be maximised, or None where valid holds nothing to select on.
 
     NDCG@20 over users with an absorbed event (the others' lists do not depend on the weights), or minus the MSE over
     events whose user and item are known, by `objective.selects_by`. Lists are those of `rank`, of what serves in the
@@ -45,11 +45,11 @@ def _ndcg(rank: Rank, valid: Interactions, seen: BipartiteGraph, settings: Setti
     starts = settings.starts(len(truth.user), seen.num_items)
     masks = [settings.masked(seen, truth.user[s : s + starts.step]) for s in starts]
 
-    def score(z: Embeddings) -> float:
+    def score(z: Embeddings) -> Floats:
         users = (torch.from_numpy(truth.user[s : s + starts.step]).to(z.user.device) for s in starts)
         tops = [top_items(rank(z, u), CUTOFF, order, mask) for u, mask in zip(users, masks, strict=True)]
         hit = hits(torch.cat(tops), truth.row, truth.item, len(truth.user))
-        return float(metrics.ndcg(hit, relevant, CUTOFF).mean())
+        return metrics.ndcg(hit, relevant, CUTOFF)
 
     return score
 
@@ -61,10 +61,10 @@ def _negative_mse(objective: Objective, valid: Interactions, seen: BipartiteGrap
     events = valid.take(known)
     pair = torch.from_numpy(events.user), torch.from_numpy(events.item)
 
-    def score(z: Embeddings) -> float:
+    def score(z: Embeddings) -> Floats:
         expected = objective.predict(z, *(number.to(z.user.device) for number in pair))
         assert expected is not None, "an objective that selects by the MSE predicts values"
-        predicted = expected.double().cpu().numpy()
-        return -float(np.mean((predicted - events.value) ** 2))
+        predicted: Floats = expected.double().cpu().numpy()
+        return -((predicted - events.value) ** 2)
 
     return score

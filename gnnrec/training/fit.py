@@ -172,7 +172,7 @@ class Fits:
         @torch.no_grad()
         def score(held: HeldWeights) -> float:
             load_weights(model, held, None)
-            return select(model.encoder(model.graph))
+            return float(select(model.encoder(model.graph)).mean())
 
         model.encoder.eval()
         self.ahead.judge(score)

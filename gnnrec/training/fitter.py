@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import signal
 import time
 import warnings
@@ -13,7 +14,9 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
+from gnnrec.data.types import Floats
 from gnnrec.training.checkpoint import Earlier, FitCheckpoint
 from gnnrec.training.module import RecommendationModule
 from gnnrec.training.sampling import EpochBatches
@@ -63,17 +66,21 @@ class FitLog:
 class KeepBest(pl.Callback):
     """Holds the weights with the highest valid metric, the first of equals, and puts them back at the end.
 
-    The start is a candidate too: an update that only hurts is not taken.
+    The start is a candidate too: an update that only hurts is not taken, nor one that is better by less than `margin` tells.
 
     Args:
         patience: epochs without a better metric before stopping; None: never.
+        margin: standard errors of the mean difference by which an epoch must beat the start while that is the best.
         on_epoch: told after each epoch.
         visit: called with the epochs trained, 0 before the first step; for who keeps weights of its own.
     """
 
-    def __init__(self, patience: int | None, on_epoch: OnEpoch | None = None, visit: Visit | None = None) -> None:
-        self.patience, self.on_epoch, self.visit = patience, on_epoch, visit
+    def __init__(
+        self, patience: int | None, margin: float = 0.0, on_epoch: OnEpoch | None = None, visit: Visit | None = None
+    ) -> None:
+        self.patience, self.margin, self.on_epoch, self.visit = patience, margin, on_epoch, visit
         self.start: float | None = None
+        self.first: Tensor = torch.zeros(0, dtype=torch.float64)
         self.best: float | None = None
         self.kept = 0
         self.weights: dict[str, Any] = {}
@@ -83,35 +90,43 @@ class KeepBest(pl.Callback):
         """Score the start."""
         module = cast(RecommendationModule, pl_module)
         if module.select is not None and self.start is None:  # one that goes on has scored it
-            self.start = module.score()
-            self._consider(self.start, module)
+            self.first = torch.from_numpy(module.score())
+            self.start = float(self.first.mean())
+            self._consider(self.first.numpy(), module)
         if self.visit is not None:
             self.visit(0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the epoch, keep its weights if they are the best, and stop where there has been no better one for long."""
-        loss, value = cast(RecommendationModule, pl_module).finish_epoch()
+        loss, values = cast(RecommendationModule, pl_module).finish_epoch()
+        value = None if values is None else float(values.mean())
         self.epochs.append((loss, value))
-        if value is not None:
-            self._consider(value, pl_module)
+        if values is not None:
+            self._consider(values, pl_module)
             trainer.should_stop |= self.patience is not None and len(self.epochs) - self.kept >= self.patience
         if self.visit is not None:
             self.visit(len(self.epochs))
         if self.on_epoch is not None:
             self.on_epoch(len(self.epochs), loss, value)
 
-    def _consider(self, value: float, module: pl.LightningModule) -> None:
-        if self.best is None or value > self.best:
+    def _consider(self, values: Floats, module: pl.LightningModule) -> None:
+        value = float(values.mean())
+        if self.best is None or (value > self.best and (self.kept > 0 or self._beyond_chance(values))):
             self.best, self.kept, self.weights = value, len(self.epochs), copy.deepcopy(module.state_dict())
+
+    def _beyond_chance(self, values: Floats) -> bool:
+        gain = values - self.first.numpy()
+        return float(gain.mean()) > self.margin * float(gain.std()) / math.sqrt(len(gain))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a fit that is cut off goes on with."""
-        numbers = {"start": self.start, "best": self.best, "kept": self.kept}
+        numbers = {"start": self.start, "first": self.first, "best": self.best, "kept": self.kept}
         return {**numbers, "weights": self.weights, "epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Become the callback whose `state_dict` this is."""
         self.start, self.best, self.kept = (state_dict[n] for n in ("start", "best", "kept"))
+        self.first = state_dict["first"]
         self.weights = state_dict["weights"]
         self.epochs = [(loss, value) for loss, value in state_dict["epochs"]]
 
@@ -148,7 +163,7 @@ def run_fit(
     if not len(batches):
         return FitLog()
     begin = time.perf_counter()
-    keep = KeepBest(settings.patience, on_epoch, visit)
+    keep = KeepBest(settings.patience, settings.margin, on_epoch, visit)
     quiet()
     earlier = checkpoint.resume(module, batches, [keep]) if checkpoint else Earlier()
     runner = _trainer(module, settings, trainer, [keep, *([checkpoint] if checkpoint else [])], earlier)

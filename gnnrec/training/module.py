@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.counters.past import PastPopularity
+from gnnrec.data.types import Floats
 from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.partial import Touched
 from gnnrec.encoders.tables import Embedded, Embeddings
@@ -44,7 +45,8 @@ class RecommendationModule(pl.LightningModule):
         graph: message-passing graph, of as many nodes as the tables have rows.
         lr: Adam's learning rate.
         terms: what the strategy adds.
-        select: valid metric to maximise as a function of the embeddings; None: nothing to select on.
+        select: valid metric by user or event, [n], as a function of the embeddings; its mean is maximised; None: nothing to
+            select on.
         moments: Adam state to carry on from, by parameter name.
         past: the item counts of the time that the events fitted on came; None: today's hold for all.
     """
@@ -58,7 +60,7 @@ class RecommendationModule(pl.LightningModule):
         graph: BipartiteGraph,
         lr: float,
         terms: Terms,
-        select: Callable[[Embeddings], float] | None = None,
+        select: Callable[[Embeddings], Floats] | None = None,
         moments: Moments | None = None,
         past: PastPopularity | None = None,
     ) -> None:
@@ -131,8 +133,8 @@ class RecommendationModule(pl.LightningModule):
             )
         self._reaches = True
 
-    def finish_epoch(self) -> tuple[float, float | None]:
-        """Log and return the epoch's mean loss and the valid metric; refuse a loss that is not finite."""
+    def finish_epoch(self) -> tuple[float, Floats | None]:
+        """Log and return the epoch's mean loss and the valid metric by user or event; refuse a loss that is not finite."""
         loss = torch.stack(self.losses).mean().item()
         self.losses.clear()
         if not math.isfinite(loss):
@@ -142,12 +144,12 @@ class RecommendationModule(pl.LightningModule):
         score = None if self.select is None else self.score()
         self.log("train/loss", loss)
         if score is not None:
-            self.log("valid/score", score)
+            self.log("valid/score", float(score.mean()))
         return loss, score
 
     @torch.no_grad()
-    def score(self) -> float:
-        """Return the valid metric of the present weights, as they would serve: without dropout."""
+    def score(self) -> Floats:
+        """Return the valid metric of the present weights by user or event, [n], as they would serve: without dropout."""
         assert self.select is not None
         self.encoder.eval()
         try:

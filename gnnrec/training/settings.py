@@ -16,6 +16,9 @@ class FitSettings:
         batch_size: events per step.
         max_epochs: most passes over the events.
         patience: epochs without a better valid metric before stopping.
+        margin: standard errors, over the users of valid, by which an epoch must be better than the start to take its place.
+            Of many epochs one is above by chance; where the start already ranks by what is in fashion it costs what comes
+            next. The rule of one standard error (Breiman et al., "Classification and regression trees", 1984).
         epochs_without_valid: passes when valid holds no event to select on.
         budget: "converge" stops early on valid; "ahead" trains as many epochs as would have served best what came next after
             earlier updates (`gnnrec.training.ahead`), and stops the base early, before which there is none; "equal" takes
@@ -30,6 +33,7 @@ class FitSettings:
     batch_size: int = 2048
     max_epochs: int = 60
     patience: int = 10
+    margin: float = 0.0
     epochs_without_valid: int = 5
     budget: str = "converge"
     steps: int = 0
@@ -45,6 +49,8 @@ class FitSettings:
         for name in ("lr", "batch_size", "max_epochs", "patience"):
             if not getattr(self, name) > 0:
                 raise GnnrecError(f"fit.{name} must be greater than 0, got {getattr(self, name)}")
+        if not self.margin >= 0:
+            raise GnnrecError(f"fit.margin must be 0 or greater, got {self.margin}")
         if self.budget == "equal" and self.steps <= 0:
             raise GnnrecError(f"fit.budget=equal needs fit.steps greater than 0, got {self.steps}")
 
