@@ -65,7 +65,7 @@ def _small() -> tuple[Interactions, BipartiteGraph, LightGCN]:
 
 def _tiny_fit() -> None:
     events, graph, encoder = _small()
-    module = RecommendationModule(encoder, BPR(), graph, 0.01, Terms(), lambda z: 1.0)
+    module = RecommendationModule(encoder, BPR(), graph, 0.01, Terms(), lambda z: np.ones(1))
     settings = FitSettings(max_epochs=1)
     run_fit(module, EpochBatches(events, graph, 2048, None, 0), settings, {"accelerator": "cpu"}, 0)
 
