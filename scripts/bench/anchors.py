@@ -43,6 +43,7 @@ WITH_FILTER = (*FIT, "scorer.companion=gf_cf", "scorer.grid={alpha:[1.0],beta:[0
 """The model and GF-CF together, the weight of the second chosen on valid."""
 
 BRIEF = ("fit.base.max_epochs=8",)
+"""For pairs that are there to be compared with each other."""
 HARD = ("objective=bpr", "objective.candidates=32", "objective.l2=0.001")
 """BPR against the hardest of 32 items: against any one valid NDCG is a quarter (MF) to two fifths (LightGCN) lower."""
 
