@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.core.files import write_atomic
 from gnnrec.reporting import tables
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -93,10 +94,7 @@ def text(raw: str) -> str:
 
 def save(path: Path, content: str) -> None:
     """Write a page, whole or not at all."""
-    part = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(content, encoding="utf-8")
-        part.replace(path)
+        write_atomic(path, content)
     except OSError as error:
         raise GnnrecError(f"cannot write the report {path}: {error.strerror}") from error

@@ -25,7 +25,8 @@ from gnnrec.reporting import figures, html, terminal
 from gnnrec.reporting.answer import answer, best_row, lowest_error
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
-from gnnrec.runs.folder import Frames, write_frames
+from gnnrec.runs.folder import Frames, locked, write_frames
+from gnnrec.runs.progress import Progress
 from gnnrec.training.loggers import Tracker
 
 PAGE, RUNS, BELOW = "report.html", "runs", "comparison-"
@@ -72,31 +73,39 @@ def report(
         remarks: what went wrong, for the notes.
     """
     there = output or Path(config["output"])  # a notebook's configuration names no folder
-    output = output or place(there, runs)
-    results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
-    summary = table.summary(results, first=first, budget=budget)
-    tests, untested = _tests(frames, summary, first)
-    said, record = answer(summary, tests), _record(command, config, scene)
-    write_frames(output, {**frames, "results": results})
-    write_atomic(output / "summary.csv", summary.write_csv())
-    write_atomic(output / "run.json", json.dumps({**record, RUNS: sorted(runs)}, indent=1))
-    quality = increments.per_increment(scene.setting.stream, scene.dataset.reports)
-    pictures, missing = figures.write_all(
-        results, summary, frames["predictions"], output / "figures", quality=quality, first=first
-    )
-    html.write(
-        output / PAGE,
-        title=f"{config['name']}: how the model absorbs each increment",
-        answer=said,
-        summary=summary,
-        figures=pictures,
-        data_text=summarise(scene.dataset, scene.setting.stream, increments.as_text(quality)),
-        config_text=_shared(config, results),
-        notes=[*remarks, *untested, *scene.setting.stream.notes, *table.incomplete(results), *missing, *_lines(record)],
-        protocol_text=PROTOCOL,
-        significance=tests,
-        details=html.increments_and_segments(results, first=first),
-    )
+    with locked(there, Progress()):  # seeds in processes of their own end together: one page is written after the other
+        output = output or place(there, runs)
+        results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
+        summary = table.summary(results, first=first, budget=budget)
+        tests, untested = _tests(frames, summary, first)
+        said, record = answer(summary, tests), _record(command, config, scene)
+        write_frames(output, {**frames, "results": results})
+        write_atomic(output / "summary.csv", summary.write_csv())
+        write_atomic(output / "run.json", json.dumps({**record, RUNS: sorted(runs)}, indent=1))
+        quality = increments.per_increment(scene.setting.stream, scene.dataset.reports)
+        pictures, missing = figures.write_all(
+            results, summary, frames["predictions"], output / "figures", quality=quality, first=first
+        )
+        html.write(
+            output / PAGE,
+            title=f"{config['name']}: how the model absorbs each increment",
+            answer=said,
+            summary=summary,
+            figures=pictures,
+            data_text=summarise(scene.dataset, scene.setting.stream, increments.as_text(quality)),
+            config_text=_shared(config, results),
+            notes=[
+                *remarks,
+                *untested,
+                *scene.setting.stream.notes,
+                *table.incomplete(results),
+                *missing,
+                *_lines(record),
+            ],
+            protocol_text=PROTOCOL,
+            significance=tests,
+            details=html.increments_and_segments(results, first=first),
+        )
     with Tracker.open(config, "compare", output) as tracker:
         tracker.report(pictures, summary)
     text = _text(summary, said, there / PAGE if output.name.startswith(BELOW) else None)

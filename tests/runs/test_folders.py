@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import filelock
@@ -94,6 +95,18 @@ def test_a_second_process_is_refused(output, capsys):
     (folder,) = runs(output, "stale")
     with filelock.FileLock(folder / ".lock"):
         assert "in use" in refused(capsys, "run", *SHORT, f"output={output}")
+
+
+def test_pages_of_one_folder_are_written_one_after_the_other(output, tmp_path, capsys):
+    folder = shutil.copytree(output, tmp_path / "shared")
+    with ThreadPoolExecutor(1) as other:
+        with filelock.FileLock(folder / ".lock"):
+            page = other.submit(main, ["report", str(folder)])
+            begin = time.monotonic()
+            while "waiting" not in capsys.readouterr().err and time.monotonic() < begin + 60:
+                time.sleep(0.1)
+            assert not page.done()
+        assert page.result(60) == 0
 
 
 def test_a_run_that_fails_is_left_out_and_said(monkeypatch, tmp_path, capsys):
