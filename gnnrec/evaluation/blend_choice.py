@@ -75,6 +75,19 @@ def weigh(
     return Evidence(options, np.array([total[_direction(w)] for w in options]))
 
 
+def weigh_ahead(
+    model: Scorer, counters: Counters, arrived: Interactions, world: World, settings: Settings, grid: Grid
+) -> Evidence | None:
+    """Return how well each setting ranks what has arrived since `world`, for the users it knows; None without any.
+
+    Args:
+        model, counters, world: what served until now.
+        arrived: events of which `world` has absorbed none.
+        settings, grid: as in `weigh`.
+    """
+    return weigh(model, counters, arrived.take(arrived.user < world.num_users), world, settings, grid)
+
+
 def _quality(hit: Bools, relevant: Ints) -> float:
     """Return NDCG plus recall of hits [u, K], summed over users.
 

@@ -12,7 +12,7 @@ import polars as pl
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.counters.counters import Companion, Counters
 from gnnrec.data.types import Floats, Interactions, Observed, Stream
-from gnnrec.evaluation.blend_choice import weigh
+from gnnrec.evaluation.blend_choice import Evidence, weigh, weigh_ahead
 from gnnrec.evaluation.record import Name, Record, Scored, score, tests, upcoming
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.settings import Settings
@@ -132,6 +132,11 @@ def _updated(made: Untrained, new: Observed) -> float:
     return time.perf_counter() - begin
 
 
+def _world(index: int, counts: Counters, seen: BipartiteGraph) -> World:
+    users = counts.num_users
+    return World(index, users, counts.num_items, seen, counts.popularity.total, np.zeros(users, bool))
+
+
 class Mixed:
     """A blend without a model, its weights chosen on valid.
 
@@ -146,11 +151,29 @@ class Mixed:
         self.evidence: Floats | None = None
 
     def choose(self, valid: Interactions, world: World, measure: Settings) -> None:
-        """Choose as a learner's blend does; without a valid event the last choice stands."""
-        new = weigh(PopularityScorer(self.counters.popularity.total), self.counters, valid, world, measure, self.grid)
-        if new is not None:
-            new = new.after(self.evidence, self.grid.memory)
-            self.weights, self.evidence = new.best, new.quality
+        """Choose as a learner's blend does; without a valid event, or judged by what came next, the last choice stands."""
+        ahead = self.grid.judged == "ahead"
+        if ahead and self.evidence is not None:
+            return
+        new = weigh(self._total(), self.counters, valid, world, measure, self.grid)
+        if new is not None and ahead:
+            self.weights = new.best
+        elif new is not None:
+            self._remember(new)
+
+    def judge(self, arrived: Interactions, world: World, measure: Settings) -> None:
+        """Under ``judged=ahead``, choose by events that have arrived since `world` and are not absorbed yet."""
+        if self.grid.judged == "ahead" and world.index >= 0:
+            new = weigh_ahead(self._total(), self.counters, arrived, world, measure, self.grid)
+            if new is not None:
+                self._remember(new)
+
+    def _remember(self, new: Evidence) -> None:
+        new = new.after(self.evidence, self.grid.memory)
+        self.weights, self.evidence = new.best, new.quality
+
+    def _total(self) -> PopularityScorer:
+        return PopularityScorer(self.counters.popularity.total)
 
     def retract(self, removed: Interactions) -> Interactions:
         """Let out what an increment deletes, with all evidence: it is sums over users; return what had been absorbed."""
@@ -160,7 +183,7 @@ class Mixed:
 
     def scorer(self) -> BlendScorer:
         """Return the row."""
-        return BlendScorer(PopularityScorer(self.counters.popularity.total), self.counters, self.weights)
+        return BlendScorer(self._total(), self.counters, self.weights)
 
 
 class Absorbed:
@@ -191,13 +214,14 @@ class Absorbed:
             measure: how valid is scored.
         """
         counts = self.counters
+        for mixed in self._chosen:
+            mixed.judge(new.arrived, _world(new.index - 1, counts, before), measure)
         if len(new.removed):
             before = before.without(counts.orphaned(self._take_back(new.removed, measure)))
         users = max(counts.num_users, int(new.arrived.user.max(initial=-1)) + 1)
         items = max(counts.num_items, int(new.arrived.item.max(initial=-1)) + 1)
         self._count(new.arrived, users, items)
-        total, seen = counts.popularity.total, before.extend(new.arrived, users, items)
-        world = World(new.index, users, items, seen, total, np.zeros(users, bool))
+        world = _world(new.index, counts, before.extend(new.arrived, users, items))
         for mixed in self._chosen:
             mixed.choose(new.valid, world, measure)
         self._count(new.folded, new.num_users, new.num_items)

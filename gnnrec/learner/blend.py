@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Interactions
-from gnnrec.evaluation.blend_choice import Evidence, weigh
+from gnnrec.evaluation.blend_choice import Evidence, weigh, weigh_ahead
 from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.world import World
 from gnnrec.scorers.blend import BlendWeights, Grid
@@ -51,12 +51,35 @@ class BlendHead:
         measure: Settings,
         cost: Cost,
     ) -> None:
-        """Choose on valid; without a valid event the last choice stands. What `model` makes is the blend's cost."""
+        """Choose on valid; without a valid event, or judged by what came next, the last choice stands.
+
+        What `model` makes is the blend's cost.
+        """
         if not self.chooses:
             self.weights = next(iter(self.grid.settings()), self.weights)
             return
+        ahead = self.grid.judged == "ahead"
+        if ahead and "blend" in self.evidence:
+            return
         with cost.charged("blend"):
             new = weigh(model(), counters, valid, world, measure, self.grid)
+        if new is not None:
+            self.weights = new.best if ahead else self._with_earlier("blend", new)
+
+    def judge(
+        self,
+        model: Callable[[], Scorer],
+        counters: Counters,
+        arrived: Interactions,
+        world: World,
+        measure: Settings,
+        cost: Cost,
+    ) -> None:
+        """Under ``judged=ahead``, choose by events that have arrived since and are not absorbed yet."""
+        if not self.chooses or self.grid.judged != "ahead" or world.index < 0:
+            return
+        with cost.charged("blend"):
+            new = weigh_ahead(model(), counters, arrived, world, measure, self.grid)
         self.weights = self.weights if new is None else self._with_earlier("blend", new)
 
     def _with_earlier(self, what: str, new: Evidence) -> BlendWeights:

@@ -125,7 +125,9 @@ class Learner:
                 f"increment {new.index} cannot follow increment {self.index}: what lies between would be in no graph, mask or "
                 "count, until a resumed run lets it in; extend and absorb every increment in turn, fitted or not"
             )
-        # Lengths of the last fit are judged by the graph and masks of their time: before anything of `new` is let in.
+        # What has served is judged by the graph, masks and counts of its time: before anything of `new` is let in.
+        what = self.counters, new.arrived, self.history.world(), self.measure, self.cost
+        self.blend.judge(self.serving, *what)
         self.fits.open(new.index)
         self.fits.judge(self._model(), new.arrived)
         self._open(new, self.objective)

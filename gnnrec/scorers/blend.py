@@ -15,7 +15,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from gnnrec.core.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Ints
 from gnnrec.scorers.block import Ingredient, own
@@ -57,6 +57,10 @@ class Grid:
         memory: what an increment's evidence for a setting weighs at the next one: one increment's valid events are few, and
             the best of forty settings by them is chance in part. 0: the newest alone.
         most_users: whose valid events choose; of more, so many are drawn.
+        judged: "valid": a setting is chosen on the increment's valid. "ahead": by how each would have ranked what came next
+            after earlier updates, known once the next increment arrives and before anything of it is absorbed; on valid as
+            long as nothing has come. Valid lies inside an increment: where what is read together within a day is of little
+            use tomorrow it asks for too much of the model.
     """
 
     alpha: Sequence[float] = (1.0, 0.0)
@@ -66,6 +70,7 @@ class Grid:
     counters: Sequence[float] = (math.inf, 1000.0, 3000.0, 10_000.0, 30_000.0, 100_000.0)
     memory: float = 0.9
     most_users: int = 5_000
+    judged: str = "valid"
 
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "kappa", "half_life", "counters"):
@@ -78,6 +83,8 @@ class Grid:
                 raise GnnrecError(
                     f"scorer.grid.{name}={wrong[0]} must be above 0, in absorbed events; inf counts all of them alike"
                 )
+        if self.judged not in (allowed := ("valid", "ahead")):
+            raise GnnrecError(f"scorer.grid.judged={self.judged} is not known{nearest(str(self.judged), allowed)}")
         if self.most_users < 1:
             raise GnnrecError(f"scorer.grid.most_users={self.most_users} must be 1 or more")
 
@@ -91,8 +98,8 @@ class Grid:
         return replace(self, alpha=(1.0,), beta=(0.0,), kappa=(0.0,))
 
     def popularity_alone(self) -> Grid:
-        """Return the grid of one counter by itself."""
-        return replace(self, alpha=(0.0,), beta=(1.0,), kappa=(0.0,), half_life=self.counters)
+        """Return the grid of one counter by itself, chosen on valid: of users without history nothing came before."""
+        return replace(self, alpha=(0.0,), beta=(1.0,), kappa=(0.0,), half_life=self.counters, judged="valid")
 
     @property
     def half_lives(self) -> tuple[float, ...]:
