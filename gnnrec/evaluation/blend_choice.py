@@ -28,7 +28,7 @@ CUTOFF = 20
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How well each setting of a grid ranked valid.
+    """How well each setting of a grid ranked valid, or what came next.
 
     Attributes:
         settings: of the grid, s of them.

@@ -138,7 +138,7 @@ def _world(index: int, counts: Counters, seen: BipartiteGraph) -> World:
 
 
 class Mixed:
-    """A blend without a model, its weights chosen on valid.
+    """A blend without a model, its weights chosen as a learner's are.
 
     Args:
         counters: of what it absorbs.

@@ -1,4 +1,4 @@
-"""Which counters serve beside a model: chosen on valid."""
+"""Which counters serve beside a model: chosen on valid, or by what came next."""
 
 from __future__ import annotations
 

@@ -90,13 +90,11 @@ def locked(folder: Path, wait: Progress | None = None) -> AbstractContextManager
         return locks.take(folder / ".lock")
     except filelock.Timeout as error:
         if wait is not None:
-            wait.say(f"{folder.name}: another process is at it; waiting")
+            wait.say(f"{folder.resolve().name}: another process is at it; waiting")
             return locks.take(folder / ".lock", timeout=-1)
         raise GnnrecError(f"{folder} is in use by another process; wait for it, or choose another output=") from error
     except OSError as error:
-        raise GnnrecError(
-            f"output={folder.parent} cannot be written: {error.strerror}; choose another output="
-        ) from error
+        raise GnnrecError(f"{folder} cannot be written: {error.strerror}; choose another output=") from error
 
 
 def write_frames(folder: Path, frames: Frames) -> None:

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,12 +31,13 @@ from gnnrec.runs.progress import Progress
 from gnnrec.training.loggers import Tracker
 
 PAGE, RUNS, BELOW = "report.html", "runs", "comparison-"
-PROTOCOL = """next: every event of increment t+1 is scored by the model that absorbed increments 0..t, before it sees \
-any of them. Means run over t ≥ 1, unweighted, then over seeds; the deviation is over seeds. All candidates are ranked, none \
+PROTOCOL = """next: every event of increment t+1 is scored by the model that absorbed increments 0..t, before it sees any of \
+them. Means run over t ≥ 1, unweighted, then over seeds; the deviation is over seeds. All candidates are ranked, none \
 sampled; ties are broken by a seeded random order. Users without an absorbed event count, with the popularity of what the \
-row's model absorbed. Valid events select (early stopping, blend) and are absorbed only then; test events are never absorbed. \
-Seconds per update run from the increment's arrival until the model could serve: extension, fit, selection, one \
-propagation; the choice of the blend is paid for by the blend's row alone. docs/protocol.md has the rules and formulas."""
+row's model absorbed. Valid events select (early stopping, and the blend unless it is judged by what came next) and are \
+absorbed only then; test events are never absorbed. Seconds per update run from the increment's arrival until the model \
+could serve: extension, fit, selection, one propagation; the choice of the blend is paid for by the blend's row alone. \
+docs/protocol.md has the rules and formulas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ def report(
         remarks: what went wrong, for the notes.
     """
     there = output or Path(config["output"])  # a notebook's configuration names no folder
-    with locked(there, Progress()):  # seeds in processes of their own end together: one page is written after the other
+    # Seeds in processes of their own end together: one page is written after the other.
+    with nullcontext() if output else locked(there, Progress()):
         output = output or place(there, runs)
         results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
         summary = table.summary(results, first=first, budget=budget)

@@ -54,6 +54,8 @@ def rebuild(
     scene, config = saved.scene_of(runs[0], allow, data), runs[0].config
     if len({json.dumps(run.config["scorer"].get("companion"), sort_keys=True) for run in runs}) > 1:
         progress.say(f"blends with several companions: the reference row of one is that of {runs[0].folder.name}")
+    if len({json.dumps(run.config["scorer"]["grid"], sort_keys=True) for run in runs}) > 1:
+        progress.say(f"blends with several grids: that of reference rows is that of {runs[0].folder.name}")
     frames = [read_frames(run.folder) for run in runs]
     parts = [named(f, name) for f, name in zip(frames, names([run.config for run in runs], frames), strict=True)]
     config = {**config, "output": str(_root(folders[0]))}

@@ -59,8 +59,8 @@ class Grid:
         most_users: whose valid events choose; of more, so many are drawn.
         judged: "valid": a setting is chosen on the increment's valid. "ahead": by how each would have ranked what came next
             after earlier updates, known once the next increment arrives and before anything of it is absorbed; on valid as
-            long as nothing has come. Valid lies inside an increment: where what is read together within a day is of little
-            use tomorrow it asks for too much of the model.
+            long as nothing has come, and after a deletion. The counter is always chosen on valid. Valid lies inside an
+            increment: where what is read together within a day is of little use tomorrow it asks for too much of the model.
     """
 
     alpha: Sequence[float] = (1.0, 0.0)

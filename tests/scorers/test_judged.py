@@ -109,13 +109,55 @@ def test_a_deletion_ends_the_memory_and_valid_chooses_again():
     assert absorbed(twin, gone) == made.blend.weights
 
 
+def test_a_row_without_a_model_forgets_with_a_deletion_too():
+    base, new, last = (i.observed for i in simulated().increments[:3])
+    grid = replace(GRID, alpha=(0.0,), beta=(0.25, 1.0))
+    rows, before = Absorbed(grid), BipartiteGraph.empty()
+    for each in (base, new):
+        rows.absorb(each, before, MEASURE)
+        for events in (each.arrived, each.folded):
+            before = before.extend(events, each.num_users, each.num_items)
+    assert rows.mixed[MIXED].evidence is not None
+    rows.absorb(replace(last, removed=new.arrived.take(np.arange(len(new.arrived)) < 5)), before, MEASURE)
+    assert rows.mixed[MIXED].evidence is None
+
+
+def test_a_learner_that_was_saved_judges_as_one_that_was_not():
+    increments = [i.observed for i in simulated(4).increments]
+    made, loaded = learner(), learner()
+    for new in increments[:3]:
+        absorbed(made, new)
+    loaded.follow(increments[:3], made.meta())
+    loaded.load_state_dict(made.state_dict(), made.meta())
+    assert absorbed(loaded, increments[3]) == absorbed(made, increments[3])
+    assert loaded.blend.evidence["blend"].tolist() == made.blend.evidence["blend"].tolist()
+
+
+def test_a_fork_that_judges_leaves_the_other_alone():
+    increments = [i.observed for i in simulated(4).increments]
+    made = learner()
+    for new in increments[:2]:
+        absorbed(made, new)
+    before, weights = made.blend.evidence["blend"].tolist(), made.blend.weights
+    twin = made.fork()
+    twin.extend(increments[2])
+    assert (made.blend.evidence["blend"].tolist(), made.blend.weights) == (before, weights)
+    assert twin.blend.evidence["blend"].tolist() != before
+
+
 def test_the_cost_is_the_blend_s():
     made = learner()
     base, new = (i.observed for i in simulated().increments[:2])
     absorbed(made, base)
-    made.cost = Cost()
+    made.ready()
+    made.cost, valid = Cost(), learner(replace(GRID, judged="valid"))
     made.extend(new)
-    assert made.cost.blend > 0
+    absorbed(valid, base)
+    valid.ready()
+    valid.cost = Cost()
+    valid.extend(new)
+    assert made.cost.blend > 0 == valid.cost.blend
+    assert made.cost.edges_of == valid.cost.edges_of  # what had served was embedded: the judge takes no pass of its own
 
 
 def test_the_grid_of_counters_is_judged_on_valid():
