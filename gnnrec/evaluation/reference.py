@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import polars as pl
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.counters.counters import Companion, Counters
 from gnnrec.data.types import Floats, Interactions, Observed, Stream
-from gnnrec.evaluation.blend_choice import Evidence, weigh, weigh_ahead
+from gnnrec.evaluation.choice import Choice
 from gnnrec.evaluation.record import Name, Record, Scored, score, tests, upcoming
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.settings import Settings
@@ -143,47 +143,29 @@ class Mixed:
     Args:
         counters: of what it absorbs.
         grid: what is chosen from.
+
+    Attributes:
+        choice: of the weights.
     """
 
     def __init__(self, counters: Counters, grid: Grid) -> None:
-        self.counters, self.grid = counters, grid.without_model()
-        self.weights = BlendWeights(alpha=0.0, beta=1.0, half_life=grid.half_life[0])
-        self.evidence: Floats | None = None
+        self.counters = counters
+        self.choice = Choice.of(grid.without_model(), BlendWeights(alpha=0.0, beta=1.0, half_life=grid.half_life[0]))
 
     def choose(self, valid: Interactions, world: World, measure: Settings) -> None:
-        """Choose as a learner's blend does; without a valid event, or judged by what came next, the last choice stands."""
-        ahead = self.grid.judged == "ahead"
-        if ahead and self.evidence is not None:
-            return
-        new = weigh(self._total(), self.counters, valid, world, measure, self.grid)
-        if new is not None and ahead:
-            self.weights = new.best
-        elif new is not None:
-            self._remember(new)
+        """Choose on valid, as `Choice.on_valid` does."""
+        self.choice = self.choice.on_valid(self._total, self.counters, valid, world, measure)
 
-    def judge(self, arrived: Interactions, world: World, measure: Settings) -> None:
+    def judge(self, arrived: Interactions, world: Callable[[], World], measure: Settings) -> None:
         """Under ``judged=ahead``, choose by events that have arrived since `world` and are not absorbed yet."""
-        if self.grid.judged == "ahead" and world.index >= 0:
-            new = weigh_ahead(self._total(), self.counters, arrived, world, measure, self.grid)
-            if new is not None:
-                self._remember(new)
-
-    def _remember(self, new: Evidence) -> None:
-        new = new.after(self.evidence, self.grid.memory)
-        self.weights, self.evidence = new.best, new.quality
+        self.choice = self.choice.on_arrived(self._total, self.counters, arrived, world, measure)
 
     def _total(self) -> PopularityScorer:
         return PopularityScorer(self.counters.popularity.total)
 
-    def retract(self, removed: Interactions) -> Interactions:
-        """Let out what an increment deletes, with all evidence: it is sums over users; return what had been absorbed."""
-        if len(gone := self.counters.retract(removed)):
-            self.evidence = None
-        return gone
-
     def scorer(self) -> BlendScorer:
         """Return the row."""
-        return BlendScorer(self._total(), self.counters, self.weights)
+        return BlendScorer(self._total(), self.counters, self.choice.weights)
 
 
 class Absorbed:
@@ -215,7 +197,7 @@ class Absorbed:
         """
         counts = self.counters
         for mixed in self._chosen:
-            mixed.judge(new.arrived, _world(new.index - 1, counts, before), measure)
+            mixed.judge(new.arrived, lambda: _world(new.index - 1, counts, before), measure)
         if len(new.removed):
             before = before.without(counts.orphaned(self._take_back(new.removed, measure)))
         users = max(counts.num_users, int(new.arrived.user.max(initial=-1)) + 1)
@@ -231,7 +213,7 @@ class Absorbed:
     @property
     def best_counter(self) -> Floats:
         """What ranks for users without history in every row that knows only others: the counter that valid prefers, [i]."""
-        return self.counters.popularity.at(self._best.weights.half_life)
+        return self.counters.popularity.at(self._best.choice.weights.half_life)
 
     def _count(self, events: Interactions, users: int, items: int) -> None:
         for mixed in self.mixed.values():
@@ -239,9 +221,9 @@ class Absorbed:
 
     def _take_back(self, removed: Interactions, measure: Settings) -> Interactions:
         """Let out what an increment deletes, and return what of it had been absorbed."""
-        gone, *_ = [mixed.retract(removed) for mixed in self.mixed.values()]
-        if len(gone):
-            self._best.evidence = None
+        gone, *_ = [mixed.counters.retract(removed) for mixed in self.mixed.values()]
+        for mixed in (*self.mixed.values(), self._best) if len(gone) else ():
+            mixed.choice = mixed.choice.forgetful()
         if measure.explicit:
             self.biases.retract(gone)
             self._events = [Interactions.concat(self._events).without(gone)]

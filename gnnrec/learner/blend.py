@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Interactions
-from gnnrec.evaluation.blend_choice import Evidence, weigh, weigh_ahead
+from gnnrec.evaluation.choice import Choice
 from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.world import World
-from gnnrec.scorers.blend import BlendWeights, Grid
+from gnnrec.scorers.blend import BlendWeights, Grid, finite
 from gnnrec.scorers.model import Scorer
 from gnnrec.scorers.references import PopularityScorer
 from gnnrec.training.cost import Cost
 
 
 class BlendHead:
-    """The blend's weights, and what they are chosen from.
+    """The blend's weights, and the counter that ranks for users without history.
 
     Args:
         grid: settings to choose from; one alone leaves nothing to choose, and no row is served by a blend.
 
     Attributes:
-        weights: the chosen setting.
-        half_life: of the popularity that ranks for users without history, with a blend or without one.
-        evidence: of increments so far, by what is chosen, for the settings of its grid.
+        choice: of the weights.
+        counter: of the half-life, always on valid.
     """
 
     def __init__(self, grid: Grid) -> None:
-        self.grid, self.weights, self.half_life = grid, BlendWeights(), grid.counters[0]
-        self.evidence: Mapping[str, Floats] = {}
+        self.grid, self.choice = grid, Choice.of(grid, BlendWeights())
+        self.counter = Choice.of(grid.popularity_alone(), BlendWeights(0.0, 1.0, half_life=grid.counters[0]))
 
     @property
     def chooses(self) -> bool:
         """Whether a blend is chosen, and so may serve."""
-        return len(self.grid.settings()) > 1
+        return self.choice.is_open
+
+    @property
+    def weights(self) -> BlendWeights:
+        """The chosen setting."""
+        return self.choice.weights
+
+    @property
+    def half_life(self) -> float:
+        """Of the popularity that ranks for users without history, with a blend or without one."""
+        return self.counter.weights.half_life
+
+    @property
+    def evidence(self) -> dict[str, Floats]:
+        """What is remembered of increments so far, by what is chosen, for the settings of its grid."""
+        kept = {"counter": self.counter.evidence, "blend": self.choice.evidence}
+        return {what: quality for what, quality in kept.items() if quality is not None}
 
     def choose_counter(self, counters: Counters, valid: Interactions, world: World, measure: Settings) -> None:
         """Choose for users without history the counter that ranks valid best; without a valid event the last choice stands."""
-        options = self.grid.popularity_alone()
-        new = weigh(PopularityScorer(counters.popularity.total), counters, valid, world, measure, options)
-        self.half_life = self.half_life if new is None else self._with_earlier("counter", new).half_life
+        total = PopularityScorer(counters.popularity.total)
+        self.counter = self.counter.on_valid(lambda: total, counters, valid, world, measure)
 
     def choose(
         self,
@@ -51,38 +70,37 @@ class BlendHead:
         measure: Settings,
         cost: Cost,
     ) -> None:
-        """Choose on valid; without a valid event, or judged by what came next, the last choice stands.
-
-        What `model` makes is the blend's cost.
-        """
-        if not self.chooses:
-            self.weights = next(iter(self.grid.settings()), self.weights)
-            return
-        ahead = self.grid.judged == "ahead"
-        if ahead and "blend" in self.evidence:
-            return
-        with cost.charged("blend"):
-            new = weigh(model(), counters, valid, world, measure, self.grid)
-        if new is not None:
-            self.weights = new.best if ahead else self._with_earlier("blend", new)
+        """Choose on valid, as `Choice.on_valid` does; what `model` makes is the blend's cost."""
+        if self.choice.is_open:
+            with cost.charged("blend"):
+                self.choice = self.choice.on_valid(model, counters, valid, world, measure)
 
     def judge(
         self,
         model: Callable[[], Scorer],
         counters: Counters,
         arrived: Interactions,
-        world: World,
+        world: Callable[[], World],
         measure: Settings,
         cost: Cost,
     ) -> None:
         """Under ``judged=ahead``, choose by events that have arrived since and are not absorbed yet."""
-        if not self.chooses or self.grid.judged != "ahead" or world.index < 0:
-            return
-        with cost.charged("blend"):
-            new = weigh_ahead(model(), counters, arrived, world, measure, self.grid)
-        self.weights = self.weights if new is None else self._with_earlier("blend", new)
+        if self.choice.ahead:
+            with cost.charged("blend"):
+                self.choice = self.choice.on_arrived(model, counters, arrived, world, measure)
 
-    def _with_earlier(self, what: str, new: Evidence) -> BlendWeights:
-        found = new.after(self.evidence.get(what), self.grid.memory)
-        self.evidence = {**self.evidence, what: found.quality}  # forks share the old one
-        return found.best
+    def forget(self) -> None:
+        """Let all evidence go, as a deletion asks."""
+        self.choice, self.counter = self.choice.forgetful(), self.counter.forgetful()
+
+    def meta(self) -> dict[str, Any]:
+        """Return both choices as JSON."""
+        evidence = {what: quality.tolist() for what, quality in self.evidence.items()}
+        return {"blend": self.weights.as_dict(), "counter": finite(self.half_life), "evidence": evidence}
+
+    def load(self, known: Mapping[str, Any]) -> None:
+        """Make the choices those whose `meta` this is."""
+        evidence = {what: np.array(quality) for what, quality in known.get("evidence", {}).items()}
+        counter = replace(self.counter.weights, half_life=known.get("counter") or math.inf)
+        self.choice = replace(self.choice, weights=BlendWeights.of(known["blend"]), evidence=evidence.get("blend"))
+        self.counter = replace(self.counter, weights=counter, evidence=evidence.get("counter"))

@@ -126,8 +126,8 @@ class Learner:
                 "count, until a resumed run lets it in; extend and absorb every increment in turn, fitted or not"
             )
         # What has served is judged by the graph, masks and counts of its time: before anything of `new` is let in.
-        what = self.counters, new.arrived, self.history.world(), self.measure, self.cost
-        self.blend.judge(self.serving, *what)
+        what = new.arrived, self.history.world, self.measure, self.cost
+        self.blend.judge(self.serving, self.counters, *what)
         self.fits.open(new.index)
         self.fits.judge(self._model(), new.arrived)
         self._open(new, self.objective)
@@ -173,7 +173,7 @@ class Learner:
         self.growth.open(new)
         if len(gone := self.history.open(new)):
             self.waiting.take_back(gone, objective)
-            self.blend.evidence = {}  # sums over users: who is to be forgotten cannot be taken out
+            self.blend.forget()
 
     def _grow(self, events: Interactions) -> None:
         self.growth.grow(self.encoder, self.seen, self.graph)

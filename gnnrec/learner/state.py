@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -18,7 +17,6 @@ from gnnrec.learner.blend import BlendHead
 from gnnrec.learner.history import History
 from gnnrec.learner.waiting import Waiting
 from gnnrec.objectives.base import Objective
-from gnnrec.scorers.blend import BlendWeights, finite
 from gnnrec.training.ahead import Ahead
 from gnnrec.training.fit import Fits
 
@@ -50,9 +48,7 @@ def meta(learner: LearnerParts) -> dict[str, Any]:
     """Return what the next update needs beside tensors, as JSON."""
     return {
         "absorbed": learner.history.index,
-        "blend": learner.blend.weights.as_dict(),
-        "counter": finite(learner.blend.half_life),
-        "evidence": {what: quality.tolist() for what, quality in learner.blend.evidence.items()},
+        **learner.blend.meta(),
         "pending_from": learner.waiting.next(learner.history.index),
         "ahead": learner.fits.ahead.meta(),
     }
@@ -80,9 +76,7 @@ def load(learner: LearnerParts, state: Mapping[str, Tensor], known: Mapping[str,
     if known is None:
         learner.waiting.clear()  # the biases of this state are as they should be
     else:
-        learner.blend.weights = BlendWeights.of(known["blend"])
-        learner.blend.half_life = known.get("counter") or math.inf
-        learner.blend.evidence = {what: np.array(quality) for what, quality in known.get("evidence", {}).items()}
+        learner.blend.load(known)
     learner.waiting.solved = not len(learner.waiting)
 
 

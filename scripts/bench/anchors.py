@@ -211,7 +211,7 @@ def _trained(config: Config, setting: Scenario, once: bool) -> dict[str, float]:
     chosen = _fitted(config, setting, base, None)
     again = not chosen.objective.calibrates and not once
     learner = _fitted(config, setting, static.whole(base), max(chosen.log.kept, 1)) if again else chosen
-    learner.blend.weights = chosen.blend.weights
+    learner.blend.choice = chosen.blend.choice
     learner.ready()
     seconds = time.perf_counter() - begin
     row = setting.scorers[-1]  # the blend where there is one

@@ -91,9 +91,9 @@ def test_rows_without_a_model_are_judged_alike():
         rows.absorb(new, before, MEASURE)
         before = before.extend(new.arrived, new.num_users, new.num_items)
         before = before.extend(new.folded, new.num_users, new.num_items)
-        assert absorbed(made, new) == rows.mixed[MIXED].weights
+        assert absorbed(made, new) == rows.mixed[MIXED].choice.weights
         if new.index:
-            assert made.blend.evidence["blend"].tolist() == rows.mixed[MIXED].evidence.tolist()
+            assert made.blend.evidence["blend"].tolist() == rows.mixed[MIXED].choice.evidence.tolist()
 
 
 def test_a_deletion_ends_the_memory_and_valid_chooses_again():
@@ -117,9 +117,9 @@ def test_a_row_without_a_model_forgets_with_a_deletion_too():
         rows.absorb(each, before, MEASURE)
         for events in (each.arrived, each.folded):
             before = before.extend(events, each.num_users, each.num_items)
-    assert rows.mixed[MIXED].evidence is not None
+    assert rows.mixed[MIXED].choice.evidence is not None
     rows.absorb(replace(last, removed=new.arrived.take(np.arange(len(new.arrived)) < 5)), before, MEASURE)
-    assert rows.mixed[MIXED].evidence is None
+    assert rows.mixed[MIXED].choice.evidence is None
 
 
 def test_a_learner_that_was_saved_judges_as_one_that_was_not():

@@ -131,7 +131,7 @@ def test_a_deletion_takes_all_evidence_with_it():
     gone = STREAM.increments[0].observed.arrived.take(np.arange(3))
     new = replace(STREAM.increments[2].observed, removed=gone)
     twin = made.fork()
-    twin.blend.evidence = {}
+    twin.blend.forget()
     for one in (made, twin):
         one.extend(new)
     assert {what: found.tolist() for what, found in made.blend.evidence.items()} == {
@@ -176,5 +176,5 @@ def test_weights_of_blends_that_no_row_has_are_not_chosen():
     ):
         kept = Absorbed(GRID, companion, asked)
         kept.absorb(new, seen, Settings(topk=(20,)))
-        assert {row for row, mixed in kept.mixed.items() if mixed.evidence is not None} == chosen
+        assert {row for row, mixed in kept.mixed.items() if mixed.choice.evidence is not None} == chosen
         assert set(asked) <= set(kept.scorers(explicit=False))
