@@ -12,7 +12,7 @@ import polars as pl
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.counters.counters import Companion, Counters
 from gnnrec.data.types import Floats, Interactions, Observed, Stream
-from gnnrec.evaluation.choice import Choice
+from gnnrec.evaluation.blend_choice import Choice
 from gnnrec.evaluation.record import Name, Record, Scored, score, tests, upcoming
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.settings import Settings

@@ -11,7 +11,7 @@ import numpy as np
 
 from gnnrec.counters.counters import Counters
 from gnnrec.data.types import Floats, Interactions
-from gnnrec.evaluation.choice import Choice
+from gnnrec.evaluation.blend_choice import Choice
 from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.world import World
 from gnnrec.scorers.blend import BlendWeights, Grid, finite

@@ -78,7 +78,7 @@ def test_users_without_history_get_the_counter_that_valid_prefers():
     for increment, world in zip(stream.increments, seen, strict=True):
         before = seen[world.index - 1].seen if world.index else BipartiteGraph.empty()
         kept.absorb(increment.observed, before, MEASURE)
-    half_life = kept._best.weights.half_life
+    half_life = kept._best.choice.weights.half_life
     assert half_life == 30.0  # of infinity, 30 and 300: fashion passes quickly in this world
     expected = torch.from_numpy(kept.counters.popularity.at(half_life)).float()
     assert torch.equal(made["mine"].scores(np.array([10**6]), len(expected))[0], expected)
