@@ -47,19 +47,22 @@ class Counters:
     Args:
         half_lives: half-lives of decayed popularity, in absorbed events.
         companion: without events, of which a copy is taken; ItemKNN where None.
+
+    Attributes:
+        log: what has been absorbed, by reference.
     """
 
     def __init__(self, half_lives: Sequence[float] = (1000.0, 3000.0), companion: Companion | None = None) -> None:
         self.popularity = Popularity(half_lives)
         self.companion: Companion = ItemKNN() if companion is None else copy.deepcopy(companion)
-        self._log = EventLog()
+        self.log = EventLog()
         self.num_users = self.num_items = 0
 
     def absorb(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Add events, oldest first, with the numbered nodes afterwards."""
         self.popularity.absorb(events, num_items)
         self.companion.absorb(events, num_users, num_items)
-        self._log.add(events)
+        self.log.add(events)
         self.num_users, self.num_items = num_users, num_items
 
     def retract(self, events: Interactions) -> Interactions:
@@ -67,19 +70,19 @@ class Counters:
 
         An event is known by all its columns. Nodes keep their numbers.
         """
-        gone = self._log.remove(events)
+        gone = self.log.remove(events)
         if len(gone):
-            self.popularity.retract(gone, self._log)
+            self.popularity.retract(gone, self.log)
             self.companion.retract(gone)
         return gone
 
     def orphaned(self, events: Interactions) -> Interactions:
         """Return those of the events whose pair has no event here: what a graph of pairs is to lose once they are retracted."""
-        return events.take(self._log.lacks(events))
+        return events.take(self.log.lacks(events))
 
     def past(self, half_life: float, times: Floats) -> PastPopularity | None:
         """Return decayed popularity as it stood at these times; None where they tell too little."""
-        return past_popularity(list(self._log), half_life, times, self.num_items)
+        return past_popularity(list(self.log), half_life, times, self.num_items)
 
     @property
     def nbytes(self) -> int:

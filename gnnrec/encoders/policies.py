@@ -102,8 +102,12 @@ class FoldIn(Initial):
 
     def rows(self, random: RowPair, old: RowPair, graph: BipartiteGraph) -> RowPair:
         """Return solutions; random rows for nodes without an old neighbour."""
-        z = self._propagated(random, old, graph)
-        return self._folded(random[0], old[0], z[1], graph, True), self._folded(random[1], old[1], z[0], graph, False)
+        z, new = (
+            self._propagated(random, old, graph),
+            [len(o) + np.arange(len(r)) for o, r in zip(old, random, strict=True)],
+        )
+        user = self.folded(new[0], random[0], old[0], z[1], graph, True)
+        return user, self.folded(new[1], random[1], old[1], z[0], graph, False)
 
     def _propagated(self, random: RowPair, old: RowPair, graph: BipartiteGraph) -> RowPair:
         """Return the old nodes' embeddings."""
@@ -112,8 +116,20 @@ class FoldIn(Initial):
         user, item = graph.polynomial(user, item, weights)
         return user[: len(old[0])], item[: len(old[1])]
 
-    def _folded(self, random: Tensor, own: Tensor, other: Tensor, graph: BipartiteGraph, of_users: bool) -> Tensor:
-        if not (len(random) and len(own) and len(other)):
+    def folded(
+        self, node: Ints, random: Tensor, own: Tensor, other: Tensor, graph: BipartiteGraph, of_users: bool
+    ) -> Tensor:
+        """Return the rows of some nodes of one kind, [n, d].
+
+        Args:
+            node: [n] numbers, of any node.
+            random: [n, d] for nodes without an old neighbour.
+            own: [o, d] rows of old nodes of the kind, by which solutions are scaled.
+            other: [o', d] embeddings of old nodes of the other kind.
+            graph: has the edges.
+            of_users: whether the kind is users.
+        """
+        if not (len(node) and len(own) and len(other)):
             return random
         level = float(other.square().sum(1).mean())
         base = self.unobserved * (other.T @ other) + max(self.ridge * level, 1e-12) * torch.eye(other.shape[1]).to(
@@ -123,7 +139,7 @@ class FoldIn(Initial):
         known, rows = _solved(sample, other, base, graph, of_users), own[torch.from_numpy(sample).to(own.device)]
         at = known.any(dim=1)
         scale = ((known * rows)[at].sum() / known[at].square().sum()).nan_to_num().clamp(min=0)
-        found = _solved(np.arange(len(own), len(own) + len(random)), other, base, graph, of_users)
+        found = _solved(node, other, base, graph, of_users)
         return torch.where(found.any(dim=1, keepdim=True), scale * found, random.to(found))
 
 

@@ -141,6 +141,13 @@ class Objective(nn.Module, ABC):
         """Return how far the item term sets each event before its own negative, [n]."""
         return self.term.when(batch.item, batch.within) - self.term.when(batch.negative, batch.within)
 
+    def turn(self, rotation: Tensor) -> None:
+        """Follow embeddings that are turned by an orthogonal [d, d], so that scores and values stay: here, nothing to do."""
+
+    def affinity(self, user: Tensor, item: Tensor) -> Tensor:
+        """Return what embeddings say of each pair, without item term and biases, [..., d] and [..., d] to [...]."""
+        return (user * item).sum(-1)
+
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the ranking score of every item for each user, [n, i]."""
         found: Tensor = z.user[user] @ z.item.T

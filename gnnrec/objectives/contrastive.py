@@ -52,6 +52,10 @@ class Contrastive(Objective):
         loss = 1 - good + self.negative_weight * F.relu(others - self.margin).mean(1)
         return mean(loss, batch, self.weighted) + self.l2 * input_norm(z, batch, negatives=False)
 
+    def affinity(self, user: Tensor, item: Tensor) -> Tensor:
+        """Return the cosine of each pair, [...]."""
+        return F.cosine_similarity(user, item, dim=-1)
+
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the score of every item for each user, [n, i]."""
         return cosine_scores(z, user, self.term)

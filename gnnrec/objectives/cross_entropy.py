@@ -70,6 +70,10 @@ class CrossEntropy(Objective):
         loss = softmax_loss(user, items, good, offset, batch._replace(shared=every), self.weighted)
         return loss + self.l2 * input_norm(z, batch, negatives=False)
 
+    def affinity(self, user: Tensor, item: Tensor) -> Tensor:
+        """Return the cosine of each pair over τ, [...]."""
+        return F.cosine_similarity(user, item, dim=-1) / self.temperature
+
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the score of every item for each user, [n, i]."""
         return cosine_scores(z, user, self.term, self.temperature)

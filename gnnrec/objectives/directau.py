@@ -50,6 +50,10 @@ class DirectAU(Objective):
         spread = _uniformity(z.users(torch.unique(few[0]))) + _uniformity(z.items(torch.unique(few[1])))
         return aligned + self.gamma * spread / 2 + self.l2 * input_norm(z, batch, negatives=False)
 
+    def affinity(self, user: Tensor, item: Tensor) -> Tensor:
+        """Return the cosine of each pair, [...]."""
+        return F.cosine_similarity(user, item, dim=-1)
+
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the score of every item for each user, [n, i]."""
         return cosine_scores(z, user, self.term)

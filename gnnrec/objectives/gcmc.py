@@ -90,6 +90,15 @@ class RatingLevels(ValueHead):
         bias: Tensor = self.bias(user, item)
         return expected - bias
 
+    @torch.no_grad()
+    def turn(self, rotation: Tensor) -> None:
+        """Turn P_s with the embeddings."""
+        self.base.copy_(rotation.T @ self.base @ rotation)
+
+    def affinity(self, user: Tensor, item: Tensor) -> Tensor:
+        """Return the expected value of each pair, [...]."""
+        return self._logits(user, item).softmax(-1) @ self.values
+
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the expected value of every item for each user, [n, i]."""
         forms = [z.user[user] @ base @ z.item.T for base in self.base]
@@ -104,8 +113,8 @@ class RatingLevels(ValueHead):
         return bias + self.trust * (weighted / total - bias)
 
     def _logits(self, user: Tensor, item: Tensor) -> Tensor:
-        """Return e_uᵀ Q_r e_i of each pair and level, [n, r]."""
-        forms = torch.stack([((user @ base) * item).sum(1) for base in self.base], dim=1)
+        """Return e_uᵀ Q_r e_i of each pair and level, [..., r]."""
+        forms = torch.stack([((user @ base) * item).sum(-1) for base in self.base], dim=-1)
         return forms @ self.share.T
 
     def _open(self, values: Tensor) -> None:

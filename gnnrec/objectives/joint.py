@@ -38,6 +38,9 @@ class Joint(ValueHead):
         super().__init__(l2, shrinkage, popularity, half_life)
         self.rating_weight = rating_weight
         self.taste = nn.Parameter(torch.zeros(width))
+        self.register_buffer("basis", torch.empty(0, 0))
+
+    basis: Tensor
 
     def fit_to(self, width: int) -> None:
         """Weigh as many columns as the encoder reads out."""
@@ -51,5 +54,12 @@ class Joint(ValueHead):
         return ranking + self.rating_weight * error.square().mean()
 
     def interaction(self, z: Embedded, user: Tensor, item: Tensor) -> Tensor:
-        """Return <w ⊙ e_u, e_i>, [n]."""
-        return (z.users(user) * self.taste * z.items(item)).sum(1)
+        """Return <w ⊙ e_u, e_i>, [n], in the columns that w was learnt for."""
+        rows = z.users(user), z.items(item)
+        if len(self.basis):
+            rows = rows[0] @ self.basis, rows[1] @ self.basis
+        return (rows[0] * self.taste * rows[1]).sum(1)
+
+    def turn(self, rotation: Tensor) -> None:
+        """Keep the columns that w was learnt for."""
+        self.basis = rotation.T @ self.basis if len(self.basis) else rotation.T.clone()

@@ -58,6 +58,10 @@ class Softmax(Objective):
         loss = softmax_loss(user, F.normalize(z.items(batch.shared), dim=1), good, offset, batch, self.weighted)
         return loss + self.l2 * input_norm(z, batch, negatives=False)
 
+    def affinity(self, user: Tensor, item: Tensor) -> Tensor:
+        """Return the cosine of each pair over τ, [...]."""
+        return F.cosine_similarity(user, item, dim=-1) / self.temperature
+
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the score of every item for each user, [n, i]."""
         return cosine_scores(z, user, self.term, self.temperature)

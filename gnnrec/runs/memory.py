@@ -80,9 +80,17 @@ def given(made: object, seed: int = 0) -> Description:
 def fresh(made: Any, seed: int = 0) -> Any:
     """Return a copy of an object as it was given; a strategy's own seed is moved on by the run's."""
     twin = copy.deepcopy(made)
-    if isinstance(twin, Strategy):
-        twin.seed += seed
+    _move_on(twin, seed)
     return twin
+
+
+def _move_on(made: object, seed: int) -> None:
+    """Move the seed of a strategy on, and those of the strategies that it is made of."""
+    if isinstance(made, Strategy):
+        made.seed += seed
+        for part in vars(made).values():
+            for one in part.values() if isinstance(part, dict) else ():
+                _move_on(one, seed)
 
 
 def described(made: object) -> Description:

@@ -60,7 +60,7 @@ class ModelScorer:
         half_life: float = math.inf,
     ) -> None:
         self.z, self.counters, self.has_edge = z, counters, has_edge
-        self.objective = _beside(objective, z.user.device)
+        self.objective = beside(objective, z.user.device)
         self._popularity = torch.from_numpy(counters.popularity.at(half_life)).float().to(z.user.device)
 
     @torch.no_grad()
@@ -95,7 +95,7 @@ class ModelScorer:
         return inside & self.has_edge[np.where(inside, user, 0)] if len(self.has_edge) else inside
 
 
-def _beside(objective: Objective, device: torch.device) -> Objective:
+def beside(objective: Objective, device: torch.device) -> Objective:
     """Return the objective on `device`: itself where it is there, or has nothing to place."""
     held = [*objective.parameters(), *objective.buffers()]
     return objective if all(x.device == device for x in held) else copy.deepcopy(objective).to(device)

@@ -46,15 +46,20 @@ class Strategy:
 
     def update(self, learner: Learner, new: Observed) -> None:
         """Make the learner absorb an increment: extend, fit on train, select on valid, absorb valid."""
+        self.remember(learner, new)
         learner.extend(new)
         self.prepare(learner, new)
         events = self.data(new.train, new)
         learner.fit(events, self.penalty, self.epochs, self.schedule, self.nodes, self.modules())
+        self.finish(learner, new)
         learner.absorb(new)
         self.consolidate(learner, new)
 
+    def remember(self, learner: Learner, new: Observed) -> None:
+        """Take note of what has served until now, before anything of the increment is let in: a teacher, its graph."""
+
     def prepare(self, learner: Learner, new: Observed) -> None:
-        """Reset, expand or freeze before the fit; take a snapshot of a teacher."""
+        """Reset, expand or freeze before the fit."""
 
     def data(self, events: Interactions, new: Observed) -> Interactions:
         """Return the events to fit on, given the increment's own."""
@@ -76,9 +81,17 @@ class Strategy:
         """Return what serves, where that is not the model by itself."""
         return learner.scorer()
 
+    @property
+    def serves_itself(self) -> bool:
+        """Whether it has a scorer of its own."""
+        return type(self).scorer is not Strategy.scorer
+
     def serve(self, learner: Learner) -> None:
         """Make `learner` serve, select and blend by `scorer` where this strategy has one of its own."""
-        learner.server = None if type(self).scorer is Strategy.scorer else self.scorer
+        learner.server = self.scorer if self.serves_itself else None
+
+    def finish(self, learner: Learner, new: Observed) -> None:
+        """Change what was fitted, by `learner.write`, before the blend is chosen and valid absorbed: means, rotations."""
 
     def consolidate(self, learner: Learner, new: Observed) -> None:
         """Store what the next update needs: buffer, importances, teacher. What `new.removed` names must go."""

@@ -8,10 +8,11 @@ import numpy as np
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import generator
-from gnnrec.data.types import Interactions, Observed
+from gnnrec.data.types import Floats, Interactions, Ints, Observed
 from gnnrec.learner import Learner
 from gnnrec.strategies.base import Strategy, StrategyState
 from gnnrec.strategies.history import from_state, to_state
+from gnnrec.strategies.policies import ReplayPolicy
 
 
 class Keeping(Protocol):
@@ -57,7 +58,7 @@ class Reservoir:
 
 
 class Replay(Strategy):
-    """Fine-tune on the increment's events and `budget` stored ones, drawn uniformly without replacement.
+    """Fine-tune on the increment's events and `budget` stored ones, drawn without replacement.
 
     Every new event is kept ("sample then union"); replayed events weigh as much as new ones. With budget 0 this is
     fine-tuning, with everything stored and replayed it is warm retraining.
@@ -65,27 +66,51 @@ class Replay(Strategy):
     Args:
         budget: events replayed per update.
         store: which events are stored: `AllEvents` or `Reservoir`.
+        policy: how likely each of them is drawn (gnnrec.strategies.policies); None: all alike.
         seed: of store and sample.
     """
 
-    def __init__(self, budget: int = 5000, store: Keeping | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, budget: int = 5000, store: Keeping | None = None, policy: ReplayPolicy | None = None, seed: int = 0
+    ) -> None:
         super().__init__(seed)
         if budget < 0:
             raise GnnrecError(f"strategy.budget must be 0 or more events, got {budget}")
-        self.budget, self.store = budget, store or AllEvents()
+        self.budget, self.store, self.policy = budget, store or AllEvents(), policy
         self.stored, self.seen = Interactions.empty(), 0
+        self._weight: Floats | None = None
+
+    def remember(self, learner: Learner, new: Observed) -> None:
+        """Let the policy see what has served."""
+        if self.policy is not None:
+            self.policy.remember(learner)
+
+    def prepare(self, learner: Learner, new: Observed) -> None:
+        """Weigh the stored events as the policy does."""
+        self.stored = self.stored.without(new.removed)
+        self._weight = None if self.policy is None else self.policy.weights(self.stored, learner)
 
     def data(self, events: Interactions, new: Observed) -> Interactions:
         """Return the sample, oldest first, with the increment's events behind it."""
         rng = generator(self.seed, new.index, "replay")
         self.stored = self.stored.without(new.removed)
-        size = min(self.budget, len(self.stored))
-        chosen = np.sort(rng.choice(len(self.stored), size, replace=False)) if size else np.empty(0, np.int64)
-        return Interactions.concat([self.stored.take(chosen), events])
+        return Interactions.concat([self.stored.take(np.sort(self._drawn(rng))), events])
+
+    def _drawn(self, rng: np.random.Generator) -> Ints:
+        size, weight = min(self.budget, len(self.stored)), self._weight
+        if not size:
+            return np.empty(0, np.int64)
+        if weight is None:
+            return rng.choice(len(self.stored), size, replace=False)
+        # The first to ring of clocks with these rates: drawing one after the other in proportion to what is left.
+        rings = np.where(weight > 0, rng.exponential(size=len(weight)) / np.where(weight > 0, weight, 1.0), np.inf)
+        size = min(size, int((weight > 0).sum()))
+        return np.argpartition(rings, size - 1)[:size] if size else np.empty(0, np.int64)
 
     def consolidate(self, learner: Learner, new: Observed) -> None:
         """Offer the increment's events to the store."""
         rng = generator(self.seed, new.index, "store")
+        self.stored = self.stored.without(new.removed)
         self.stored = self.store.add(self.stored, new.train, self.seen, rng)
         self.seen += len(new.train)
 

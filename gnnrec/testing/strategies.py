@@ -30,7 +30,6 @@ from gnnrec.testing.worlds import (
     daily,
     differing,
     fingerprint,
-    make_learner,
     newest,
     one_thread,
     simulated,
@@ -133,19 +132,15 @@ class StrategyContract:
         game, fitted = copy.copy(forgetting_game()), list[tuple[int, Interactions]]()
         removed = game.stream.increments[2].observed.removed
 
-        def watched() -> Learner:
-            learner = make_learner()
-            fit = learner.fit
+        fit = Learner.fit
 
-            def noted(events: Interactions, *more: Any, **named: Any) -> Any:
-                fitted.append((learner.index, events))
-                return fit(events, *more, **named)
+        def noted(learner: Learner, events: Interactions, *more: Any, **named: Any) -> Any:
+            fitted.append((learner.index, events))
+            return fit(learner, events, *more, **named)
 
-            learner.fit = noted  # type: ignore[method-assign]
-            return learner
-
-        game.learner = watched
-        learner = game.play(self.make()).learner
+        with pytest.MonkeyPatch.context() as patched:  # of the class, as forks fit too
+            patched.setattr(Learner, "fit", noted)
+            learner = game.play(self.make()).learner
         assert not learner.seen.has(removed.user, removed.item).any() or learner.index < 2
         for t, events in fitted:
             assert t < 2 or len(events.without(removed)) == len(events)

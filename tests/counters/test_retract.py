@@ -103,7 +103,7 @@ def test_a_copy_is_independent_and_shares_the_log():
     twin.retract(random_events(30, USERS, ITEMS))
     assert not twin.companion.gram.nnz
     same(counts, absorbed(random_events(30, USERS, ITEMS)))
-    log = next(iter(counts._log)), next(iter(copy.deepcopy(counts)._log))
+    log = next(iter(counts.log)), next(iter(copy.deepcopy(counts).log))
     assert log[0] is log[1]
 
 

@@ -1,0 +1,1 @@
+"""Strategies that hold a new model to the old one."""

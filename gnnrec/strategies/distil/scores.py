@@ -1,0 +1,167 @@
+"""Distillation of scores: the new model keeps the old one's opinion of items.
+
+Letters: u users, n users of a batch, c candidates of a user, k best items.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gnnrec.core.errors import GnnrecError, above_zero
+from gnnrec.core.seeds import generator
+from gnnrec.data.types import Observed
+from gnnrec.encoders.tables import Embedded
+from gnnrec.learner import Learner
+from gnnrec.objectives.base import Batch, Objective
+from gnnrec.strategies.base import Strategy
+from gnnrec.strategies.distil.teacher import Neighbours, Teacher
+from gnnrec.training.step import Step, no_nodes
+
+BLOCK = 1024
+"""Users whose best items are looked for at a time."""
+NEVER = -1e4
+"""A score whose share is 0; infinity less infinity would be no number."""
+
+
+class Distill(Strategy):
+    """Fine-tune with λ · mean_u KL(softmax(s_{t−1}(u, C_u) / τ) ‖ softmax(s_t(u, C_u) / τ)).
+
+    Learning without forgetting (Li & Hoiem, ECCV 2016) for lists: over the batch's users that the old model knew; C_u are the
+    old model's top k and others by chance. s is the objective's affinity; the item term, which follows counters, is no opinion
+    of the model and is left out. Chance candidates are drawn anew in every update, alike for all users. Needs no state.
+
+    Args:
+        strength: λ.
+        best: k, of the old model, over all items that it knew.
+        others: items drawn at random beside them.
+        temperature: τ.
+        seed: of the draw.
+    """
+
+    def __init__(
+        self, strength: float = 1.0, best: int = 50, others: int = 50, temperature: float = 1.0, seed: int = 0
+    ) -> None:
+        super().__init__(seed)
+        above_zero("strategy", best=best, temperature=temperature)
+        if strength < 0 or others < 0:
+            raise GnnrecError(f"strategy.strength and strategy.others must be 0 or more, got {strength} and {others}")
+        self.strength, self.best, self.others, self.temperature = strength, best, others, temperature
+        self._teacher: Teacher | None = None
+        self._objective: Objective | None = None
+        self._row = self._candidates = self._repeats = torch.empty(0, dtype=torch.int64)
+
+    def remember(self, learner: Learner, new: Observed) -> None:
+        """Keep the old model, and its best items for the increment's users."""
+        self._teacher = Teacher.of(learner) if self.strength else None
+
+    def prepare(self, learner: Learner, new: Observed) -> None:
+        """Choose the candidates of the increment's users."""
+        self._objective, teacher = learner.objective, self._teacher
+        if teacher is None:
+            return
+        device, num_items = teacher.z.user.device, len(teacher.z.item)
+        users = teacher.users(torch.tensor(new.train.user, device=device))
+        draw = generator(self.seed, new.index, "distill").choice(num_items, min(self.others, num_items), replace=False)
+        best = top(teacher, users, min(self.best, num_items))
+        common = torch.from_numpy(draw).to(device).expand(len(users), -1)
+        self._candidates = torch.cat([best, common], dim=1)
+        twice = (common.unsqueeze(2) == best.unsqueeze(1)).any(2)
+        self._repeats = torch.cat([torch.zeros_like(best, dtype=torch.bool), twice], dim=1)
+        self._row = torch.full((len(teacher.z.user),), -1, dtype=torch.int64, device=device)
+        self._row[users] = torch.arange(len(users), device=device)
+
+    def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the candidates of the batch's users."""
+        if self._teacher is None:
+            return no_nodes(batch)
+        _, items = self._lists(batch)
+        return batch.user[:0], torch.unique(items)
+
+    def _lists(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the old users of the batch whose candidates are chosen, [n], and these, [n, c]."""
+        assert self._teacher is not None
+        users = self._teacher.users(batch.user)
+        users = users[self._row[users] >= 0]
+        return users, self._candidates[self._row[users]]
+
+    def _shares(self, scores: Tensor, users: Tensor) -> Tensor:
+        """Return the log of the candidates' shares, [n, c]; one that is in the list already has none."""
+        return (scores / self.temperature).masked_fill(self._repeats[self._row[users]], NEVER).log_softmax(1)
+
+    def penalty(self, step: Step) -> Tensor | float:
+        """Return λ · mean KL; 0 without an old user."""
+        if self._teacher is None or self._objective is None:
+            return 0.0
+        users, items = self._lists(step.batch)
+        if not items.numel():
+            return 0.0
+        old = self._shares(listed(self._teacher.objective, self._teacher.z, users, items), users)
+        new = self._shares(listed(self._objective, step.z, users, items), users)
+        return self.strength * F.kl_div(new, old, log_target=True, reduction="batchmean")
+
+
+class LightDistill(Strategy):
+    """Fine-tune with λ · mean (s_t(u, i) − s_{t−1}(u, i))² over old items i of the batch's old users, `items` at most of each.
+
+    After LightDistillation (arXiv 2505.19810): only what a user took before is distilled, without a further parameter. s is the
+    objective's affinity. The items are the same through an update. Needs no state.
+
+    Args:
+        strength: λ.
+        items: most old items of a user.
+        seed: of nothing; the items are chosen by a hash of the user.
+    """
+
+    def __init__(self, strength: float = 0.1, items: int = 10, seed: int = 0) -> None:
+        super().__init__(seed)
+        above_zero("strategy", items=items)
+        if strength < 0:
+            raise GnnrecError(f"strategy.strength={strength} must be 0 or more")
+        self.strength, self.items = strength, items
+        self._teacher: Teacher | None = None
+        self._objective: Objective | None = None
+        self._old: Neighbours | None = None
+
+    def remember(self, learner: Learner, new: Observed) -> None:
+        """Keep the old model."""
+        self._teacher = Teacher.of(learner) if self.strength else None
+
+    def prepare(self, learner: Learner, new: Observed) -> None:
+        """Choose the items of old users."""
+        self._objective = learner.objective
+        if self._teacher is not None:
+            self._old = Neighbours.of(self._teacher, learner.seen, of_users=True, most=self.items)
+
+    def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the old items of the batch's users."""
+        if self._teacher is None or self._old is None:
+            return no_nodes(batch)
+        return batch.user[:0], torch.unique(self._old.of_nodes(self._teacher.users(batch.user))[1])
+
+    def penalty(self, step: Step) -> Tensor | float:
+        """Return λ · mean of squared differences; 0 without an old pair."""
+        if self._teacher is None or self._old is None or self._objective is None:
+            return 0.0
+        users = self._teacher.users(step.batch.user)
+        position, item = self._old.of_nodes(users)
+        if not len(item):
+            return 0.0
+        user, teacher = users[position], self._teacher
+        old = teacher.objective.affinity(teacher.z.users(user), teacher.z.items(item))
+        new = self._objective.affinity(step.z.users(user), step.z.items(item))
+        return self.strength * (new - old).square().mean()
+
+
+def listed(objective: Objective, z: Embedded, user: Tensor, items: Tensor) -> Tensor:
+    """Return the affinity of each user [n] to their items [n, c], [n, c]."""
+    rows = z.items(items.flatten()).view(*items.shape, -1)
+    return objective.affinity(z.users(user).unsqueeze(1), rows)
+
+
+@torch.no_grad()
+def top(teacher: Teacher, user: Tensor, most: int) -> Tensor:
+    """Return the items that the teacher scores highest for each user, those already taken with them, [n, most]."""
+    blocks = [teacher.objective.scores(teacher.z, part).topk(most, dim=1).indices for part in torch.split(user, BLOCK)]
+    return torch.cat(blocks) if blocks else torch.empty(0, most, dtype=torch.int64, device=user.device)
