@@ -69,7 +69,7 @@ def test_the_data_sets_and_strategies_of_the_documents_exist():
 def documented():
     names: dict[str, object] = {}
     exec(blocks(STRATEGIES, "python")[0], names)
-    return names["Pull"]
+    return names["Tether"]
 
 
 class TestDocumentedStrategy(StrategyContract):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gnnrec.core.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError, one_line
 
 _WORDS = ("null", "true", "false", "inf", "nan")
 """Names that mean something else than text in an override."""
@@ -30,13 +30,28 @@ def folder() -> Path:
 
 
 def groups(extra: Path | None = None) -> dict[str, list[str]]:
-    """Return the options of each group of which one is chosen, those of the user's own folder with them."""
+    """Return the options of each group of which one is chosen, those of the user's own folder with them.
+
+    Raises:
+        GnnrecError: an option of the user's has the name of one that comes with gnnrec, which Hydra would take in its place.
+    """
+    if extra is not None and extra.resolve() != folder().resolve():
+        _check_names(extra)
     found: dict[str, set[str]] = {}
     for root in filter(None, (folder(), extra)):
         for path in Path(root).glob("*/*.yaml"):
             found.setdefault(path.parent.name, set()).add(path.stem)
     found.pop(LISTED, None)
     return {group: sorted(options) for group, options in sorted(found.items())}
+
+
+def _check_names(extra: Path) -> None:
+    for path in sorted(extra.glob("*/*.yaml")):
+        if (folder() / path.parent.name / path.name).is_file():
+            raise GnnrecError(
+                f"{one_line(str(path))} has the name of an option that comes with gnnrec, which would be taken in its place; "
+                "call it otherwise"
+            )
 
 
 def keys(config: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -38,9 +38,13 @@ def typed(folder, *words):
 def documented(folder):
     """Write the files of docs/strategies.md, word by word."""
     text = (ROOT / "docs" / "strategies.md").read_text()
-    code, test = (b for b in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if "Pull" in b)
+    code, test = (b for b in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if "Tether" in b)
     (yaml,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
-    for name, content in (("my_package/pull.py", code), ("my_conf/strategy/pull.yaml", yaml), ("test_pull.py", test)):
+    for name, content in (
+        ("my_package/tether.py", code),
+        ("my_conf/strategy/tether.yaml", yaml),
+        ("test_tether.py", test),
+    ):
         assert f"`{name}`" in text
         (folder / name).write_text(content)
 
@@ -58,10 +62,17 @@ def plugins(tmp_path_factory):
 def test_what_is_made_and_what_is_documented_pass_their_own_tests(plugins):
     folder, _ = plugins
     some = ["-k", "near or untouched or costs"]  # the whole is checked below
-    files = ["test_newest.py", "test_near.py", "test_pull.py"]
+    files = ["test_newest.py", "test_near.py", "test_tether.py"]
     code, text = typed(folder, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *some, *files)
     assert code == 0, text
     assert "16 passed" in text
+
+
+def test_an_option_with_a_name_of_gnnrec_s_is_refused_and_not_passed_over(tmp_path, capsys):
+    (tmp_path / "strategy").mkdir()
+    (tmp_path / "strategy" / "pull.yaml").write_text("_target_: my_package.pull.Pull\n")
+    assert main(["run", "--config-dir", str(tmp_path), "strategy=fine_tune", "--cfg", "job"]) == 2
+    assert "strategy/pull.yaml has the name of an option that comes with gnnrec" in capsys.readouterr().err
 
 
 def test_check_prints_a_line_per_test_and_names_a_fault_with_its_reason(plugins):
@@ -84,12 +95,18 @@ def test_check_prints_a_line_per_test_and_names_a_fault_with_its_reason(plugins)
 def test_what_is_made_and_what_is_documented_run_in_a_comparison(plugins, tmp_path):
     folder, told = plugins
     assert '"plugins.allow=[my_package.]"' in told
-    own = ["--config-dir", "my_conf", "plugins.allow=[my_package.]", "strategies=[frozen,newest,pull]", "encoder=near"]
+    own = [
+        "--config-dir",
+        "my_conf",
+        "plugins.allow=[my_package.]",
+        "strategies=[frozen,newest,tether]",
+        "encoder=near",
+    ]
     small = [t for t in TINY if not t.startswith(("encoder.layers", "output"))]
     code, text = typed(folder, *GNNREC, "compare", *small, *own, f"output={tmp_path}")
     assert code == 0, text
     assert "\nnewest " in text
-    assert "\npull " in text
+    assert "\ntether " in text
 
 
 def test_nothing_is_written_over(tmp_path, monkeypatch, capsys):
