@@ -21,12 +21,26 @@ from gnnrec.objectives.joint import Joint as Joint
 from gnnrec.objectives.rating import Rating as Rating
 from gnnrec.objectives.softmax import Softmax as Softmax
 from gnnrec.strategies.base import Strategy as Strategy
+from gnnrec.strategies.chain import Chain as Chain
+from gnnrec.strategies.distil.contrastive import ContrastiveDistill as ContrastiveDistill
+from gnnrec.strategies.distil.ewc import EWC as EWC
+from gnnrec.strategies.distil.graph_sail import GraphSAIL as GraphSAIL
+from gnnrec.strategies.distil.pisa import PISA as PISA
+from gnnrec.strategies.distil.pull import Pull as Pull
+from gnnrec.strategies.distil.scores import Distill as Distill
+from gnnrec.strategies.distil.scores import LightDistill as LightDistill
 from gnnrec.strategies.fine_tune import FineTune as FineTune
+from gnnrec.strategies.fold_in import FoldInUsers as FoldInUsers
 from gnnrec.strategies.frozen import Frozen as Frozen
 from gnnrec.strategies.full_retrain import FullRetrain as FullRetrain
 from gnnrec.strategies.full_retrain import WarmRetrain as WarmRetrain
+from gnnrec.strategies.parts import EMA as EMA
+from gnnrec.strategies.parts import Align as Align
+from gnnrec.strategies.refresh import Refresh as Refresh
 from gnnrec.strategies.replay import Replay as Replay
 from gnnrec.strategies.replay import Reservoir as Reservoir
+from gnnrec.strategies.select import Selector as Selector
+from gnnrec.strategies.sml import SML as SML
 from gnnrec.strategies.stale import Stale as Stale
 
 __version__: str

@@ -124,3 +124,20 @@ class Strategy:
             )
         if own is not None:
             load_resized(own, weights)
+
+
+def needs_rows(learner: Learner, what: str) -> None:
+    """Refuse an encoder whose nodes have no rows of their own.
+
+    Args:
+        learner: has the encoder.
+        what: what is done with rows, such as "pull holds rows".
+
+    Raises:
+        GnnrecError: it keeps none.
+    """
+    if not learner.encoder.keeps_rows:
+        raise GnnrecError(
+            f"strategy {what}, and {type(learner.encoder).__name__} keeps none; take an encoder such as lightgcn or mf, or a "
+            "strategy on embeddings such as graph_sail"
+        )

@@ -12,7 +12,7 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Observed
 from gnnrec.encoders.policies import FoldIn as Solver
 from gnnrec.learner import Learner
-from gnnrec.strategies.base import Strategy
+from gnnrec.strategies.base import Strategy, needs_rows
 
 
 class FoldInUsers(Strategy):
@@ -39,10 +39,11 @@ class FoldInUsers(Strategy):
 
     def update(self, learner: Learner, new: Observed) -> None:
         """Extend, solve, choose the blend, absorb valid."""
-        if not learner.encoder.keeps_rows or learner.encoder.out != learner.encoder.width:
+        needs_rows(learner, "fold_in solves for rows")
+        if learner.encoder.out != learner.encoder.width:
             raise GnnrecError(
-                f"strategy fold_in solves for rows as wide as embeddings, and {type(learner.encoder).__name__} keeps none; "
-                "take an encoder such as lightgcn or mf"
+                f"strategy fold_in solves for rows of width {learner.encoder.width} by embeddings of as many columns, and "
+                f"{type(learner.encoder).__name__} reads out {learner.encoder.out}; take an encoder such as lightgcn or mf"
             )
         items, rows = learner.snapshot().item.cpu(), learner.encoder.user.weight.detach()
         learner.extend(new)

@@ -13,7 +13,7 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Observed
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.learner import Learner
-from gnnrec.strategies.base import Strategy
+from gnnrec.strategies.base import Strategy, needs_rows
 
 SAME = 1e-3
 """Most relative difference of the embeddings of turned rows to the turned embeddings."""
@@ -48,8 +48,7 @@ class EMA(Strategy):
         """Take the mean."""
         if self._rows is None:
             return
-        if not learner.encoder.keeps_rows:
-            raise GnnrecError(f"strategy ema is a mean of rows, and {type(learner.encoder).__name__} keeps none")
+        needs_rows(learner, "ema takes means of rows")
         rows, known = learner.encoder.item.weight.detach().clone(), len(self._rows)
         gone = np.bincount(new.removed.item, minlength=known)[:known]
         old = self.weight * torch.from_numpy(np.maximum(self._events[:known] - gone, 0.0))

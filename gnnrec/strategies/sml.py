@@ -15,7 +15,7 @@ from gnnrec.core.errors import GnnrecError, above_zero
 from gnnrec.core.seeds import derive
 from gnnrec.data.types import Interactions, Observed
 from gnnrec.learner import Learner
-from gnnrec.strategies.base import Strategy, StrategyState
+from gnnrec.strategies.base import Strategy, StrategyState, needs_rows
 from gnnrec.training.step import TrainedRows
 
 TABLES = ("user", "item")
@@ -90,10 +90,7 @@ class SML(Strategy):
 
     def begin(self, learner: Learner, base: Observed) -> None:
         """Make the networks."""
-        if not learner.encoder.keeps_rows:
-            raise GnnrecError(
-                f"strategy sml transfers rows, and {type(learner.encoder).__name__} keeps none; take another encoder"
-            )
+        needs_rows(learner, "sml transfers rows")
         self._open(learner.encoder.width)
 
     def _open(self, width: int) -> None:

@@ -13,6 +13,7 @@ from gnnrec.encoders.ngcf import NGCF
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
+from gnnrec.runs.memory import fresh
 from gnnrec.strategies.chain import Chain
 from gnnrec.strategies.distil.contrastive import ContrastiveDistill
 from gnnrec.strategies.distil.ewc import EWC
@@ -24,6 +25,7 @@ from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain, WarmRetrain
 from gnnrec.strategies.parts import EMA, Align, rotation
 from gnnrec.strategies.replay import Replay
+from gnnrec.strategies.select import Selector
 from gnnrec.testing.strategies import StrategyContract, game
 from gnnrec.testing.worlds import FIT, MEASURE, Game, differing
 
@@ -155,3 +157,9 @@ def test_a_window_holds_the_newest_increments():
     assert data.time.tolist() == [*new[2].train.time, *new[3].train.time]
     with pytest.raises(GnnrecError, match=r"strategy\.increments=0 must be 1 or more"):
         FullRetrain(increments=0)
+
+
+def test_the_seed_of_a_run_moves_the_seeds_of_all_parts():
+    chain = fresh(Chain({"replay": Replay(seed=1), "pull": Pull()}), seed=3)
+    assert [part.seed for part in chain.parts.values()] == [4, 3]
+    assert [s.seed for s in fresh(Selector({"replay": Replay(seed=1)}), seed=3).candidates.values()] == [4]

@@ -13,7 +13,7 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import generator
 from gnnrec.data.types import Interactions, Observed
 from gnnrec.learner import Learner
-from gnnrec.strategies.base import Strategy, StrategyState
+from gnnrec.strategies.base import Strategy, StrategyState, needs_rows
 from gnnrec.strategies.distil.pull import distance
 from gnnrec.strategies.distil.teacher import Teacher
 from gnnrec.training.step import Step
@@ -66,12 +66,8 @@ class EWC(Strategy):
     def prepare(self, learner: Learner, new: Observed) -> None:
         """Lay the importances out by row."""
         assert self._teacher is not None, "remember() comes first"
-        if not learner.encoder.keeps_rows:
-            raise GnnrecError(
-                f"strategy ewc holds rows, and {type(learner.encoder).__name__} keeps none; take another encoder"
-            )
-        then = {"user": self._teacher.z.input_user, "item": self._teacher.z.input_item}
-        self._whole = {name: torch.zeros_like(rows) for name, rows in then.items()}
+        needs_rows(learner, "ewc holds rows")
+        self._whole = {name: torch.zeros_like(rows) for name, rows in self._teacher.rows.items()}
         for name, (node, rows) in self.importance.items():
             self._whole[name][node.to(rows.device)] = rows.to(self._whole[name])
 
@@ -79,8 +75,7 @@ class EWC(Strategy):
         """Return λ/2 · Σ Ω (θ − θ(t−1))²."""
         if not self.strength or self._teacher is None:
             return 0.0
-        then = {"user": self._teacher.z.input_user, "item": self._teacher.z.input_item}
-        return self.strength / 2 * distance(step, then, self._whole)
+        return self.strength / 2 * distance(step, self._teacher.rows, self._whole)
 
     def consolidate(self, learner: Learner, new: Observed) -> None:
         """Add what the increment's events tell to what was known."""

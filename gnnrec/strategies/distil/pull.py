@@ -13,7 +13,7 @@ from torch import Tensor
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Observed
 from gnnrec.learner import Learner
-from gnnrec.strategies.base import Strategy
+from gnnrec.strategies.base import Strategy, needs_rows
 from gnnrec.strategies.distil.teacher import Teacher
 from gnnrec.training.step import Step
 
@@ -49,11 +49,7 @@ class Pull(Strategy):
     def prepare(self, learner: Learner, new: Observed) -> None:
         """Weigh the old nodes."""
         assert self._teacher is not None, "remember() comes first"
-        if not learner.encoder.keeps_rows:
-            raise GnnrecError(
-                f"strategy pull holds rows to where they were, and {type(learner.encoder).__name__} keeps none; "
-                "take an encoder with rows, or a strategy on embeddings such as graph_sail"
-            )
+        needs_rows(learner, "pull holds rows")
         weights = self._teacher.shares(learner.seen)
         if not self.by_degree:
             weights = torch.ones_like(weights[0]), torch.ones_like(weights[1])
@@ -63,8 +59,9 @@ class Pull(Strategy):
         """Return λ · Σ_v c_v ‖x_v − x_v(t−1)‖²."""
         if not self.strength or self._teacher is None:
             return 0.0
-        then = {"user": self._teacher.z.input_user, "item": self._teacher.z.input_item}
-        return self.strength * distance(step, then, {name: c.unsqueeze(1) for name, c in self._weight.items()})
+        return self.strength * distance(
+            step, self._teacher.rows, {name: c.unsqueeze(1) for name, c in self._weight.items()}
+        )
 
 
 def distance(step: Step, then: Mapping[str, Tensor], weight: Mapping[str, Tensor]) -> Tensor:

@@ -40,6 +40,11 @@ class Teacher:
         objective = copy.deepcopy(learner.objective).requires_grad_(False)
         return Teacher(learner.snapshot(), objective.to(learner.embed().user.device), learner.seen)
 
+    @property
+    def rows(self) -> dict[str, Tensor]:
+        """Input rows by table."""
+        return {"user": self.z.input_user, "item": self.z.input_item}
+
     def users(self, user: Tensor) -> Tensor:
         """Return the distinct users among these that the teacher knows, ascending."""
         return distinct(user, len(self.z.user))
