@@ -16,6 +16,8 @@ OLD = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 1.0], [2.0, 0.
 NEW = torch.tensor([[1.0, 1.0], [0.0, 2.0]]), torch.tensor([[0.0, 1.0], [2.0, 1.0]])
 PAIRS = [(0, 0), (1, 0), (1, 1)]
 """Who took what before: user 0 item 0, user 1 both."""
+LATER = [*PAIRS, (0, 1)]
+"""And after the increment."""
 
 
 def embeddings(user: torch.Tensor, item: torch.Tensor) -> Embeddings:
@@ -42,3 +44,11 @@ def step(pairs, rows=NEW, epoch=0) -> Step:
     z = embeddings(*tables)
     trained = {name: TrainedRows(x, torch.arange(len(x))) for name, x in zip(("user", "item"), tables, strict=True)}
     return Step(z, batch, graph(), 0, epoch, trained, lambda: [z, z], lambda: torch.zeros(()))
+
+
+def prepared(strategy, **given):
+    """Return a strategy whose old model is that of the four nodes, with other fields given."""
+    strategy._teacher = teacher()
+    for name, value in given.items():
+        setattr(strategy, name, value)
+    return strategy

@@ -1,0 +1,40 @@
+"""Distillation of scores: contracts and terms by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from support.penalties import LATER, graph, prepared, step, teacher
+
+from gnnrec.objectives.bpr import BPR
+from gnnrec.strategies.distil.scores import Distill, LightDistill
+from gnnrec.strategies.distil.teacher import Neighbours
+from gnnrec.testing.strategies import StrategyContract
+
+
+class TestDistill(StrategyContract):
+    make = staticmethod(lambda: Distill(best=5, others=5))
+
+
+class TestLightDistill(StrategyContract):
+    make = staticmethod(LightDistill)
+
+
+def test_distillation_of_lists_by_hand():
+    # User 0: old scores 1 and 2, new 1 and 3.
+    lists = {"_row": torch.tensor([0, -1]), "_candidates": torch.tensor([[0, 1]]), "_objective": BPR()}
+    lists["_repeats"] = torch.zeros(1, 2, dtype=torch.bool)
+    strategy = prepared(Distill(2.0), **lists)
+    p, q = (np.exp(s) / np.exp(s).sum() for s in (np.array([1.0, 2.0]), np.array([1.0, 3.0])))
+    assert float(strategy.penalty(step([(0, 0), (1, 1)]))) == pytest.approx(2 * (p * np.log(p / q)).sum(), rel=1e-5)
+    assert [x.tolist() for x in strategy.nodes(step([(0, 0), (1, 1)]).batch)] == [[], [0, 1]]
+    assert strategy.penalty(step([(1, 1)])) == 0.0  # its candidates were not asked for
+
+
+def test_distillation_of_old_items_by_hand():
+    # Old pairs: (0, 0) scores 1 → 1, (1, 0) 1 → 2, (1, 1) 0 → 2.
+    near = Neighbours.of(teacher(), graph(LATER), True, 10)
+    strategy = prepared(LightDistill(3.0), _objective=BPR(), _old=near)
+    assert float(strategy.penalty(step([(0, 1), (1, 0)]))) == pytest.approx(3 * 5 / 3)
+    assert float(strategy.penalty(step([(1, 0)]))) == pytest.approx(3 * 5 / 2)
