@@ -20,6 +20,9 @@ from gnnrec.objectives.bpr import BPR as BPR
 from gnnrec.objectives.joint import Joint as Joint
 from gnnrec.objectives.rating import Rating as Rating
 from gnnrec.objectives.softmax import Softmax as Softmax
+from gnnrec.strategies.adapted.expand import Expand as Expand
+from gnnrec.strategies.adapted.igc import IGC as IGC
+from gnnrec.strategies.adapted.prompt import GraphPrompt as GraphPrompt
 from gnnrec.strategies.base import Strategy as Strategy
 from gnnrec.strategies.chain import Chain as Chain
 from gnnrec.strategies.distil.contrastive import ContrastiveDistill as ContrastiveDistill
@@ -42,5 +45,6 @@ from gnnrec.strategies.replay import Reservoir as Reservoir
 from gnnrec.strategies.select import Selector as Selector
 from gnnrec.strategies.sml import SML as SML
 from gnnrec.strategies.stale import Stale as Stale
+from gnnrec.strategies.unlearn import Unlearn as Unlearn
 
 __version__: str

@@ -32,6 +32,7 @@ class History:
 
     def __init__(self, view: View, half_lives: Sequence[float], companion: Companion | None = None) -> None:
         self.view, self.index = view, -1
+        self._make = view, tuple(half_lives), copy.deepcopy(companion)
         self.graph = self.seen = BipartiteGraph.empty()
         self.own_graph = False
         self.counters = Counters(half_lives, companion)
@@ -82,6 +83,10 @@ class History:
         """Return the world that valid events are scored in."""
         users, items = self.seen.num_users, self.seen.num_items
         return World(self.index, users, items, self.seen, self.counters.popularity.total, np.zeros(users, bool))
+
+    def fresh(self) -> History:
+        """Return one of the same make that has absorbed nothing."""
+        return History(*self._make)
 
     def fork(self) -> History:
         """Return one that goes on by itself; graphs are never changed, so they are shared."""

@@ -55,6 +55,7 @@ class Learner:
         history: graphs and counts of what has been absorbed.
         growth, waiting, fits, blend: nodes and their rows, events that the biases lack, how fits go, the chosen blend.
         server: what serves in the model's place: the `scorer` of a strategy that has one of its own.
+        adapter: makes what is fitted and read out in the encoder's place: the `reader` of a strategy that has one of its own.
         cost, log, valid_rows: what was done since the cost was cleared, the last fit, how its model does on valid.
     """
 
@@ -85,6 +86,7 @@ class Learner:
         self.cost, self.log = Cost(), FitLog()
         self.valid_rows: dict[str, list[MetricRow]] = {}
         self.server: Callable[[Learner], Scorer] | None = None
+        self.adapter: Callable[[Learner], Encoder] | None = None
         self.on_epoch: OnEpoch | None = None
         self.checkpoint: FitCheckpoint | None = None
         self._valid = Interactions.empty()
@@ -99,6 +101,11 @@ class Learner:
     def seen(self) -> BipartiteGraph:
         """All absorbed pairs, for masks and negatives."""
         return self.history.seen
+
+    @property
+    def reader(self) -> Encoder:
+        """What is fitted and read out: the encoder, or what a strategy has made of it."""
+        return self.encoder if self.adapter is None else self.adapter(self)
 
     @property
     def counters(self) -> Counters:
@@ -255,7 +262,7 @@ class Learner:
         # Counts without age know no time: today's hold for every event.
         if events is not None and self.objective.term.strength and math.isfinite(self._half_life()):
             past = self.counters.past(self._half_life(), events.time)
-        return Model(self.encoder, self.objective, self.graph, self.seen, rank, past)
+        return Model(self.reader, self.objective, self.graph, self.seen, rank, past)
 
     def _rank(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the scores that would be served with these embeddings, so that a fit selects what serves."""
@@ -281,7 +288,7 @@ class Learner:
 
         They share memory with the model and move with it: `snapshot` gives what a teacher is.
         """
-        return self._read_out.embed(self.encoder, self.graph)
+        return self._read_out.embed(self.reader, self.graph)
 
     def snapshot(self) -> Embeddings:
         """Return a detached copy of the present embeddings: it stays as it is, whatever becomes of the model."""
@@ -321,8 +328,19 @@ class Learner:
         twin.valid_rows = dict(self.valid_rows)
         return twin
 
+    def fresh(self) -> Learner:
+        """Return a learner of the same make that has absorbed nothing, and whose work counts as this one's."""
+        twin = copy.copy(self)
+        twin.encoder, twin.objective = copy.deepcopy(self._pristine)
+        twin.growth, twin.waiting = Growth(self.growth.initial, self.seed), Waiting()
+        twin.blend, twin.history = BlendHead(self.blend.grid), self.history.fresh()
+        twin.fits, twin._read_out = self.fits.fresh(), self._read_out.fork()
+        twin.log, twin.valid_rows, twin._valid = FitLog(), {}, Interactions.empty()
+        twin.checkpoint = None  # what a fit that was cut off left behind is of this one's fits
+        return twin
+
     def adopt(self, twin: Learner) -> None:
-        """Become `twin`, a fork that has gone on. One that is not adopted leaves no trace but its cost."""
+        """Become `twin`, one of `fork` or `fresh` that has gone on. One that is not adopted leaves no trace but its cost."""
         self.__dict__.update(twin.__dict__)
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -141,6 +141,9 @@ class Objective(nn.Module, ABC):
         """Return how far the item term sets each event before its own negative, [n]."""
         return self.term.when(batch.item, batch.within) - self.term.when(batch.negative, batch.within)
 
+    def keep(self, columns: Tensor, more: int) -> None:
+        """Follow embeddings of which these columns stay, in their order, and to which more are put: here, nothing to do."""
+
     def turn(self, rotation: Tensor) -> None:
         """Follow embeddings that are turned by an orthogonal [d, d], so that scores and values stay: here, nothing to do."""
 

@@ -72,6 +72,11 @@ class RatingLevels(ValueHead):
             made = [nn.init.orthogonal_(torch.empty(width, width), generator=chance) for _ in range(self.bases)]
             self.base = nn.Parameter(torch.stack(made))
 
+    def keep(self, columns: Tensor, more: int) -> None:
+        """Keep the weights between the columns; new ones have none."""
+        kept = self.base.detach()[:, columns][:, :, columns]
+        self.base = nn.Parameter(F.pad(kept, (0, more, 0, more)))
+
     def grow(self, events: Interactions, num_users: int, num_items: int) -> None:
         """Give new nodes biases; the first events name the levels where none are named."""
         super().grow(events, num_users, num_items)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gnnrec.encoders.tables import Embedded
 from gnnrec.objectives.base import Batch, input_norm, pairwise_loss
@@ -59,6 +60,13 @@ class Joint(ValueHead):
         if len(self.basis):
             rows = rows[0] @ self.basis, rows[1] @ self.basis
         return (rows[0] * self.taste * rows[1]).sum(1)
+
+    def keep(self, columns: Tensor, more: int) -> None:
+        """Keep the weights of the columns; new ones have none."""
+        if len(self.basis):
+            self.basis = F.pad(self.basis[columns], (0, 0, 0, more))
+        else:
+            self.taste = nn.Parameter(F.pad(self.taste.detach()[columns], (0, more)))
 
     def turn(self, rotation: Tensor) -> None:
         """Keep the columns that w was learnt for."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions, Observed
+from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.tables import load_resized
 from gnnrec.learner import Learner
 from gnnrec.objectives.base import Batch
@@ -86,9 +87,22 @@ class Strategy:
         """Whether it has a scorer of its own."""
         return type(self).scorer is not Strategy.scorer
 
+    def reader(self, learner: Learner) -> Encoder:
+        """Return what is fitted and read out, where that is not the encoder by itself: gates before it, another operator.
+
+        It keeps no weights but the encoder's and those of `modules`; as long as nothing has changed it is the same object.
+        """
+        return learner.encoder
+
+    @property
+    def reads_itself(self) -> bool:
+        """Whether it has a read-out of its own."""
+        return type(self).reader is not Strategy.reader
+
     def serve(self, learner: Learner) -> None:
-        """Make `learner` serve, select and blend by `scorer` where this strategy has one of its own."""
+        """Make `learner` fit, serve, select and blend by `reader` and `scorer` where this strategy has its own."""
         learner.server = self.scorer if self.serves_itself else None
+        learner.adapter = self.reader if self.reads_itself else None
 
     def finish(self, learner: Learner, new: Observed) -> None:
         """Change what was fitted, by `learner.write`, before the blend is chosen and valid absorbed: means, rotations."""

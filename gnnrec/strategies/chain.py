@@ -27,8 +27,8 @@ class Chain(Strategy):
         seed: of nothing; the parts have their own.
 
     Raises:
-        GnnrecError: no part; a part that is a procedure of its own and not one fit; two that serve by scorers of their own, or
-            that want fits by different schedules or numbers of epochs.
+        GnnrecError: no part; a part that is a procedure of its own and not one fit, or that reads out in a way of its own; two
+            that serve by scorers of their own, or that want fits by different schedules or numbers of epochs.
     """
 
     def __init__(self, parts: Mapping[str, Strategy], seed: int = 0) -> None:
@@ -36,9 +36,10 @@ class Chain(Strategy):
         if not parts:
             raise GnnrecError("a chain needs at least one part; name strategies below strategy.parts")
         for name, part in parts.items():
-            if type(part).update is not Strategy.update:
+            if type(part).update is not Strategy.update or part.reads_itself:
+                does = "reads out" if part.reads_itself else "updates"
                 raise GnnrecError(
-                    f"strategy.parts.{name} ({type(part).__name__}) updates in a way of its own and cannot be part of a chain"
+                    f"strategy.parts.{name} ({type(part).__name__}) {does} in a way of its own and cannot be part of a chain"
                 )
         self.parts = dict(parts)
         self._serves = self._one("scorer", [p for p in parts.values() if p.serves_itself])

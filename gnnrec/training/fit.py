@@ -74,9 +74,13 @@ class Fits:
         """Begin an increment."""
         self.index, self.number = index, 0
 
+    def fresh(self) -> Fits:
+        """Return fits of the same settings that have done nothing."""
+        return Fits(self.update, self.base, self.trainer, self.measure, self.seed)
+
     def fork(self) -> Fits:
         """Return fits that go on by themselves from here."""
-        twin = Fits(self.update, self.base, self.trainer, self.measure, self.seed)
+        twin = self.fresh()
         twin.moments, twin.ahead, twin.index, twin.number = self.moments, self.ahead.copy(), self.index, self.number
         return twin
 

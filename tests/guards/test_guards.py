@@ -21,6 +21,9 @@ from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
 from gnnrec.runs.experiment import train_base
 from gnnrec.scorers.blend import Grid
+from gnnrec.strategies.adapted.expand import Expand
+from gnnrec.strategies.adapted.igc import IGC
+from gnnrec.strategies.adapted.prompt import GraphPrompt
 from gnnrec.strategies.base import Strategy
 from gnnrec.strategies.chain import Chain
 from gnnrec.strategies.distil.contrastive import RELATIONS, ContrastiveDistill
@@ -40,6 +43,7 @@ from gnnrec.strategies.refresh import Refresh
 from gnnrec.strategies.replay import Replay, Reservoir
 from gnnrec.strategies.sml import SML
 from gnnrec.strategies.stale import Stale
+from gnnrec.strategies.unlearn import Unlearn
 from gnnrec.testing.worlds import FIT, MEASURE, Game, dataset, differing, make_learner, simulated
 from gnnrec.untrained.filter import GraphFilter
 
@@ -67,6 +71,10 @@ METHODS = {
     "aligned_retrain": lambda: Chain({"retrain": FullRetrain(), "align": Align()}),
     "filter": lambda: Refresh(GraphFilter(half_life=200.0)),
     "fold_in": FoldInUsers,
+    "igc": lambda: IGC(alike=3, nearest=2),
+    "graph_prompt": lambda: GraphPrompt(period=2),
+    "expand": lambda: Expand(columns=2),
+    "unlearn": lambda: Unlearn(every=2),
 }
 """Those of the field."""
 SPLITS = {

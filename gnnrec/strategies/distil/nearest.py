@@ -1,6 +1,6 @@
 """Nearest rows by cosine.
 
-Letters: n rows, d width, k nearest.
+Letters: n rows, m others, d width, k nearest.
 """
 
 from __future__ import annotations
@@ -27,3 +27,12 @@ def nearest_rows(rows: Tensor, most: int) -> Neighbours:
         found.append(near.topk(count, dim=1).indices)
     target = torch.cat(found).flatten() if found else torch.empty(0, dtype=torch.int64, device=rows.device)
     return Neighbours(torch.arange(len(rows) + 1, device=rows.device) * count, target)
+
+
+@torch.no_grad()
+def nearest_of(rows: Tensor, others: Tensor, most: int) -> Tensor:
+    """Return the places of the `most` others [m, d] with the highest cosine for each row [n, d], [n, k]."""
+    unit, every = F.normalize(rows, dim=1), F.normalize(others, dim=1)
+    count = min(most, len(others))
+    found = [(part @ every.T).topk(count, dim=1).indices for part in torch.split(unit, BLOCK)]
+    return torch.cat(found) if found else torch.empty(0, count, dtype=torch.int64, device=rows.device)
