@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.data.simulate.oracle import turned
 from gnnrec.data.simulate.world import SimulatedWorld
 from gnnrec.data.stream.cuts import ByCount
 from gnnrec.data.summary import summarise
@@ -146,3 +147,26 @@ def test_a_million_events_in_a_few_seconds() -> None:
     start = time.perf_counter()
     SimulatedWorld(users=20_000, items=5000, events=1_000_000).load()
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("recurrence", "smoothness", "expected"),
+    [
+        (0, 1.0, [0.0, 0.25, 0.5, 0.75, 1.0]),
+        (0, 0.0, [0.0, 0.0, 1.0, 1.0, 1.0]),
+        (1, 1.0, [0.0, 0.5, 1.0, 0.5, 0.0]),
+        (2, 1.0, [0.0, 1.0, 0.0, 1.0, 0.0]),
+        (1, 0.5, [0.0, 0.75, 1.0, 0.75, 0.0]),
+    ],
+)
+def test_tastes_turn_as_often_and_as_evenly_as_asked(recurrence, smoothness, expected) -> None:
+    assert turned(np.linspace(0, 1, 5), recurrence, smoothness).tolist() == pytest.approx(expected)
+    data = SimulatedWorld(**SMALL, drift=1.0, recurrence=recurrence, smoothness=smoothness).load()
+    world = data.oracle.world
+    first, last = (world.tastes(np.arange(9), world.start + share * world.span) for share in (0.0, 1.0))
+    assert np.allclose(first, last) == (expected[-1] == 0)
+
+
+def test_a_smoothness_beyond_one_is_refused() -> None:
+    with pytest.raises(GnnrecError, match=r"data\.smoothness=2 must lie between 0 and 1"):
+        SimulatedWorld(smoothness=2)

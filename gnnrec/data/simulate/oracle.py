@@ -2,7 +2,7 @@
 
 Letters: u users, i items, c tastes, n events. A user's taste is a mixture over c that turns with time:
 
-    p_u(t) = softmax(sharpness · (cos a(t) · z_u + sin a(t) · z'_u)),   a(t) = drift · π/2 · (t − start) / span
+    p_u(t) = softmax(sharpness · (cos a(t) · z_u + sin a(t) · z'_u)),   a(t) = drift · π/2 · turned((t − start) / span)
 
     P(i | u, t) = Σ_c p_uc(t) · w_ci / Σ_{j arrived by t} w_cj,         w_ci = popularity_i · exp(appeal · v_ic)
 
@@ -33,6 +33,7 @@ class Population:
         user_arrival, item_arrival: [u], [i] seconds, ascending.
         activity: [u] how often a user acts.
         start, span: seconds.
+        drift, recurrence, smoothness: how far tastes turn, how often they come back, how evenly; see `turned`.
     """
 
     start_taste: Floats
@@ -49,12 +50,15 @@ class Population:
     drift: float
     noise: float
     scale: tuple[float, float]
+    recurrence: float = 0.0
+    smoothness: float = 1.0
 
     def tastes(self, user: Ints, time: Floats | float) -> Floats:
         """Return the mixtures p_u(t), [n, c]."""
-        angle = np.asarray(self.drift * np.pi / 2 * (np.asarray(time) - self.start) / self.span)[..., None]
-        turned = np.cos(angle) * self.start_taste[user] + np.sin(angle) * self.end_taste[user]
-        return _softmax(np.asarray(SHARPNESS * turned, np.float64))
+        way = turned((np.asarray(time) - self.start) / self.span, self.recurrence, self.smoothness)
+        angle = np.asarray(self.drift * np.pi / 2 * way)[..., None]
+        taste = np.cos(angle) * self.start_taste[user] + np.sin(angle) * self.end_taste[user]
+        return _softmax(np.asarray(SHARPNESS * taste, np.float64))
 
     def levels(self, user: Ints, item: Ints, tastes: Floats) -> Floats:
         """Return ratings before noise, rounding and clipping, [n]."""
@@ -108,6 +112,18 @@ class Oracle:
     @staticmethod
     def _rows(index: dict[str, int], ids: Texts) -> Ints:
         return np.fromiter((index[i] for i in ids), np.int64, len(ids))
+
+
+def turned(time: Floats, recurrence: float, smoothness: float) -> Floats:
+    """Return how far on their way from the first to the second direction tastes are, 0 to 1, at times from 0 to 1.
+
+    Args:
+        time: as a share of the span.
+        recurrence: times that tastes have been there and back by the end; 0: they go one way.
+        smoothness: 1: evenly; 0: at once, halfway; between: in part.
+    """
+    way = time if not recurrence else 1 - np.abs(2 * ((recurrence * time) % 1) - 1)
+    return np.asarray(smoothness * way + (1 - smoothness) * (way >= 0.5), np.float64)
 
 
 def _softmax(x: Floats) -> Floats:

@@ -33,6 +33,8 @@ class SimulatedWorld:
         events: how many distinct (user, item) events happen; evenly in time.
         factors: number of tastes.
         drift: how far tastes turn over the whole span; 0: not at all, 1: to unrelated tastes.
+        recurrence: times that tastes have turned and come back by the end; 0: they only go on.
+        smoothness: 1: they turn evenly; 0: at once, halfway; between: in part.
         arrivals: share of users and of items that arrive after the base, evenly.
         popularity_bias: exponent of the Zipf law of item popularity; 0: none.
         noise: standard deviation of the error of a rating.
@@ -59,6 +61,8 @@ class SimulatedWorld:
         days: float = 360.0,
         base: float = 0.5,
         seed: int = 0,
+        recurrence: float = 0.0,
+        smoothness: float = 1.0,
     ) -> None:
         if feedback not in ("explicit", "implicit"):
             raise GnnrecError(f"data.feedback={feedback} is not a choice{nearest(feedback, ['explicit', 'implicit'])}")
@@ -68,7 +72,10 @@ class SimulatedWorld:
         for key, share in (("arrivals", arrivals), ("base", base)):
             if not 0 <= share < 1:
                 raise GnnrecError(f"data.{key}={share} is outside [0, 1)")
-        for key, size in (("drift", drift), ("noise", noise), ("popularity_bias", popularity_bias)):
+        if not 0 <= smoothness <= 1:
+            raise GnnrecError(f"data.smoothness={smoothness} must lie between 0 and 1")
+        sizes = (("drift", drift), ("noise", noise), ("popularity_bias", popularity_bias), ("recurrence", recurrence))
+        for key, size in sizes:
             if not 0 <= size < np.inf:
                 raise GnnrecError(f"data.{key}={size} must be 0 or more")
         if not 0 < days < np.inf:
@@ -77,6 +84,7 @@ class SimulatedWorld:
         self.users, self.items, self.events, self.factors = int(users), int(items), int(events), int(factors)
         self.drift, self.arrivals, self.noise, self.base = drift, arrivals, noise, base
         self.popularity_bias, self.span, self.seed = popularity_bias, days * _DAY, int(seed)
+        self.recurrence, self.smoothness = recurrence, smoothness
 
     def load(self, keep: Sequence[str] = ()) -> Dataset:
         """Draw the log; the same arguments give the same bytes.
@@ -128,6 +136,8 @@ class SimulatedWorld:
             self.drift,
             self.noise,
             (1.0, 5.0),
+            self.recurrence,
+            self.smoothness,
         )
 
     def _arrival_times(self, size: int, rng: np.random.Generator) -> Floats:
