@@ -35,10 +35,10 @@ def run(rest: Sequence[str]) -> int:
     jobs = of_grid(grid, given.config_dir, _note)
     if len(grid) == 1:
         job = jobs[0][1]
-        _prepare(job.config)
+        prepare(job.config)
         print(show(job, _scene(job.config), Progress()))
         return 0
-    _prepare(config)
+    prepare(config)
     done = run_all(jobs, _scene, Progress())
     return _shown(done.text, done.failed)
 
@@ -61,7 +61,7 @@ def compare(rest: Sequence[str]) -> int:
     from gnnrec.runs.progress import Progress
 
     jobs = of_comparison(config, given.overrides, given.config_dir, _note)
-    _prepare(config)
+    prepare(config)
     done = run_comparison(jobs, _scene(config), typed("compare", rest), Progress())
     return _shown(f"{done.text}\nreport: {done.path}", done.failed)
 
@@ -88,7 +88,7 @@ def sweep(rest: Sequence[str]) -> int:
 
     ready(config)
     space = checked(config, composed, lambda group: chosen(group, given.overrides, given.config_dir))
-    _prepare(config)
+    prepare(config)
     print(search(row, config, space, composed, _scene(config), typed("sweep", rest), Progress()))
     return 0
 
@@ -114,7 +114,7 @@ def _scene(config: Config) -> Scene:
     return announced(scene(config))
 
 
-def _prepare(config: Config) -> None:
+def prepare(config: Config) -> None:
     """Set what belongs to the process."""
     import torch
 

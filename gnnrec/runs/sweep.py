@@ -104,7 +104,7 @@ def _search(
     metric, trials = str(config["sweep"]["metric"]), int(config["sweep"]["trials"])
     default = {d.key: d.default for d in space}
     study = _study(row, config, space, scene, progress)
-    short = Scene(scene.dataset, _shortened(scene.setting))
+    short = Scene(scene.dataset, shortened(scene.setting))
     while (done := len(_ended(study))) < trials:
         # A sampler per trial: a study that was killed and continued asks for the same settings as one that was not.
         study.sampler = optuna.samplers.TPESampler(seed=derive(int(config["seed"]), "sweep", done) % 2**32)
@@ -112,7 +112,7 @@ def _search(
         chosen = {d.key: d.suggest(trial) for d in space}
         try:
             with resources.told(f"trial {done + 1} of {trials}, {_text(chosen)}"):
-                value = _score(row, compose(overrides(chosen)), scene, short, metric, progress)
+                value = trial_value(row, compose(overrides(chosen)), scene, short, metric, progress)
         except GnnrecError as error:
             trial.set_user_attr(FAILED, one_line(str(error)))
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -162,7 +162,7 @@ def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE or FAILED in t.user_attrs]
 
 
-def _score(row: str, config: Config, scene: Scene, short: Scene, metric: str, progress: Progress) -> float:
+def trial_value(row: str, config: Config, scene: Scene, short: Scene, metric: str, progress: Progress) -> float:
     """Return the mean valid metric of increments 1 and 2 of a run on the shortened stream."""
     job = Job(row, config)
     base = base_state(config, scene, progress)
@@ -186,7 +186,7 @@ def valid_mean(results: pl.DataFrame, metric: str) -> float:
     return float(rows["value"].mean())  # type: ignore[arg-type]
 
 
-def _shortened(setting: experiment.Scenario) -> experiment.Scenario:
+def shortened(setting: experiment.Scenario) -> experiment.Scenario:
     """Return the setting whose stream ends with increment 2, with nothing to score but valid."""
     stream = setting.stream
     increments = tuple(

@@ -7,7 +7,7 @@ class TestReplay(StrategyContract):
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,7 @@ from gnnrec.testing.worlds import (
     Event,
     Game,
     Make,
+    Played,
     daily,
     differing,
     fingerprint,
@@ -81,6 +82,10 @@ def input_bytes(stream: Stream) -> dict[str, bytes]:
     return found
 
 
+_HELD: dict[str, tuple[type, object]] = {}
+"""What the contract in progress has played already, by name."""
+
+
 class StrategyContract:
     """What every strategy keeps, whatever it does inside.
 
@@ -90,25 +95,48 @@ class StrategyContract:
 
     make: Make
 
+    def _once(self, name: str, play: Callable[[], Played]) -> Played:
+        """Return what `play` does, done once for all tests of this contract that only look at it."""
+        held = _HELD.get(name)
+        if held is None or held[0] is not type(self):
+            _HELD[name] = held = type(self), play()
+        assert isinstance(held[1], Played)
+        return held[1]
+
+    def _plain(self) -> Played:
+        return self._once("plain", lambda: game().play(self.make()))
+
+    def _odd(self, kind: str) -> Played:
+        return self._once(f"odd {kind}", lambda: odd_game(kind).play(self.make()))
+
+    def _saved(self, folder: Path) -> Played:
+        """Return a run that has been saved below a folder of its own."""
+
+        def play() -> Played:
+            _HELD["saved below"] = type(self), folder
+            return game().play(self.make(), folder)
+
+        return self._once("saved", play)
+
     @pytest.fixture(autouse=True)
     def _on_one_thread(self) -> Iterator[None]:
         with one_thread():
             yield
 
     def test_two_runs_are_equal_to_the_byte(self) -> None:
-        first, second = game().play(self.make()), game().play(self.make())
+        first, second = self._plain(), game().play(self.make())
         for t in first.prints:
             assert not differing(first.prints[t], second.prints[t])
         assert_frame_equal(first.results(), second.results(), check_exact=True)
 
     def test_inputs_stay_untouched(self) -> None:
-        game().play(self.make())
+        self._plain()
         # Against the stream drawn anew: the one that is played may have been written to before this test.
         assert not differing(input_bytes(simulated()), input_bytes(game().stream))
 
     @pytest.mark.parametrize("kind", ODD)
     def test_odd_increments_run_and_score_finitely(self, kind: str) -> None:
-        played = odd_game(kind).play(self.make())
+        played = self._odd(kind)
         results = played.record.frames()["results"]
         assert set(played.prints) == {1, 2}
         assert set(results.filter(split="next")["trained_to"]) == ({0, 1} if ODD[kind] else {1})
@@ -117,14 +145,14 @@ class StrategyContract:
 
     @pytest.mark.parametrize("kind", ODD)
     def test_every_numbered_node_has_one_row(self, kind: str) -> None:
-        learner = odd_game(kind).play(self.make()).learner
+        learner = self._odd(kind).learner
         z = learner.embed()
         assert (len(z.user), len(z.item)) == (learner.seen.num_users, learner.seen.num_items)
         if learner.encoder.keeps_rows:
             assert [len(rows) for rows in learner.encoder.tables().values()] == [len(z.user), len(z.item)]
 
     def test_no_edge_enters_that_the_world_has_not_absorbed(self) -> None:
-        learner = game().play(self.make()).learner
+        learner = self._plain().learner
         assert game().setting.worlds[learner.index].seen.has(*learner.seen.edges()).all()
         assert learner.seen.num_edges == game().setting.worlds[learner.index].seen.num_edges
 
@@ -147,18 +175,18 @@ class StrategyContract:
 
     @pytest.mark.parametrize("stop", [1, 2])
     def test_resumed_run_ends_with_the_same_bytes(self, stop: int, tmp_path: Path) -> None:
-        whole = game().play(self.make(), tmp_path / "whole")
+        whole = self._saved(tmp_path / "whole")
         game().play(self.make(), tmp_path / "torn", until=stop)
         resumed = game().play(self.make(), tmp_path / "torn")
         assert set(resumed.prints) == {t for t in whole.prints if t > stop}
         for t in resumed.prints:
             assert not differing(whole.prints[t], resumed.prints[t])
         assert_frame_equal(whole.results(), resumed.results(), check_exact=True)
-        ends = newest(tmp_path / "whole"), newest(tmp_path / "torn")
+        ends = newest(Path(str(_HELD["saved below"][1]))), newest(tmp_path / "torn")
         assert ends[0].meta == ends[1].meta
 
     def test_evaluation_leaves_the_learner_bit_identical(self) -> None:
-        played, setting = game().play(self.make()), game().setting
+        played, setting = self._plain(), game().setting
         before, chance = fingerprint(played.learner, played.strategy), torch.get_rng_state()
         scorers: dict[str, Scorer] = {"model": played.learner.scorer(), "blend": played.learner.blend_scorer()}
         for t in range(len(setting.worlds)):
@@ -179,7 +207,7 @@ class StrategyContract:
         assert len(learner.embed().user) > size
 
     def test_costs_are_counted(self) -> None:
-        cost = game().play(self.make()).record.frames()["results"].filter(split="cost", scorer="model")
+        cost = self._plain().record.frames()["results"].filter(split="cost", scorer="model")
         assert set(cost["metric"]) >= {"seconds", "steps", "triplets", "edges_touched", "bytes_kept"}
         assert set(cost["trained_to"]) == {0, 1, 2, 3}
         assert (cost["value"] >= 0).all()

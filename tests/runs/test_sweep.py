@@ -33,7 +33,7 @@ def states(output: Path, row: str = "replay") -> list[str]:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict], list[dict], int]:
     """Return the output of a sweep killed in its second trial and continued, and what was scored before and after."""
-    output, scored, score = tmp_path_factory.mktemp("swept"), [], sweep._score
+    output, scored, score = tmp_path_factory.mktemp("swept"), [], sweep.trial_value
 
     def watched(row, config, *more):
         scored.append({"budget": config["strategy"]["budget"], "lr": config["fit"]["lr"]})
@@ -42,7 +42,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict], l
         return score(row, config, *more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "_score", watched)
+        patch.setattr(sweep, "trial_value", watched)
         code = main(call(output, 3))
         killed = list(scored)
         assert states(output) == ["COMPLETE", "RUNNING"]
@@ -68,7 +68,7 @@ def test_a_killed_trial_is_run_again_and_finished_ones_are_not(swept):
 
 
 def test_a_finished_sweep_trains_nothing_more(swept, monkeypatch, capsys):
-    monkeypatch.setattr(sweep, "_score", lambda *_: pytest.fail("scored again"))
+    monkeypatch.setattr(sweep, "trial_value", lambda *_: pytest.fail("scored again"))
     monkeypatch.setattr("gnnrec.runs.experiment.run", lambda *_: pytest.fail("trained again"))
     assert main(call(swept[0], 3)) == 0
     out, err = capsys.readouterr()

@@ -27,7 +27,7 @@ def test_distillation_of_lists_by_hand():
     lists["_repeats"] = torch.zeros(1, 2, dtype=torch.bool)
     strategy = prepared(Distill(2.0), **lists)
     p, q = (np.exp(s) / np.exp(s).sum() for s in (np.array([1.0, 2.0]), np.array([1.0, 3.0])))
-    assert float(strategy.penalty(step([(0, 0), (1, 1)]))) == pytest.approx(2 * (p * np.log(p / q)).sum(), rel=1e-5)
+    assert strategy.penalty(step([(0, 0), (1, 1)])).item() == pytest.approx(2 * (p * np.log(p / q)).sum(), rel=1e-5)
     assert [x.tolist() for x in strategy.nodes(step([(0, 0), (1, 1)]).batch)] == [[], [0, 1]]
     assert strategy.penalty(step([(1, 1)])) == 0.0  # its candidates were not asked for
 
@@ -36,5 +36,5 @@ def test_distillation_of_old_items_by_hand():
     # Old pairs: (0, 0) scores 1 → 1, (1, 0) 1 → 2, (1, 1) 0 → 2.
     near = Neighbours.of(teacher(), graph(LATER), True, 10)
     strategy = prepared(LightDistill(3.0), _objective=BPR(), _old=near)
-    assert float(strategy.penalty(step([(0, 1), (1, 0)]))) == pytest.approx(3 * 5 / 3)
-    assert float(strategy.penalty(step([(1, 0)]))) == pytest.approx(3 * 5 / 2)
+    assert strategy.penalty(step([(0, 1), (1, 0)])).item() == pytest.approx(3 * 5 / 3)
+    assert strategy.penalty(step([(1, 0)])).item() == pytest.approx(3 * 5 / 2)

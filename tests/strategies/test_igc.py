@@ -108,7 +108,7 @@ def test_the_loss_with_quiet_items_by_hand():
     object.__setattr__(here, "loss", lambda: torch.tensor(2.0))
     # Both positives become item 1, their negative stays item 0: users (1, 1), (0, 2), items (0, 1), (2, 1).
     quiet = np.mean([np.log1p(np.exp(-(3 - 1))), np.log1p(np.exp(-(2 - 2)))])
-    assert float(strategy.penalty(here)) == pytest.approx(0.3 * (quiet - 2.0) + 0.5 * 4.0)
+    assert strategy.penalty(here).item() == pytest.approx(0.3 * (quiet - 2.0) + 0.5 * 4.0)
     assert strategy.nodes(here.batch)[1].tolist() == [1]
 
 

@@ -35,7 +35,7 @@ def test_pisa_pulls_who_drifts_to_the_forward_model_and_others_to_the_old_one():
     z, half = NEW[0], torch.tensor([0.5, 0.5])
     mean = torch.stack([OLD[1][0], OLD[1].mean(0)])  # of user 0's item and of user 1's two, alike in both models
     expected = sum(strategy._pulled(a, z, half) for a in (forward.user, OLD[0], mean, mean))
-    assert float(strategy.penalty(step([(0, 0), (1, 1)]))) == pytest.approx(2 * float(expected), rel=1e-5)
+    assert strategy.penalty(step([(0, 0), (1, 1)])).item() == pytest.approx(2 * float(expected), rel=1e-5)
 
 
 def test_pisa_keeps_the_weights_of_who_drifts_most():

@@ -19,17 +19,17 @@ class TestPull(StrategyContract):
     make = staticmethod(lambda: Pull(strength=0.1))
 
 
-def moved(strategy):
+def moved(own, strategy):
     """Return how far the rows of old users went in one update of so many steps, root mean square."""
-    fit = replace(FIT, budget="equal", steps=20)
-    own = Game(game().stream, lambda: Learner(LightGCN(8, 2), Joint(width=8), fit, FIT, measure=MEASURE))
     base = own.base.weights["encoder.user.weight"]
     rows = own.play(strategy, until=1).learner.state_dict()["encoder.user.weight"][: len(base)]
     return float((rows - base).square().mean().sqrt())
 
 
 def test_the_stronger_the_pull_the_less_old_rows_move():
-    far = [moved(Pull(strength, by_degree=False)) for strength in (0.0, 0.1, 10.0)]
+    fit = replace(FIT, budget="equal", steps=20)
+    own = Game(game().stream, lambda: Learner(LightGCN(8, 2), Joint(width=8), fit, FIT, measure=MEASURE))
+    far = [moved(own, Pull(strength, by_degree=False)) for strength in (0.0, 0.1, 10.0)]
     assert far[0] > far[1] > far[2]
 
 
@@ -38,4 +38,4 @@ def test_pull_by_hand():
     share = teacher().shares(graph(LATER))
     assert [x.tolist() for x in share] == [[0.5, 1.0], [1.0, 0.5]]
     strategy = prepared(Pull(2.0), _weight=dict(zip(("user", "item"), share, strict=True)))
-    assert float(strategy.penalty(step([(0, 0)]))) == pytest.approx(2 * 3.0)
+    assert strategy.penalty(step([(0, 0)])).item() == pytest.approx(2 * 3.0)

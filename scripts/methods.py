@@ -1,0 +1,149 @@
+"""Every strategy on one log under one protocol: the same number of trials for each, then all seeds, then one table.
+
+    python scripts/methods.py amazon_games output=runs/methods/amazon_games threads=1 logger=none
+    python scripts/methods.py amazon_games --trials-only --part 0/2 output=…      # two processes share the trials
+    python scripts/methods.py amazon_games --seeds 0 output=…
+
+A strategy's settings are tried on the valid events of increments 1 and 2 under seed 0, the best is kept for all seeds, and what
+is compared is what came next from increment 3 on. Everything is kept below `output`; the same command goes on with what a
+killed one has left. Strategies without a setting of their own are run as they come.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from gnnrec.cli.train import prepare
+from gnnrec.config.compose import compose
+from gnnrec.config.options import overrides as written
+from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.core.files import write_atomic
+from gnnrec.runs import build
+from gnnrec.runs.build import Config, Scene
+from gnnrec.runs.compare import compare
+from gnnrec.runs.job import Job
+from gnnrec.runs.progress import Progress
+from gnnrec.runs.sweep import LAST, shortened, trial_value
+
+METRIC = "ndcg@20"
+Setting = dict[str, Any]
+
+
+def scaled(keys: tuple[str, ...], values: tuple[float, ...]) -> list[Setting]:
+    """Return a setting per value, the same for all keys."""
+    return [dict.fromkeys(keys, value) for value in values]
+
+
+STRENGTHS = (0.01, 0.1, 1.0)
+BUDGETS = scaled(("budget",), (1000, 5000, 20_000))
+SPACES: dict[str, list[Setting]] = {
+    "stale": [],
+    "frozen": [],
+    "fine_tune": [],
+    "full_retrain": [],
+    "warm_retrain": [],
+    "window_retrain": scaled(("increments",), (1, 2, 3)),
+    "aligned_retrain": [],
+    "replay": BUDGETS,
+    "replay_reservoir": BUDGETS,
+    "replay_inverse_degree": BUDGETS,
+    "replay_recency": BUDGETS,
+    "replay_window": BUDGETS,
+    "replay_loss": BUDGETS,
+    "replay_proportional": BUDGETS,
+    "pull": scaled(("strength",), (0.001, 0.01, 0.1)),
+    "ewc": scaled(("strength",), (1.0, 100.0, 10_000.0)),
+    "distill": scaled(("strength",), STRENGTHS),
+    "light_distill": scaled(("strength",), STRENGTHS),
+    "ema": scaled(("weight",), STRENGTHS),
+    "graph_sail": scaled(("own", "local", "globe"), STRENGTHS),
+    "sgct": scaled(("strength",), STRENGTHS),
+    "mgct": scaled(("strength",), STRENGTHS),
+    "lwc_kd": scaled(("layers",), STRENGTHS),
+    "lwc_kd_piw": scaled(("layers",), STRENGTHS),
+    "pisa": scaled(("share",), (0.2, 0.5, 1.0)),
+    "igc": scaled(("share",), (0.0, 0.25, 0.5)),
+    "sml": scaled(("passes",), (1, 3, 6)),
+    "graph_prompt": scaled(("recency",), (0.1, 0.5, 2.0)),
+    "expand": scaled(("columns",), (4, 16, 32)),
+    "fold_in": scaled(("ridge",), (1.0, 5.0, 25.0)),
+    "filter": scaled(("recommender.half_life",), (5000.0, 50_000.0, 500_000.0)),
+    "select": [],
+    "ewc_replay": [],
+    "replay_graph_sail": [],
+}
+"""What is tried of each strategy: three settings, or none where there is nothing to set."""
+
+
+def main() -> int:
+    """Try, compare, print the table and where the report is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", help="amazon_games, online_retail, movietweetings, gowalla_ccd, globo")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--strategies", help="some of them, separated by commas; all where left out")
+    parser.add_argument(
+        "--part", default="0/1", help="k/n: every n-th strategy from the k-th on, for several processes"
+    )
+    parser.add_argument("--trials-only", action="store_true", help="try and stop")
+    parser.add_argument("--runs-only", action="store_true", help="try and run, without a table: for several processes")
+    parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
+    given = parser.parse_args()
+    plain = [f"experiment={given.experiment}", *given.overrides]
+    config = compose(plain)
+    prepare(config)
+    scene, progress = build.scene(config), Progress()
+    names = given.strategies.split(",") if given.strategies else list(SPACES)
+    part, of = map(int, given.part.split("/"))
+    own = names[part::of]
+    rows = {name: tried(name, plain, config, scene, progress) for name in (own if of > 1 else names)}
+    if given.trials_only:
+        return 0
+    jobs = [
+        Job(name, compose([*plain, f"strategy={name}", *rows[name], f"seed={seed}"]))
+        for seed in given.seeds
+        for name in rows
+    ]
+    done = compare(jobs, scene, shlex.join(["python", *sys.argv]), progress, LAST + 1, below(config, given, part))
+    print(f"{done.text}\nreport: {done.path}")
+    return 0
+
+
+def below(config: Config, given: argparse.Namespace, part: int) -> Path:
+    """Return where the report goes: one process's own is not the record's."""
+    return Path(config["output"]) / (f"part-{part}" if given.part != "0/1" else "table")
+
+
+def tried(name: str, plain: list[str], config: Config, scene: Scene, progress: Progress) -> list[str]:
+    """Return the overrides that were best on valid of increments 1 and 2; of a setting that fails it is said why."""
+    short = Scene(scene.dataset, shortened(scene.setting))
+    best: tuple[float, list[str]] | None = None
+    for n, setting in enumerate(SPACES[name]):
+        asked = written(setting, "strategy.")
+        file = Path(config["output"]) / "trials" / f"{name}-{n}.json"
+        key = {"overrides": [*plain, *asked], "data": scene.setting.stream.fingerprint}
+        if not file.exists() or json.loads(file.read_text())["asked"] != key:
+            found = outcome(name, [*plain, f"strategy={name}", *asked, "seed=0"], scene, short, progress)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(file, json.dumps({"asked": key, **found}, indent=1) + "\n")
+        found = json.loads(file.read_text())
+        progress.say(f"{name}: {' '.join(asked)}: {found}")
+        if "value" in found and (best is None or found["value"] > best[0]):
+            best = found["value"], asked
+    return best[1] if best is not None else []
+
+
+def outcome(name: str, asked: list[str], scene: Scene, short: Scene, progress: Progress) -> dict[str, Any]:
+    """Return a trial's value, or why there is none."""
+    try:
+        return {"value": trial_value(name, compose(asked), scene, short, METRIC, progress)}
+    except GnnrecError as error:
+        return {"failed": one_line(str(error))}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
