@@ -33,6 +33,7 @@ _PLACES = {
     "Frozen": "gnnrec.strategies.frozen",
     **dict.fromkeys(("FullRetrain", "WarmRetrain"), "gnnrec.strategies.full_retrain"),
     **dict.fromkeys(("EMA", "Align"), "gnnrec.strategies.parts"),
+    "Influence": "gnnrec.strategies.influence",
     "Refresh": "gnnrec.strategies.refresh",
     **dict.fromkeys(("Replay", "Reservoir"), "gnnrec.strategies.replay"),
     "SML": "gnnrec.strategies.sml",

@@ -37,6 +37,7 @@ from gnnrec.strategies.fold_in import FoldInUsers as FoldInUsers
 from gnnrec.strategies.frozen import Frozen as Frozen
 from gnnrec.strategies.full_retrain import FullRetrain as FullRetrain
 from gnnrec.strategies.full_retrain import WarmRetrain as WarmRetrain
+from gnnrec.strategies.influence import Influence as Influence
 from gnnrec.strategies.parts import EMA as EMA
 from gnnrec.strategies.parts import Align as Align
 from gnnrec.strategies.refresh import Refresh as Refresh

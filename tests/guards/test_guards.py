@@ -37,6 +37,7 @@ from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.fold_in import FoldInUsers
 from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain, WarmRetrain
+from gnnrec.strategies.influence import Influence
 from gnnrec.strategies.parts import EMA, Align
 from gnnrec.strategies.policies import Loss, Proportional
 from gnnrec.strategies.refresh import Refresh
@@ -75,6 +76,7 @@ METHODS = {
     "graph_prompt": lambda: GraphPrompt(period=2),
     "expand": lambda: Expand(columns=2),
     "unlearn": lambda: Unlearn(every=2),
+    "unlearn_influence": lambda: Influence(sample=100, iterations=3),
 }
 """Those of the field."""
 SPLITS = {

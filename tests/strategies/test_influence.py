@@ -1,0 +1,118 @@
+"""Unlearning by influence: the contract, the step against a dense Newton step, and that it goes away from what is removed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+
+from gnnrec.core.errors import GnnrecError
+from gnnrec.encoders.inmo import INMO
+from gnnrec.encoders.lightgcn import LightGCN
+from gnnrec.learner import Learner
+from gnnrec.objectives.bpr import BPR
+from gnnrec.objectives.joint import Joint
+from gnnrec.strategies.fine_tune import FineTune
+from gnnrec.strategies.influence import Influence, _curvature, _gradient, conjugate_gradients
+from gnnrec.testing.strategies import StrategyContract, forgetting_game, game
+from gnnrec.testing.worlds import FIT, MEASURE, Game, differing, interactions, observed
+
+EVENTS = [(0, 0), (0, 1), (1, 1), (1, 2), (2, 0), (2, 2)]
+
+
+class TestInfluence(StrategyContract):
+    make = staticmethod(lambda: Influence(sample=200, iterations=5))
+
+
+def test_conjugate_gradients_solve_what_is_positive_and_stop_where_it_is_not():
+    chance = torch.Generator().manual_seed(0)
+    root = torch.randn(6, 6, generator=chance, dtype=torch.float64)
+    a, b = root @ root.T + torch.eye(6), torch.randn(6, generator=chance, dtype=torch.float64)
+    found = conjugate_gradients(lambda v: {"x": a @ v["x"]}, {"x": b}, 50)["x"]
+    assert torch.allclose(found, torch.linalg.solve(a, b), atol=1e-5)
+    assert not conjugate_gradients(lambda v: {"x": -v["x"]}, {"x": b}, 50)["x"].any()
+
+
+def small():
+    """Return a learner of three users and three items, in double precision, that has absorbed EVENTS."""
+    learner = Learner(LightGCN(2, 1), BPR(l2=0.1), FIT, measure=MEASURE)
+    learner.extend(observed(interactions(EVENTS), interactions([]), 3, 3))
+    learner.absorb(observed(interactions(EVENTS), interactions([]), 3, 3))
+    learner.encoder.double()
+    return learner
+
+
+def test_products_with_the_hessian_are_those_of_the_dense_one():
+    learner = small()
+    batches = [step.batch for step in learner.loop(interactions(EVENTS))]
+    tables = learner.encoder.tables()
+    sizes = [t.numel() for t in tables.values()]
+    held = [t.detach().clone() for t in tables.values()]
+
+    def slope(flat):
+        for table, part, old in zip(tables.values(), flat.split(sizes), held, strict=True):
+            table.data = part.reshape(old.shape)
+        return torch.cat([x.flatten() for x in _gradient(learner, batches, learner.graph).values()])
+
+    start = torch.cat([x.flatten() for x in held])
+    dense = torch.stack(
+        [(slope(start + 1e-5 * e) - slope(start - 1e-5 * e)) / 2e-5 for e in torch.eye(len(start)).double()], dim=1
+    ) / len(EVENTS)
+    slope(start)
+    way = torch.randn(len(start), generator=torch.Generator().manual_seed(1)).double()
+    asked = {n: x.reshape(t.shape) for (n, t), x in zip(tables.items(), way.split(sizes), strict=True)}
+    found = _curvature(learner, batches, learner.graph, asked, len(EVENTS))
+    assert torch.allclose(torch.cat([x.flatten() for x in found.values()]), dense @ way, atol=1e-4)
+    assert torch.allclose(dense, dense.T, atol=1e-5)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_without_deletions_it_is_fine_tuning():
+    a, b = game().play(Influence()), game().play(FineTune())
+    for t in a.prints:
+        assert not differing(a.prints[t], b.prints[t])
+    assert_frame_equal(*(p.results().filter(pl.col("split") != "cost") for p in (a, b)), check_exact=True)
+
+
+def test_it_steps_away_from_what_is_taken_back():
+    still = replace(FIT, lr=1e-30)
+    forgets = Game(
+        forgetting_game().stream, lambda: Learner(LightGCN(8, 2), Joint(width=8), still, FIT, measure=MEASURE)
+    )
+    removed = forgets.stream.increments[2].observed.removed
+    user, item = torch.from_numpy(removed.user), torch.from_numpy(removed.item)
+
+    def affinity(strategy):
+        z = forgets.play(strategy, until=2).learner.embed()
+        known = float((z.user * z.user).sum(1).mean() * (z.item * z.item).sum(1).mean()) ** 0.5
+        return float((z.user[user] * z.item[item]).sum(1).mean()) / known
+
+    plain, stepped = affinity(FineTune()), affinity(Influence(damping=0.02, iterations=10))
+    assert stepped < plain
+
+
+def test_the_rows_of_who_shares_nothing_move_least():
+    still = replace(FIT, lr=1e-30)
+    forgets = Game(
+        forgetting_game().stream, lambda: Learner(LightGCN(8, 2), Joint(width=8), still, FIT, measure=MEASURE)
+    )
+    removed = forgets.stream.increments[2].observed.removed
+    a, b = (forgets.play(s, until=2).learner.encoder.user.weight.detach() for s in (FineTune(), Influence()))
+    moved = (a - b).norm(dim=1).numpy()
+    named = np.isin(np.arange(len(moved)), removed.user)
+    assert moved[named].mean() > moved[~named].mean()
+
+
+def test_an_encoder_without_rows_is_refused():
+    own = Game(forgetting_game().stream, lambda: Learner(INMO(8, 2), Joint(width=8), FIT, measure=MEASURE))
+    with pytest.raises(GnnrecError, match="influence moves rows, and INMO keeps none"):
+        own.play(Influence())
+
+
+def test_settings_that_mean_nothing_are_refused():
+    with pytest.raises(GnnrecError, match=r"strategy\.damping=0\.0 must be above 0"):
+        Influence(damping=0.0)
