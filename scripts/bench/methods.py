@@ -1,0 +1,95 @@
+"""What does an update by each strategy cost beside fine-tuning on the same events for the same epochs?
+
+One log, one base, one increment of a twentieth of the log; five epochs for all, no valid event. Each strategy has taken in one
+increment before the one that is timed. The figure asked is the factor that the methods' complexity lets expect; replays and
+retrainings see so many more events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from bench.timing import Line, alternate, at_most
+from gnnrec.config.compose import compose
+from gnnrec.data.simulate.world import SimulatedWorld
+from gnnrec.data.stream.cuts import ByCount
+from gnnrec.data.types import Interactions, Observed
+from gnnrec.encoders.lightgcn import LightGCN
+from gnnrec.learner import Learner
+from gnnrec.objectives.bpr import BPR
+from gnnrec.runs import build
+from gnnrec.scorers.blend import Grid
+from gnnrec.training.settings import FitSettings
+
+NAME = "methods"
+EPOCHS = 5
+EXPECTED: dict[str, tuple[float, str]] = {
+    "pull": (1.3, "B d more"),
+    "ewc": (1.5, "B d more, and gradients of 1,000 single events"),
+    "distill": (2.0, "100 candidates of each user of a batch"),
+    "light_distill": (1.5, "10 old items of each user of a batch"),
+    "ema": (1.2, "a mean"),
+    "graph_sail": (3.0, "d (old neighbours of a batch + B K), k-means once"),
+    "sgct": (4.0, "B (15 + 15) d for two relations"),
+    "mgct": (4.0, "the same for four"),
+    "lwc_kd": (4.0, "the same for every layer"),
+    "lwc_kd_piw": (4.8, "and weights of users"),
+    "pisa": (3.5, "two fits and k-means every epoch"),
+    "igc": (2.0, "new edges alone; nearest among quiet nodes once"),
+    "sml": (10.0, "three epochs of the transfer"),
+    "graph_prompt": (2.0, "gates before the whole graph"),
+    "expand": (1.5, "8 columns more"),
+    "fold_in": (1.0, "no epoch"),
+    "unlearn": (1.2, "a state kept"),
+}
+"""Factor that is expected at most, and what it is made of."""
+BY_EVENTS = ("replay", "replay_loss", "replay_proportional", "full_retrain", "warm_retrain", "window_retrain")
+
+
+def run(quick: bool) -> Iterator[Line]:
+    """Yield the lines of this benchmark."""
+    size = {"users": 200, "items": 100, "events": 3000} if quick else {"users": 6000, "items": 4000, "events": 200_000}
+    stream = ByCount(increments=2, base=0.9).build(SimulatedWorld(**size, feedback="implicit").load())
+    base, first, second = (_without_valid(i.observed) for i in stream.increments)
+    learner = _learner()
+    learner.extend(base)
+    learner.fit(base.train)
+    learner.absorb(base)
+    works = {name: _updating(name, learner, base, first, second) for name in ("fine_tune", *EXPECTED, *BY_EVENTS)}
+    times = alternate(works, rounds=2 if quick else 5)
+    where = f"{len(second.train):,} of {sum(len(x.train) for x in (base, first, second)):,} events, {EPOCHS} epochs"
+    for name, (most, made) in EXPECTED.items():
+        yield at_most(NAME, f"{name} / fine_tune", times[name], times["fine_tune"], most, f"{made}; {where}")
+    for name in BY_EVENTS:
+        yield at_most(NAME, f"{name} / fine_tune", times[name], times["fine_tune"], None, where)
+
+
+def _learner() -> Learner:
+    fit = FitSettings(epochs_without_valid=EPOCHS)
+    return Learner(LightGCN(64, 2), BPR(), fit, grid=Grid().model_alone())
+
+
+def _without_valid(new: Observed) -> Observed:
+    """Return an increment whose valid events are trained on."""
+    train = Interactions.concat([new.train, new.valid])
+    nothing = new.valid.take(slice(0, 0))
+    return replace(new, train=train, arrived=train, valid=nothing, folded=nothing)
+
+
+def _updating(name: str, learner: Learner, base: Observed, first: Observed, second: Observed) -> Callable[[], None]:
+    config = compose(["experiment=simulated", f"strategy={name}"])
+    own, strategy = learner.fork(), build.strategy(config)
+    strategy.serve(own)
+    strategy.begin(own, base)
+    strategy.update(own, first)
+    state = strategy.state_dict()
+
+    def update() -> None:
+        twin, again = own.fork(), build.strategy(config)
+        again.serve(twin)
+        again.load_state_dict(state)
+        again.update(twin, second)
+        twin.embed()
+
+    return update
