@@ -18,14 +18,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from gnnrec.cli.train import prepare
 from gnnrec.config.compose import compose
 from gnnrec.config.options import overrides as written
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.core.files import write_atomic
+from gnnrec.evaluation.results import regrets
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.compare import compare
+from gnnrec.runs.folder import finished, named, read_frames
 from gnnrec.runs.job import Job
 from gnnrec.runs.progress import Progress
 from gnnrec.runs.sweep import LAST, shortened, trial_value
@@ -109,8 +113,16 @@ def main() -> int:
         for name in rows
     ]
     done = compare(jobs, scene, shlex.join(["python", *sys.argv]), progress, LAST + 1, below(config, given, part))
+    below_best = regrets(results_of(jobs, scene), METRIC, LAST + 1)
+    write_atomic(Path(done.path).parent / "regret.csv", below_best.write_csv())
     print(f"{done.text}\nreport: {done.path}")
     return 0
+
+
+def results_of(jobs: list[Job], scene: Scene) -> pl.DataFrame:
+    """Return the tidy rows of the runs that are finished."""
+    folders = [(job, job.folder(scene.setting.stream)) for job in jobs]
+    return pl.concat([named(read_frames(f), job.name)["results"] for job, f in folders if finished(f)], how="diagonal")
 
 
 def below(config: Config, given: argparse.Namespace, part: int) -> Path:

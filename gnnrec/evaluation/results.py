@@ -152,6 +152,26 @@ def regret(cost: Floats, quality: Floats) -> Floats:
     return np.where(usable, affordable.max(axis=1, initial=-np.inf) - quality, np.nan)
 
 
+def regrets(results: pl.DataFrame, metric: str, first: int = 1) -> pl.DataFrame:
+    """Return strategy, scorer, to_fixed, to_oracle: how far each row is below what choosing could have had, means over seeds.
+
+    `to_fixed` is the distance of its mean over increments to that of the best strategy of the same scorer and seed, `to_oracle`
+    to the mean of the best one at every increment: what a selector of strategies is scored by. Rows that lack an increment, and
+    reference rows, are left out.
+    """
+    rows = results.filter(
+        (pl.col("split") == "next") & (pl.col("metric") == metric) & (pl.col("segment") == "all"),
+        (pl.col("trained_to") >= first) & (pl.col("scorer") != REFERENCE),
+        pl.col("value").is_not_null() & pl.col("value").is_not_nan(),
+    )
+    whole = rows.filter(pl.len().over(_ROW) == rows["trained_to"].n_unique())
+    best = whole.with_columns(most=pl.col("value").max().over("scorer", "seed", "trained_to"))
+    means = best.group_by(_ROW, maintain_order=True).agg(pl.col("value").mean(), pl.col("most").mean())
+    fixed = pl.col("value").max().over("scorer", "seed")
+    each = means.with_columns(to_fixed=fixed - pl.col("value"), to_oracle=pl.col("most") - pl.col("value"))
+    return each.group_by("strategy", "scorer", maintain_order=True).agg(pl.col("to_fixed", "to_oracle").mean())
+
+
 def incomplete(results: pl.DataFrame) -> list[str]:
     """Return a sentence for every row of the comparison that lacks increments others have."""
     rows = results.filter((pl.col("split") == "next") & (pl.col("segment") == "all"))

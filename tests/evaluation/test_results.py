@@ -224,6 +224,29 @@ def test_pareto_front_and_regret() -> None:
     assert rs.regret(np.empty(0), np.empty(0)).shape == (0,)
 
 
+def test_regret_to_the_best_fixed_row_and_to_the_best_at_every_increment() -> None:
+    def rows(strategy: str, scorer: str, values: list[float]) -> list[dict]:
+        row = {
+            "experiment": "e",
+            "strategy": strategy,
+            "scorer": scorer,
+            "seed": 0,
+            "split": "next",
+            "segment": "all",
+            "n": 1,
+        }
+        return [
+            {**row, "trained_to": t, "tested_on": t + 1, "metric": "ndcg@20", "value": v} for t, v in enumerate(values)
+        ]
+
+    planted = [("a", [9.0, 0.1, 0.4]), ("b", [9.0, 0.3, 0.3]), ("c", [9.0, 0.2])]
+    frame = pl.DataFrame([r for name, values in planted for r in rows(name, "model", values)])
+    found = {r["strategy"]: r for r in rs.regrets(frame, "ndcg@20").iter_rows(named=True)}
+    assert set(found) == {"a", "b"}
+    assert [found["a"][k] for k in ("to_fixed", "to_oracle")] == pytest.approx([0.05, 0.1])
+    assert [found["b"][k] for k in ("to_fixed", "to_oracle")] == pytest.approx([0.0, 0.05])
+
+
 def test_check_refuses_what_is_not_a_table_of_results() -> None:
     good = pl.DataFrame(planted("a", 0), schema=rs.SCHEMA)
     assert rs.check(good.with_columns(value=pl.lit(float("nan"))))["value"].null_count() == good.height
