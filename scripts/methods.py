@@ -96,7 +96,7 @@ def main() -> int:
     parser.add_argument("--trials-only", action="store_true", help="try and stop")
     parser.add_argument("--runs-only", action="store_true", help="try and run, without a table: for several processes")
     parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     plain = [f"experiment={given.experiment}", *given.overrides]
     config = compose(plain)
     prepare(config)
