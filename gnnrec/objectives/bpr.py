@@ -21,6 +21,7 @@ class BPR(Objective):
         popularity: β; 0: as published.
         candidates: negatives drawn for each event, of which the one with the highest score is taken (Zhang et al., "Optimizing
             top-N collaborative filtering via dynamic negative item sampling", SIGIR 2013); 1: any.
+        hard: False: all candidates are taken, the mean runs over them.
         half_life: of the events n_i, in absorbed events; infinite: all alike; None: as valid prefers of the counters.
     """
 
@@ -31,14 +32,15 @@ class BPR(Objective):
         popularity: float = 0.0,
         candidates: int = 1,
         half_life: float | None = None,
+        hard: bool = True,
     ) -> None:
         super().__init__(l2, popularity, half_life)
-        self.weighted, self.negatives = weighted, Negatives(candidates=candidates)
+        self.weighted, self.hard, self.negatives = weighted, hard, Negatives(candidates=candidates)
 
     def forward(self, z: Embedded, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
         if batch.negative.dim() > 1:
-            batch = batch._replace(negative=self._hardest(z, batch))
+            batch = batch._replace(negative=self._hardest(z, batch)) if self.hard else _repeated(batch)
         loss = pairwise_loss(z, batch, self.weighted, self.ahead(batch))
         return loss + self.l2 * input_norm(z, batch, negatives=True)
 
@@ -48,3 +50,11 @@ class BPR(Objective):
         rows = z.items(batch.negative.flatten()).view(*batch.negative.shape, -1)
         scores = (z.users(batch.user)[:, None] * rows).sum(2) + self.term.when(batch.negative, batch.within)
         return batch.negative.gather(1, scores.argmax(1, keepdim=True)).squeeze(1)
+
+
+def _repeated(batch: Batch) -> Batch:
+    """Return a batch with an event for each of its k negatives, [n · k]."""
+    k = batch.negative.shape[1]
+    own = {name: getattr(batch, name).repeat_interleave(k) for name in ("user", "item", "value", "positive")}
+    within = batch.within.repeat_interleave(k) if len(batch.within) else batch.within
+    return batch._replace(negative=batch.negative.flatten(), within=within, **own)

@@ -236,6 +236,7 @@ def test_losses_are_of_the_scores_with_their_item_term(z, batch):
 SLICED = {
     "bpr": lambda: BPR(l2=0.0, popularity=0.5),
     "bpr, candidates": lambda: BPR(l2=0.0, popularity=0.5, candidates=3),
+    "bpr, all candidates": lambda: BPR(l2=0.0, popularity=0.5, candidates=3, hard=False),
     "joint": lambda: Joint(l2=0.0, width=WIDTH, popularity=0.5),
     "softmax": lambda: Softmax(l2=0.0),
     "softmax, corrected": lambda: Softmax(l2=0.0, corrected=True),
@@ -300,6 +301,14 @@ def test_bpr_takes_the_hardest_of_several_candidates(z, batch):
     one = counted(BPR(l2=0.1, popularity=0.5))(z, batch._replace(negative=torch.tensor(hardest)))
     assert bpr(z, several).item() == pytest.approx(one.item())
     assert set(bpr.nodes(several)[1].tolist()) >= set(several.negative.flatten().tolist())
+
+
+def test_bpr_takes_all_of_several_candidates_where_it_is_told_to(z, batch):
+    several = batch._replace(negative=torch.from_numpy(np.random.default_rng(3).integers(0, ITEMS, (N, 4))))
+    bpr = counted(BPR(l2=0.1, popularity=0.5, candidates=4, hard=False))
+    single = counted(BPR(l2=0.1, popularity=0.5))
+    each = [single(z, batch._replace(negative=several.negative[:, k])).item() for k in range(4)]
+    assert bpr(z, several).item() == pytest.approx(np.mean(each))
 
 
 def test_directau_is_alignment_and_uniformity(z, batch):
