@@ -7,11 +7,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from support.penalties import LATER, NEW, OLD, embeddings, graph, prepared, step, teacher
+from support.penalties import LATER, NEW, OLD, PAIRS, embeddings, graph, prepared, step, teacher
+from torch.nn import functional as F
 
+from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.objectives.bpr import BPR
 from gnnrec.strategies.distil.pisa import PISA, largest
-from gnnrec.strategies.distil.teacher import Neighbours
+from gnnrec.strategies.distil.teacher import Neighbours, Teacher
 from gnnrec.testing.strategies import StrategyContract
+from gnnrec.testing.worlds import interactions
 
 
 class TestPISA(StrategyContract):
@@ -33,8 +37,10 @@ def test_pisa_pulls_who_drifts_to_the_forward_model_and_others_to_the_old_one():
     strategy = PISA(strength=2.0, share=1.0, temperature=1.0, clusters=1)
     strategy = prepared(strategy, _forward=forward, _old=near, _new=near, _index=1)
     z, half = NEW[0], torch.tensor([0.5, 0.5])
-    mean = torch.stack([OLD[1][0], OLD[1].mean(0)])  # of user 0's item and of user 1's two, alike in both models
-    expected = sum(strategy._pulled(a, z, half) for a in (forward.user, OLD[0], mean, mean))
+    cosine = F.normalize(OLD[1], dim=1) @ F.normalize(z, dim=1).T
+    loss = cosine.logsumexp(1, keepdim=True) - cosine  # of each item as an anchor of each user
+    beside = (0.5 * loss[0, 0] + 0.5 * loss[:, 1].mean()) / 2  # user 0's item and user 1's two, alike in both models
+    expected = strategy._pulled(forward.user, z, half) + strategy._pulled(OLD[0], z, half) + 2 * beside
     assert strategy.penalty(step([(0, 0), (1, 1)])).item() == pytest.approx(2 * float(expected), rel=1e-5)
 
 
@@ -42,3 +48,17 @@ def test_pisa_keeps_the_weights_of_who_drifts_most():
     weight = torch.tensor([0.5, 0.6, 0.4, 0.45, 0.55])
     assert largest(weight, 0.4).tolist() == pytest.approx([0, 0.6, 0, 0, 0.55])
     assert largest(weight, 1.0).tolist() == weight.tolist()
+
+
+def test_pisa_pulls_newcomers_to_their_new_items_alone():
+    # User 1 was not known: of it there is the term over new neighbours, among all users of the batch.
+    old = Teacher(embeddings(OLD[0][:1], OLD[1]), BPR(), BipartiteGraph.empty().extend(interactions([(0, 0)]), 1, 2))
+    near, forward = Neighbours.of_events(interactions(PAIRS), 2, 5, torch.device("cpu")), embeddings(*OLD)
+    strategy = PISA(strength=1.0, share=1.0, temperature=1.0, clusters=1, newcomers=0.25)
+    strategy._teacher, strategy._forward, strategy._index = old, forward, 1
+    strategy._old, strategy._new = Neighbours.of(old, graph(LATER), True, 5), near
+    cosine = F.normalize(OLD[1], dim=1) @ F.normalize(NEW[0], dim=1).T
+    loss = cosine.logsumexp(1, keepdim=True) - cosine
+    # A single old user is nobody's contrast: its terms among old users are log 1 = 0.
+    expected = (0.5 * loss[0, 0] + 0.25 * loss[:, 1].mean()) / 2
+    assert strategy.penalty(step([(0, 0), (1, 1)])).item() == pytest.approx(float(expected), rel=1e-5)

@@ -1,6 +1,6 @@
 """PISA: who drifts follows a model of the new events, who does not stays with the old one.
 
-Letters: b users of a batch, d width, k clusters.
+Letters: b users of a batch, m pairs of them with neighbours, d width, k clusters.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ class PISA(Strategy):
     """Fit twice: forward, fine-tuning alone; then, from the old weights again, with α · (plasticity + stability).
 
     Yoo et al., "Embracing plasticity: balancing stability and plasticity in continual recommender systems" (PISA, SIGIR 2025).
-    For users of the batch that were known and have new events, with z_u the embedding in training,
+    For users of the batch that were known, with z_u the embedding in training,
 
         C(e_u(fwd) → z_u; w⁺) + C(e_i(fwd) → z_u, i ∈ N_t(u); w⁺)
         + C(e_u(t−1) → z_u; w⁻) + C(e_i(t−1) → z_u, i ∈ N_{t−1}(u); w⁻),
         C(a → z; w) = mean_b w_b · −log [exp(cos(a_b, z_b) / τ) / Σ_b' exp(cos(a_b, z_b') / τ)].
 
     w = σ(JSD_u − mean JSD), JSD_u between softmax(Cᵀ e_u(t−1)) and softmax(Cᵀ z_u), C k centres of the present items by
-    k-means, renewed every epoch. w⁺ = w where it is among the batch's largest `share`, else 0; w⁻ = 1 − w where that is.
+    k-means, renewed every epoch. w⁺ = w where it is among the batch's largest `share`, else 0; w⁻ = 1 − w where that is. A term
+    over neighbours is the mean over a user's own, `neighbours` at most; in that of new ones users who were not known take part,
+    with weight `newcomers`.
 
-    Departs from the published code in that neighbours enter as the mean embedding of `neighbours` at most, in that a new user
-    has no term of its own (there: a weight of .5 beside its new items), and in that the weights are constants to descent unless
-    `through`. With α = 0 it is fine-tuning, and the forward fit is not made. Needs no state.
+    Departs from the published code in that neighbours are at most so many, and in that the weights are constants to descent
+    unless `through`. With α = 0 it is fine-tuning, and the forward fit is not made. Needs no state.
 
     Args:
         strength: α.
@@ -44,6 +45,7 @@ class PISA(Strategy):
         clusters: k.
         neighbours: most neighbours of a user, new and old.
         through: whether gradients flow through the weights.
+        newcomers: weight of users who were not known, beside their new items.
         seed: of k-means.
     """
 
@@ -55,16 +57,18 @@ class PISA(Strategy):
         clusters: int = 20,
         neighbours: int = 20,
         through: bool = False,
+        newcomers: float = 0.5,
         seed: int = 0,
     ) -> None:
         super().__init__(seed)
         above_zero("strategy", temperature=temperature, clusters=clusters, neighbours=neighbours)
-        if strength < 0 or not 0 < share <= 1:
+        if min(strength, newcomers) < 0 or not 0 < share <= 1:
             raise GnnrecError(
-                f"strategy.strength must be 0 or more, strategy.share above 0 and 1 at most; got {strength} and {share}"
+                "strategy.strength and strategy.newcomers must be 0 or more, strategy.share above 0 and 1 at most; got "
+                f"{strength}, {newcomers} and {share}"
             )
         self.strength, self.share, self.temperature = strength, share, temperature
-        self.clusters, self.neighbours, self.through = clusters, neighbours, through
+        self.clusters, self.neighbours, self.through, self.newcomers = clusters, neighbours, through, newcomers
         self._teacher: Teacher | None = None
         self._forward: Embeddings | None = None
         self._old: Neighbours | None = None
@@ -83,29 +87,29 @@ class PISA(Strategy):
         twin.fit(new.train)
         self._forward, self._centres, self._index = twin.snapshot(), None, new.index
         self._old = Neighbours.of(old, learner.seen, of_users=True, most=self.neighbours)
-        self._new = Neighbours.of_events(new.train, len(old.z.user), self.neighbours, old.z.user.device)
+        self._new = Neighbours.of_events(new.train, learner.seen.num_users, self.neighbours, old.z.user.device)
 
     def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the batch's users; what they are compared with has been read out."""
         return no_nodes(batch)
 
     def penalty(self, step: Step) -> Tensor | float:
-        """Return α · the four terms; 0 where the batch has fewer than two old users."""
+        """Return α · the four terms; 0 without an old user."""
         old, forward, near_old, near_new = self._teacher, self._forward, self._old, self._new
         if old is None or forward is None or near_old is None or near_new is None:
             return 0.0
         users = old.users(step.batch.user)
-        if len(users) < 2:
+        if not len(users):
             return 0.0
         z, then, ahead = step.z.users(users), old.z.user[users], forward.user[users]
         weight = self._weight(step, then, z)
         plastic, stable = largest(weight, self.share), largest(1 - weight, self.share)
         total = self._pulled(ahead, z, plastic) + self._pulled(then, z, stable)
-        for near, items, share in ((near_new, forward.item, plastic), (near_old, old.z.item, stable)):
-            position, item = near.of_nodes(users)
-            known = torch.bincount(position, minlength=len(users)) > 0
-            total = total + self._pulled(mean_by(position, items[item], len(users)), z, share * known)
-        return self.strength * total
+        total = total + self._neighbours(near_old.of_nodes(users), old.z.item, z, stable)
+        every = torch.unique(step.batch.user)  # ascending: those who were known come first
+        late = plastic.new_full((len(every) - len(users),), self.newcomers)
+        z, weight = step.z.users(every), torch.cat([plastic, late])
+        return self.strength * (total + self._neighbours(near_new.of_nodes(every), forward.item, z, weight))
 
     def _weight(self, step: Step, then: Tensor, z: Tensor) -> Tensor:
         """Return w, [b]."""
@@ -120,8 +124,18 @@ class PISA(Strategy):
 
     def _pulled(self, anchor: Tensor, z: Tensor, weight: Tensor) -> Tensor:
         """Return C(anchor → z; weight)."""
-        near = F.normalize(anchor, dim=1) @ F.normalize(z, dim=1).T / self.temperature
+        near = self._near(anchor, z)
         return (weight * (near.logsumexp(1) - near.diagonal())).mean()
+
+    def _neighbours(self, pairs: tuple[Tensor, Tensor], items: Tensor, z: Tensor, weight: Tensor) -> Tensor:
+        """Return C(e_i → z; weight), the mean over each user's neighbours i; `pairs` are users' places and items, [m] twice."""
+        position, item = pairs
+        near = self._near(items[item], z)
+        loss = near.logsumexp(1) - near.gather(1, position.unsqueeze(1)).squeeze(1)
+        return (weight * mean_by(position, loss.unsqueeze(1), len(z)).squeeze(1)).mean()
+
+    def _near(self, anchor: Tensor, z: Tensor) -> Tensor:
+        return F.normalize(anchor, dim=1) @ F.normalize(z, dim=1).T / self.temperature
 
 
 def largest(weight: Tensor, share: float) -> Tensor:
