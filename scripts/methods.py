@@ -23,6 +23,7 @@ import polars as pl
 from gnnrec.cli.train import prepare
 from gnnrec.config.compose import compose
 from gnnrec.config.options import overrides as written
+from gnnrec.core import resources
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.core.files import write_atomic
 from gnnrec.evaluation.results import regrets
@@ -94,7 +95,6 @@ def main() -> int:
         "--part", default="0/1", help="k/n: every n-th strategy from the k-th on, for several processes"
     )
     parser.add_argument("--trials-only", action="store_true", help="try and stop")
-    parser.add_argument("--runs-only", action="store_true", help="try and run, without a table: for several processes")
     parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
     given = parser.parse_intermixed_args()
     plain = [f"experiment={given.experiment}", *given.overrides]
@@ -137,13 +137,14 @@ def tried(name: str, plain: list[str], config: Config, scene: Scene, progress: P
     for n, setting in enumerate(SPACES[name]):
         asked = written(setting, "strategy.")
         file = Path(config["output"]) / "trials" / f"{name}-{n}.json"
-        key = {"overrides": [*plain, *asked], "data": scene.setting.stream.fingerprint}
+        wanted = [*plain, f"strategy={name}", *asked, "seed=0"]
+        key = {"overrides": asked, "run": build.run_digest(compose(wanted), scene.setting.stream)}
         if not file.exists() or json.loads(file.read_text())["asked"] != key:
-            found = outcome(name, [*plain, f"strategy={name}", *asked, "seed=0"], scene, short, progress)
+            found = outcome(name, wanted, scene, short, progress)
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(file, json.dumps({"asked": key, **found}, indent=1) + "\n")
         found = json.loads(file.read_text())
-        progress.say(f"{name}: {' '.join(asked)}: {found}")
+        progress.say(f"{name}: {' '.join(asked)}: {found.get('value', found.get('failed'))}")
         if "value" in found and (best is None or found["value"] > best[0]):
             best = found["value"], asked
     return best[1] if best is not None else []
@@ -153,6 +154,8 @@ def outcome(name: str, asked: list[str], scene: Scene, short: Scene, progress: P
     """Return a trial's value, or why there is none."""
     try:
         return {"value": trial_value(name, compose(asked), scene, short, METRIC, progress)}
+    except resources.MemoryShortError:
+        raise  # the machine's failure, not the setting's
     except GnnrecError as error:
         return {"failed": one_line(str(error))}
 

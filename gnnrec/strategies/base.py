@@ -33,9 +33,12 @@ class Strategy:
     Attributes:
         schedule: "update", or "base" where every fit is a cold start: it is then fitted as the base was.
         epochs: most epochs of a fit; None: as the fit settings say.
+        combines: whether it may be a part of a chain and a candidate of `select`: False where it must see every increment, or
+            where the models of two updates have not the same columns.
     """
 
     schedule = "update"
+    combines = True
     epochs: int | None = None
 
     def __init__(self, seed: int = 0) -> None:

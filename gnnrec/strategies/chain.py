@@ -36,7 +36,7 @@ class Chain(Strategy):
         if not parts:
             raise GnnrecError("a chain needs at least one part; name strategies below strategy.parts")
         for name, part in parts.items():
-            if type(part).update is not Strategy.update or part.reads_itself:
+            if type(part).update is not Strategy.update or part.reads_itself or not part.combines:
                 does = "reads out" if part.reads_itself else "updates"
                 raise GnnrecError(
                     f"strategy.parts.{name} ({type(part).__name__}) {does} in a way of its own and cannot be part of a chain"

@@ -29,8 +29,10 @@ class Influence(Strategy):
 
     After Zhang et al., "Recommendation unlearning via influence function" (IFRU, 2023): the gradient counts what the removed
     events brought to the loss and what their edges brought to the embeddings of others. Only events that share a user or an
-    item with a removed one enter it, with the negatives they have; N are all absorbed events, H the mean Hessian over `sample`
+    item with a removed one enter it, with the negatives they have; N are the events that stay, H the mean Hessian over `sample`
     of those that stay, by products that are differences of gradients. The system is solved by conjugate gradients.
+
+    A batch counts as often as it has relevant events, which the mean of a ranking loss runs over.
 
     Departs from the paper in the damping λ, and in that embeddings of nodes further away than one edge count as unchanged in
     the choice of the events, not in their gradients. It approximates what `unlearn` does exactly: what is left behind has not
@@ -43,7 +45,7 @@ class Influence(Strategy):
         seed: of the sample.
 
     Raises:
-        GnnrecError: a setting is out of its range; in `update`: the encoder keeps no rows.
+        GnnrecError: a setting is out of its range; in `update`: the encoder keeps no rows, or λ is too small.
     """
 
     def __init__(self, damping: float = 0.1, iterations: int = 20, sample: int = 20_000, seed: int = 0) -> None:
@@ -66,18 +68,19 @@ class Influence(Strategy):
         known = Interactions.concat(list(learner.counters.log))
         left = known.without(new.removed)
         near = np.isin(known.user, new.removed.user) | np.isin(known.item, new.removed.item)
-        if len(left) == len(known):
-            return  # nothing of it had been absorbed
+        if len(left) == len(known) or not len(left):
+            return  # nothing of it had been absorbed, or nothing is left to stand on
+        learner.fits.open(new.index)  # a run that goes on draws as one that was never stopped
         gone = edge_key(new.removed.user, new.removed.item)
         gone = gone[~np.isin(gone, edge_key(left.user, left.item))]
         pairs = Interactions(gone >> 32, gone & 0xFFFFFFFF, np.ones(len(gone)), np.zeros(len(gone)))
         after = learner.graph.without(pairs)
-        batches = [step.batch for step in learner.loop(known.take(near))]
+        batches = _batches(learner, known.take(near))
         kept = [_without(batch, gone) for batch in batches]
         difference = _minus(_gradient(learner, kept, after), _gradient(learner, batches, learner.graph))
         rng = generator(self.seed, new.index, "influence")
         some = left.take(np.sort(rng.choice(len(left), min(self.sample, len(left)), replace=False)))
-        sampled = [step.batch for step in learner.loop(some)]
+        sampled = _batches(learner, some)
         moved = conjugate_gradients(
             lambda v: _damped(_curvature(learner, sampled, after, v, len(some)), v, self.damping),
             {name: x / len(left) for name, x in difference.items()},
@@ -95,6 +98,9 @@ def conjugate_gradients(product: Callable[[Rows], Rows], right: Rows, iterations
     """Return x with A x = right, A symmetric and given by its products; it stops where A is not positive along the way.
 
     Hestenes & Stiefel, 1952; at such a direction the last x stands, as truncated Newton methods do (Steihaug, 1983).
+
+    Raises:
+        GnnrecError: A is not positive along `right` itself, so that there is no x.
     """
     x = {name: torch.zeros_like(b) for name, b in right.items()}
     residual = {name: b.clone() for name, b in right.items()}
@@ -106,6 +112,10 @@ def conjugate_gradients(product: Callable[[Rows], Rows], right: Rows, iterations
         image = product(way)
         bend = _dot(way, image)
         if bend <= 0:
+            if way is residual:
+                raise GnnrecError(
+                    "strategy.damping is below the curvature of the loss, so no step can be told; raise it"
+                )
             break
         length = size / bend
         x = {name: x[name] + length * way[name] for name in x}
@@ -115,13 +125,19 @@ def conjugate_gradients(product: Callable[[Rows], Rows], right: Rows, iterations
     return x
 
 
+def _batches(learner: Learner, events: Interactions) -> list[Batch]:
+    """Return the batches of an epoch, where the learner lies between fits."""
+    return [Batch(*(column.cpu() for column in step.batch)) for step in learner.loop(events)]
+
+
 def _gradient(learner: Learner, batches: Sequence[Batch], graph: BipartiteGraph) -> Rows:
     """Return the gradient of the summed loss at the rows, [u, d] and [i, d], with embeddings of `graph`."""
     tables = learner.encoder.tables()
     total = {name: torch.zeros_like(table) for name, table in tables.items()}
     for batch in batches:
         if len(batch.user):
-            loss = learner.objective(learner.encoder(graph), batch._replace(within=batch.within[:0])) * len(batch.user)
+            times = len(batch.user) if learner.objective.selects_by == "mse" else int(batch.positive.sum())
+            loss = learner.objective(learner.encoder(graph), batch._replace(within=batch.within[:0])) * times
             for name, slope in zip(tables, torch.autograd.grad(loss, list(tables.values())), strict=True):
                 total[name] += slope
     return total

@@ -40,7 +40,7 @@ class Selector(Strategy):
         seed: of nothing; it makes no random choice.
 
     Raises:
-        GnnrecError: no candidate, one that serves or reads out in a way of its own, or a setting out of its range.
+        GnnrecError: no candidate, one that cannot be held and tried, or a setting out of its range.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Selector(Strategy):
         super().__init__(seed)
         if not candidates:
             raise GnnrecError("strategy select needs at least one candidate; name strategies below strategy.candidates")
-        if own := [n for n, s in candidates.items() if s.serves_itself or s.reads_itself]:
+        if own := [n for n, s in candidates.items() if s.serves_itself or s.reads_itself or not s.combines]:
             raise GnnrecError(
-                f"strategy.candidates.{own[0]} serves or reads out in a way of its own, which cannot be held and tried; leave "
-                "it out"
+                f"strategy.candidates.{own[0]} serves, reads out or widens in a way of its own, or must see every increment: "
+                "it cannot be held and tried; leave it out"
             )
         if explore < 1 or every < 0 or price < 0 or not 0 <= memory <= 1:
             raise GnnrecError(

@@ -47,6 +47,8 @@ class Unlearn(Strategy):
         seed: of nothing; `inner` has its own.
     """
 
+    combines = False
+
     def __init__(self, inner: Strategy | None = None, every: int = 5, seed: int = 0) -> None:
         super().__init__(seed)
         if every < 1:
@@ -69,14 +71,20 @@ class Unlearn(Strategy):
         self._recount(learner)
         if touched := [t for t, old in enumerate(self.past) if touches(old, new.removed)]:
             self._again(learner, new.removed, touched[0])
+        new = replace(new, removed=Interactions.empty())  # there is nothing left of it to take back
         self.inner.update(learner, new)
-        self.past.append(replace(new, removed=Interactions.empty()))
+        self.past.append(new)
         self._keep(learner, new.index)
 
     def _keep(self, learner: Learner, t: int) -> None:
         if t % self.every == 0:
             meta = json.loads(json.dumps(learner.meta(), sort_keys=True))  # as it will be read from disk
-            self.kept[t] = StateAfter(learner.state_dict(), meta, self.inner.state_dict())
+            # What is inside goes on writing to its weights and lists.
+            own = {
+                n: x.detach().clone() if isinstance(x, Tensor) else copy.deepcopy(x)
+                for n, x in self.inner.state_dict().items()
+            }
+            self.kept[t] = StateAfter(learner.state_dict(), meta, own)
 
     def serve(self, learner: Learner) -> None:
         """Serve as what is inside does, by the counts of a run that never saw what is gone."""

@@ -78,7 +78,8 @@ def _without_valid(new: Observed) -> Observed:
 
 
 def _updating(name: str, learner: Learner, base: Observed, first: Observed, second: Observed) -> Callable[[], None]:
-    config = compose(["experiment=simulated", f"strategy={name}"])
+    more = ["strategy.every=1"] if name == "unlearn" else []
+    config = compose(["experiment=simulated", f"strategy={name}", *more])
     own, strategy = learner.fork(), build.strategy(config)
     strategy.serve(own)
     strategy.begin(own, base)

@@ -17,7 +17,10 @@ from gnnrec.learner import Learner
 from gnnrec.objectives.gcmc import RatingLevels
 from gnnrec.objectives.joint import Joint
 from gnnrec.strategies.adapted.expand import Expand, become
+from gnnrec.strategies.chain import Chain
+from gnnrec.strategies.distil.pull import Pull
 from gnnrec.strategies.fine_tune import FineTune
+from gnnrec.strategies.select import Selector
 from gnnrec.testing.strategies import StrategyContract, game
 from gnnrec.testing.worlds import FIT, MEASURE, Game, differing
 
@@ -94,3 +97,10 @@ def test_an_encoder_with_weights_of_its_own_is_refused():
 def test_settings_that_mean_nothing_are_refused():
     with pytest.raises(GnnrecError, match=r"strategy\.cut between 0 and 1"):
         Expand(cut=2.0)
+
+
+def test_chains_and_select_refuse_what_changes_the_width():
+    with pytest.raises(GnnrecError, match=r"strategy\.parts\.b \(Expand\)"):
+        Chain({"a": Pull(0.1), "b": Expand()})
+    with pytest.raises(GnnrecError, match=r"strategy\.candidates\.b serves, reads out or widens"):
+        Selector({"a": FineTune(), "b": Expand()})

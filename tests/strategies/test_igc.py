@@ -118,13 +118,18 @@ def test_nearest_of_others_by_cosine():
 
 
 def test_layers_of_before_are_computed_anew_where_events_are_taken_back():
-    strategy = forgetting_game().play(IGC(), until=1).strategy
-    played = forgetting_game().play(IGC(), until=2)
-    removed = forgetting_game().stream.increments[2].observed.removed
-    past = played.strategy.past
-    # Degrees of before the increment are those without the removed pairs.
-    assert float(past.then[0].sum()) < float(strategy.past.now[0].sum())
-    assert not played.learner.seen.has(removed.user, removed.item).any()
+    played, new = forgetting_game().play(IGC(), until=1), forgetting_game().stream.increments[2].observed
+    strategy, learner, before = played.strategy, played.learner, played.learner.seen
+    strategy.remember(learner, new)
+    learner.extend(new)
+    strategy.prepare(learner, new)
+    gone = new.removed.take(~learner.seen.has(new.removed.user, new.removed.item))
+    assert len(gone)
+    then = before.without(gone).extend(interactions([]), learner.seen.num_users, learner.seen.num_items)
+    for found, expected in zip(strategy.past.layers, whole(learner.encoder, then), strict=True):
+        assert torch.equal(found[0], expected[0])
+        assert torch.equal(found[1], expected[1])
+    assert torch.equal(strategy.past.then[0], degrees(then)[0])
 
 
 def test_learning_moves_the_weights_of_old_and_new():
@@ -143,3 +148,16 @@ def test_another_encoder_is_refused():
 def test_settings_that_mean_nothing_are_refused():
     with pytest.raises(GnnrecError, match=r"strategy\.quiet and strategy\.share must lie between 0 and 1"):
         IGC(quiet=2.0)
+
+
+def test_an_increment_without_a_new_edge_leaves_what_serves():
+    play = game().play(IGC(alike=3, nearest=2), until=1)
+    play.strategy.mix.weight.data.fill_(0.9)
+    before, new = play.learner.snapshot(), game().stream.increments[2].observed
+    nothing = new.train.take(slice(0, 0))
+    users, items = play.learner.seen.num_users, play.learner.seen.num_items
+    empty = replace(
+        new, train=nothing, valid=nothing, arrived=nothing, folded=nothing, num_users=users, num_items=items
+    )
+    play.strategy.update(play.learner, empty)
+    assert torch.allclose(play.learner.embed().user, before.user)

@@ -34,7 +34,8 @@ def test_conjugate_gradients_solve_what_is_positive_and_stop_where_it_is_not():
     a, b = root @ root.T + torch.eye(6), torch.randn(6, generator=chance, dtype=torch.float64)
     found = conjugate_gradients(lambda v: {"x": a @ v["x"]}, {"x": b}, 50)["x"]
     assert torch.allclose(found, torch.linalg.solve(a, b), atol=1e-5)
-    assert not conjugate_gradients(lambda v: {"x": -v["x"]}, {"x": b}, 50)["x"].any()
+    with pytest.raises(GnnrecError, match=r"damping is below the curvature"):
+        conjugate_gradients(lambda v: {"x": -v["x"]}, {"x": b}, 50)
 
 
 def small():
@@ -116,3 +117,14 @@ def test_an_encoder_without_rows_is_refused():
 def test_settings_that_mean_nothing_are_refused():
     with pytest.raises(GnnrecError, match=r"strategy\.damping=0\.0 must be above 0"):
         Influence(damping=0.0)
+
+
+def test_events_without_a_loss_have_no_influence():
+    learner = small()
+    pairs = interactions(EVENTS, [5.0, 1.0, 5.0, 5.0, 5.0, 5.0])
+    (batch,) = [step.batch._replace(positive=step.batch.value > 3) for step in learner.loop(pairs)]
+    learner.objective.l2 = 0.0
+    stays = batch.positive
+    fewer = batch._replace(**{n: getattr(batch, n)[stays] for n in ("user", "item", "value", "positive", "negative")})
+    a, b = (_gradient(learner, [x], learner.graph) for x in (batch, fewer))
+    assert torch.allclose(a["user"], b["user"])

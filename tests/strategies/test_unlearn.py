@@ -8,15 +8,25 @@ import numpy as np
 import pytest
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.data.types import Features
+from gnnrec.strategies.adapted.igc import IGC
 from gnnrec.strategies.distil.pull import Pull
 from gnnrec.strategies.fine_tune import FineTune
-from gnnrec.strategies.history import observed_from, observed_state
+from gnnrec.strategies.history import PARTS, observed_from, observed_state
 from gnnrec.strategies.replay import Replay
+from gnnrec.strategies.select import Selector
+from gnnrec.strategies.sml import SML
 from gnnrec.strategies.unlearn import Unlearn, without
 from gnnrec.testing.strategies import StrategyContract, game
 from gnnrec.testing.worlds import Game, differing, fingerprint, simulated
 
-INNER = {"fine_tune": FineTune, "replay": lambda: Replay(budget=50), "pull": lambda: Pull(0.1)}
+INNER = {
+    "fine_tune": FineTune,
+    "replay": lambda: Replay(budget=50),
+    "pull": lambda: Pull(0.1),
+    "sml": lambda: SML(passes=1, hidden=8),
+    "igc": lambda: IGC(alike=3, nearest=2),
+}
 
 
 class TestUnlearn(StrategyContract):
@@ -80,10 +90,20 @@ def test_increments_make_a_round_trip():
     parts = [i.observed for i in game().stream.increments]
     for a, b in zip(parts, observed_from(observed_state(parts)), strict=True):
         assert (a.index, a.num_users, a.num_items) == (b.index, b.num_users, b.num_items)
-        for x, y in ((a.user_key, b.user_key), (a.item_key, b.item_key), (a.arrived.time, b.arrived.time)):
-            assert np.array_equal(x, y)
+        assert all(np.array_equal(x, y) for x, y in ((a.user_key, b.user_key), (a.item_key, b.item_key)))
+        for part in PARTS:
+            assert all(map(np.array_equal, getattr(a, part).columns, getattr(b, part).columns))
+    known = replace(parts[0], features=Features(None, np.ones((3, 2), np.float32)))
+    (again,) = observed_from(observed_state([known]))
+    assert again.features.user is None
+    assert np.array_equal(again.features.item, known.features.item)
 
 
 def test_a_period_of_none_is_refused():
     with pytest.raises(GnnrecError, match=r"strategy\.every=0 must be 1 increment or more"):
         Unlearn(every=0)
+
+
+def test_select_cannot_try_it():
+    with pytest.raises(GnnrecError, match=r"candidates\.b serves, reads out or widens"):
+        Selector({"a": FineTune(), "b": Unlearn()})

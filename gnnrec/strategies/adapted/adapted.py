@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gnnrec.encoders.base import Encoder
+from torch import Tensor
+
+from gnnrec.encoders.base import Encoder, EncoderStep
 
 
 class Adapted(Encoder):
@@ -15,3 +17,7 @@ class Adapted(Encoder):
     def __init__(self, inner: Encoder) -> None:
         super().__init__(inner.width, inner.scale, inner.layers)
         self.user, self.item, self.inner, self.out = inner.user, inner.item, inner, inner.out
+
+    def auxiliary(self, step: EncoderStep) -> Tensor | float:
+        """Return what the encoder adds to the loss."""
+        return self.inner.auxiliary(step)

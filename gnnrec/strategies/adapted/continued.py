@@ -65,6 +65,7 @@ class Continued(Adapted):
     def __init__(self, inner: LightGCN, mix: Mix, past: PastGraph, share: float = 0.0) -> None:
         super().__init__(inner)
         self.mix, self.past, self.share = mix, past, share
+        self._scaled: _Scaled | None = None
 
     def forward(self, graph: BipartiteGraph) -> Embeddings:
         """Return the embeddings of every node of `graph`, of which the edges are not read."""
@@ -76,23 +77,20 @@ class Continued(Adapted):
 
     def outputs(self, graph: BipartiteGraph) -> list[RowPair]:
         """Return h_0 to h_L, [u, d] and [i, d] each."""
-        x = self.user.weight, self.item.weight
-        sizes, device = (len(x[0]), len(x[1])), x[0].device
-        block = resized(self.past.block, *sizes).to(device)
-        now = [_padded(d, n).to(device) for d, n in zip(self.past.now, sizes, strict=True)]
-        then = [_padded(d, n).to(device) for d, n in zip(self.past.then, sizes, strict=True)]
-        own = [d.to(x[0]) for d in (block.degree_user.to(device), block.degree_item.to(device))]
-        old = [(a / b.clamp(min=1)).clamp(max=1).sqrt().unsqueeze(1) for a, b in zip(then, now, strict=True)]
-        news = [(a / b.clamp(min=1)).clamp(max=1).sqrt().unsqueeze(1) for a, b in zip(own, now, strict=True)]
+        x, here = (self.user.weight, self.item.weight), self._here()
         found: list[RowPair] = [x]
-        for weight, was in zip(self.mix.weight, self.past.layers, strict=True):
-            brought = block.propagate(news[0] * found[-1][0], news[1] * found[-1][1])
-            user, item = (
-                weight[0] * o * _padded(w.to(device), len(o)) + weight[1] * n * b
-                for o, w, n, b in zip(old, was, news, brought, strict=True)
-            )
+        for weight, was in zip(self.mix.weight, here.old, strict=True):
+            brought = here.block.propagate(here.news[0] * found[-1][0], here.news[1] * found[-1][1])
+            user, item = (weight[0] * w + weight[1] * n * b for w, n, b in zip(was, here.news, brought, strict=True))
             found.append((user, item))
         return found
+
+    def _here(self) -> _Scaled:
+        """Return the past where the rows are, with as many; made once for them."""
+        sizes, device = (len(self.user.weight), len(self.item.weight)), self.user.weight.device
+        if self._scaled is None or self._scaled.of != (sizes, device):
+            self._scaled = _Scaled.of_past(self.past, sizes, device)
+        return self._scaled
 
     def by_layer(self, graph: BipartiteGraph) -> list[Embeddings]:
         """Return h_0 to h_L, each beside the input rows."""
@@ -105,6 +103,39 @@ class Continued(Adapted):
         mean = torch.stack([pick(user, column) for column in near.to(user.device).T]).mean(0)
         moved = (1 - self.share) * user[: len(near)] + self.share * mean
         return torch.cat([torch.where(quiet, moved, user[: len(near)]), user[len(near) :]])
+
+
+@dataclass(frozen=True, slots=True)
+class _Scaled:
+    """A past for so many nodes on a device.
+
+    Attributes:
+        of: numbers of users and items, and the device.
+        block: the new edges.
+        old: √(d(t−1) / d(t)) · h_l(t−1) of every layer, [u, d] and [i, d].
+        news: √(new degree / d(t)), [u, 1] and [i, 1]: before and behind a pass over the new edges alone.
+    """
+
+    of: tuple[tuple[int, int], torch.device]
+    block: BipartiteGraph
+    old: list[RowPair]
+    news: RowPair
+
+    @staticmethod
+    def of_past(past: PastGraph, sizes: tuple[int, int], device: torch.device) -> _Scaled:
+        block = resized(past.block, *sizes).to(device)
+        now, then = ([_padded(d, n) for d, n in zip(pair, sizes, strict=True)] for pair in (past.now, past.then))
+        old = [_share(a, b) for a, b in zip(then, now, strict=True)]
+        news = [_share(a, b).to(device) for a, b in zip(degrees(block), now, strict=True)]
+        layers = [
+            tuple((o * _padded(w, len(o))).to(device) for o, w in zip(old, was, strict=True)) for was in past.layers
+        ]
+        return _Scaled((sizes, device), block, [(u, i) for u, i in layers], (news[0], news[1]))
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    """Return √(part / whole) as a column, 0 where there is nothing, [n, 1]."""
+    return (part / whole.clamp(min=1)).clamp(max=1).sqrt().unsqueeze(1)
 
 
 def resized(graph: BipartiteGraph, users: int, items: int) -> BipartiteGraph:

@@ -28,7 +28,7 @@ class Expand(Strategy):
     Departs from the paper in this, in that one fit prunes, refines and expands where there are three, in that users' rows are
     no mean of their history, and in that what is pruned is gone: in the published code the operator that prunes is never run.
     The width so follows the data, from `least` up. Experimental. With 0 columns, strength and cut it is fine-tuning. It needs
-    no state: the width is that of the tables.
+    no state: the width is that of the tables. Under ``fit.budget=ahead`` an update that drops columns is not judged.
 
     Args:
         columns: added with every increment; they start at a tenth of the rows' size.
@@ -40,6 +40,8 @@ class Expand(Strategy):
     Raises:
         GnnrecError: a setting is out of its range; in `prepare`: the encoder has weights beside its rows.
     """
+
+    combines = False
 
     def __init__(
         self, columns: int = 8, strength: float = 1e-3, cut: float = 0.25, least: int = 8, seed: int = 0

@@ -129,6 +129,9 @@ class IGC(Strategy):
             self._then = resized(self._then.without(gone), *sizes)
             self._layers = whole(self._of(learner), self._then)
         block = BipartiteGraph.empty(*sizes).extend(self._unknown(new.arrived), *sizes)
+        self._objective, self._near_items = learner.objective, None
+        if not block.num_edges and not len(new.removed):
+            return  # nothing to continue by: what served serves on
         near = self._nearest(self._old.user, block.degree_user, self.share, self.nearest, among_active=True)
         self._become(
             PastGraph(
@@ -136,7 +139,6 @@ class IGC(Strategy):
             )
         )
         self._near_items = self._nearest(self._old.item, block.degree_item, self.quiet, self.alike, among_active=False)
-        self._objective, self._old = learner.objective, None
 
     def _unknown(self, events: Interactions) -> Interactions:
         """Return the events whose pairs were no edges before the increment."""
@@ -154,9 +156,14 @@ class IGC(Strategy):
         """Let the events held back until now be edges."""
         if self._then is None or self.past is None:
             return
-        block = self.past.block.extend(self._unknown(new.folded), learner.seen.num_users, learner.seen.num_items)
-        self._become(replace(self.past, now=degrees(learner.seen), block=block))
-        self._then, self._layers = None, []
+        sizes, late = (learner.seen.num_users, learner.seen.num_items), self._unknown(new.folded)
+        if self.past.layers is self._layers:
+            block = self.past.block.extend(late, *sizes)
+            self._become(replace(self.past, now=degrees(learner.seen), block=block))
+        elif len(late):  # the first new edges of the increment
+            block = BipartiteGraph.empty(*sizes).extend(late, *sizes)
+            self._become(PastGraph(self._layers, degrees(self._then), degrees(learner.seen), block))
+        self._then, self._old, self._layers = None, None, []
 
     def _replaced(self, batch: Batch) -> Batch | None:
         """Return the events with an old positive, a quiet item in its place; None: there are none."""

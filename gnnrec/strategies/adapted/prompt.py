@@ -5,7 +5,7 @@ Letters: n nodes, u users, i items, d width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from operator import is_
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.columns import Decay
+from gnnrec.graph.views import Accumulated
 from gnnrec.learner import Learner
 from gnnrec.strategies.adapted.adapted import Adapted
 from gnnrec.strategies.base import Strategy, StrategyState, needs_rows
@@ -47,20 +48,18 @@ class Prompted(Adapted):
     Args:
         inner: whose weights stay.
         gates: by table.
-        weigh: makes the graph that messages pass over of the one that there is.
+        edges: that messages pass over.
     """
 
-    def __init__(self, inner: Encoder, gates: nn.ModuleDict, weigh: Callable[[BipartiteGraph], BipartiteGraph]) -> None:
+    def __init__(self, inner: Encoder, gates: nn.ModuleDict, edges: BipartiteGraph) -> None:
         super().__init__(inner)
-        self.gates, self._weigh = gates, weigh
-        self._weighed: tuple[BipartiteGraph, BipartiteGraph] | None = None
+        self.gates, self.edges = gates, edges
 
     def forward(self, graph: BipartiteGraph) -> Embeddings:
-        """Return the embeddings of every node of `graph`."""
-        if self._weighed is None or self._weighed[0] is not graph:
-            self._weighed = graph, self._weigh(graph)
+        """Return the embeddings of every node of `graph`, of which nothing is read but where it lies."""
+        self.edges = self.edges.to(graph.device)
         still = {name: p.detach() for name, p in self.inner.named_parameters()}
-        z: Embeddings = functional_call(self.inner, {**still, **self.gated()}, (self._weighed[1],))
+        z: Embeddings = functional_call(self.inner, {**still, **self.gated()}, (self.edges,))
         return z
 
     def gated(self) -> dict[str, Tensor]:
@@ -89,7 +88,7 @@ class GraphPrompt(Strategy):
         seed: of nothing; it makes no random choice.
 
     Raises:
-        GnnrecError: a setting is out of its range; in `begin`: the encoder keeps no rows.
+        GnnrecError: a setting is out of its range; in `begin`: the encoder keeps no rows, or reads no edges with weights.
     """
 
     def __init__(self, period: int = 4, recency: float | None = 0.5, seed: int = 0) -> None:
@@ -104,11 +103,17 @@ class GraphPrompt(Strategy):
         self.count: dict[str, Tensor] = {}
         self.updates = self._width = 0
         self._reader: Prompted | None = None
+        self._weighed: tuple[BipartiteGraph, tuple[Interactions, ...], BipartiteGraph] | None = None
 
     def begin(self, learner: Learner, base: Observed) -> None:
         """Make the gates."""
         needs_rows(learner, "graph_prompt gates rows")
         self._open(learner.encoder.width)
+        try:
+            learner.embed()
+        except GnnrecError as error:
+            told = f"{type(learner.encoder).__name__} reads no weights of edges; set strategy.recency=null"
+            raise GnnrecError(f"strategy graph_prompt weighs edges by age, and {told}") from error
 
     def _open(self, width: int) -> None:
         self.gates, self._reader = nn.ModuleDict({name: Gate(width) for name in TABLES}), None
@@ -122,17 +127,26 @@ class GraphPrompt(Strategy):
         """Return the encoder with gates before it."""
         if self.gates is None:
             return learner.encoder
-        if self._reader is None or self._reader.inner is not learner.encoder:
-            self._reader = Prompted(learner.encoder, self.gates, lambda graph: self._weighed(learner, graph))
+        before, edges = None if self._weighed is None else self._weighed[2], self.edges(learner)
+        if self._reader is None or self._reader.inner is not learner.encoder or edges is not before:
+            self._reader = Prompted(learner.encoder, self.gates, edges)
         return self._reader
 
-    def _weighed(self, learner: Learner, graph: BipartiteGraph) -> BipartiteGraph:
-        if self.recency is None or learner.graph is not learner.seen or not learner.seen.num_edges:
-            return graph
-        events = Interactions.concat(list(learner.counters.log))
-        decay = Decay(self.recency * len(events), "events")
-        empty = BipartiteGraph.empty().tracked().decayed(decay)
-        return empty.extend(events, graph.num_users, graph.num_items).to(graph.device)
+    def edges(self, learner: Learner) -> BipartiteGraph:
+        """Return the edges that messages pass over, made anew where the graph or what is absorbed has changed."""
+        graph, log, held = learner.graph, tuple(learner.counters.log), self._weighed
+        # Repeats of known pairs make no other graph, and yet an edge is as old as its newest event.
+        if held is None or held[0] is not graph or len(held[1]) != len(log) or not all(map(is_, held[1], log)):
+            self._weighed = held = graph, log, self._aged(learner, Interactions.concat(log))
+        return held[2]
+
+    def _aged(self, learner: Learner, events: Interactions) -> BipartiteGraph:
+        history = learner.history
+        every = isinstance(history.view, Accumulated) and not history.own_graph
+        if self.recency is None or not every or not len(events):
+            return history.graph
+        empty = BipartiteGraph.empty().tracked().decayed(Decay(self.recency * len(events), "events"))
+        return empty.extend(events, history.graph.num_users, history.graph.num_items)
 
     def finish(self, learner: Learner, new: Observed) -> None:
         """Add the gated rows to their mean; at the end of a period, go half the way to it."""
