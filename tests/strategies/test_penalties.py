@@ -108,7 +108,7 @@ def test_terms_are_those_of_an_encoder_that_reads_out_more_than_it_keeps(name):
         (lambda: GraphSAIL(own=-1.0), r"strategy\.own, local and globe must be 0 or more"),
         (lambda: ContrastiveDistill(denominator="batches"), r"'batches' is not known; did you mean 'batch'"),
         (lambda: ContrastiveDistill(relations=("xx",)), r"strategy\.relations: 'xx' is not known"),
-        (lambda: PISA(share=0.0), r"strategy\.share above 0 and 1 at most; got 0\.5 and 0\.0"),
+        (lambda: PISA(share=0.0), r"strategy\.share above 0 and 1 at most; got 0\.5, 0\.5 and 0\.0"),
         (lambda: EMA(-0.1), r"strategy\.weight=-0\.1 must be 0 or more"),
     ],
 )

@@ -110,7 +110,7 @@ def test_an_increment_in_which_nobody_who_is_known_does_anything_tells_nothing()
         (lambda: Selector({}), "at least one candidate"),
         (
             lambda: Selector({"filter": Refresh(GraphFilter())}),
-            r"strategy\.candidates\.filter serves by a scorer of its own",
+            r"strategy\.candidates\.filter serves, reads out or widens",
         ),
         (lambda: Selector({"fine": FineTune()}, explore=0), r"strategy\.explore must be 1 or more"),
     ],
