@@ -103,8 +103,7 @@ def main() -> int:
     scene, progress = build.scene(config), Progress()
     names = given.strategies.split(",") if given.strategies else list(SPACES)
     part, of = map(int, given.part.split("/"))
-    own = names[part::of]
-    rows = {name: tried(name, plain, config, scene, progress) for name in (own if of > 1 else names)}
+    rows = {name: tried(name, plain, config, scene, progress) for name in names[part::of]}
     if given.trials_only:
         return 0
     jobs = [

@@ -221,8 +221,4 @@ class IGC(Strategy):
 @torch.no_grad()
 def whole(encoder: LightGCN, graph: BipartiteGraph) -> list[RowPair]:
     """Return outputs 1 to L of passes over a whole graph, with the rows as they are now."""
-    rows = encoder.user.weight.detach(), encoder.item.weight.detach()
-    found = [rows]
-    for _ in range(encoder.layers):
-        found.append(graph.propagate(*found[-1]))
-    return found[1:]
+    return [(z.user, z.item) for z in encoder.by_layer(graph)[1:]]
