@@ -1,12 +1,14 @@
 """Every strategy on one log under one protocol: the same number of trials for each, then all seeds, then one table.
 
-    python scripts/methods.py amazon_games output=runs/methods/amazon_games threads=1 logger=none
-    python scripts/methods.py amazon_games --trials-only --part 0/2 output=…      # two processes share the trials
-    python scripts/methods.py amazon_games --seeds 0 output=…
+    python scripts/methods.py amazon_games threads=1 logger=none
+    python scripts/methods.py amazon_games --trials-only --part 0/2 …      # two processes share the trials,
+    python scripts/methods.py amazon_games --seeds 0 --part 0/2 …          # and the runs; without --part: the table
 
 A strategy's settings are tried on the valid events of increments 1 and 2 under seed 0, the best is kept for all seeds, and what
-is compared is what came next from increment 3 on. Everything is kept below `output`; the same command goes on with what a
-killed one has left. Strategies without a setting of their own are run as they come.
+is compared is what came next from increment 3 on. Everything is kept below `output`, runs/methods/LOG where not given; the same
+command goes on with what a killed one has left. Strategies without a setting of their own are run as they come.
+
+`CAPS` and `LOGS` say how each log is cut down, so that all strategies on all logs fit into hours of two cores.
 """
 
 from __future__ import annotations
@@ -29,13 +31,33 @@ from gnnrec.core.files import write_atomic
 from gnnrec.evaluation.results import regrets
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
-from gnnrec.runs.compare import compare
+from gnnrec.runs.compare import compare, run_all
 from gnnrec.runs.folder import finished, named, read_frames
 from gnnrec.runs.job import Job
 from gnnrec.runs.progress import Progress
 from gnnrec.runs.sweep import LAST, shortened, trial_value
 
 METRIC = "ndcg@20"
+CAPS = [
+    *("fit.batch_size=8192", "fit.max_epochs=12", "fit.patience=3"),
+    *("fit.base.batch_size=8192", "fit.base.max_epochs=30", "fit.base.patience=5"),
+    *("evaluation.topk=[20]", "evaluation.matrix=off"),
+]
+"""For every log: few large steps, offered alike to what updates and to what retrains; no test slices of earlier increments."""
+LOGS: dict[str, list[str]] = {
+    "amazon_games": [
+        *("stream.increments=8", "stream.split=within", "stream.test_share=0"),
+        *("evaluation.candidates=known", "encoder.width=64"),
+    ],
+    "movietweetings": ["stream.increments=8", "stream.test_share=0"],
+    "online_retail": ["stream.test_share=0"],
+    "gowalla_ccd": ["data.filters=[{column: user, reason: four fifths of the users, matches: '[05]$'}]"],
+    "globo": [
+        *('data.time_range=["2017-10-01T03:00","2017-10-04T03:00"]', 'stream.base="2017-10-02T03:00"'),
+        *("stream.width=6h", "stream.test_share=0"),
+    ],
+}
+"""Beside the settings of each experiment: eight increments, every fifth user of Gowalla, three days of Globo by six hours."""
 Setting = dict[str, Any]
 
 
@@ -88,7 +110,7 @@ SPACES: dict[str, list[Setting]] = {
 def main() -> int:
     """Try, compare, print the table and where the report is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", help="amazon_games, online_retail, movietweetings, gowalla_ccd, globo")
+    parser.add_argument("experiment", help=f"{', '.join(LOGS)}, or another, as it is")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--strategies", help="some of them, separated by commas; all where left out")
     parser.add_argument(
@@ -97,7 +119,8 @@ def main() -> int:
     parser.add_argument("--trials-only", action="store_true", help="try and stop")
     parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
     given = parser.parse_intermixed_args()
-    plain = [f"experiment={given.experiment}", *given.overrides]
+    own = [f"output=runs/methods/{given.experiment}", *CAPS, *LOGS.get(given.experiment, [])]
+    plain = [f"experiment={given.experiment}", *own, *given.overrides]
     config = compose(plain)
     prepare(config)
     scene, progress = build.scene(config), Progress()
@@ -111,7 +134,10 @@ def main() -> int:
         for seed in given.seeds
         for name in rows
     ]
-    done = compare(jobs, scene, shlex.join(["python", *sys.argv]), progress, LAST + 1, below(config, given, part))
+    if of > 1:
+        run_all(jobs, scene, progress)
+        return 0
+    done = compare(jobs, scene, shlex.join(["python", *sys.argv]), progress, LAST + 1, Path(config["output"]) / "table")
     below_best = regrets(results_of(jobs, scene), METRIC, LAST + 1)
     write_atomic(Path(done.path).parent / "regret.csv", below_best.write_csv())
     print(f"{done.text}\nreport: {done.path}")
@@ -122,11 +148,6 @@ def results_of(jobs: list[Job], scene: Scene) -> pl.DataFrame:
     """Return the tidy rows of the runs that are finished."""
     folders = [(job, job.folder(scene.setting.stream)) for job in jobs]
     return pl.concat([named(read_frames(f), job.name)["results"] for job, f in folders if finished(f)], how="diagonal")
-
-
-def below(config: Config, given: argparse.Namespace, part: int) -> Path:
-    """Return where the report goes: one process's own is not the record's."""
-    return Path(config["output"]) / (f"part-{part}" if given.part != "0/1" else "table")
 
 
 def tried(name: str, plain: list[str], config: Config, scene: Scene, progress: Progress) -> list[str]:
