@@ -3,6 +3,7 @@
     python scripts/methods.py amazon_games threads=1 logger=none
     python scripts/methods.py amazon_games --trials-only --part 0/2 …      # two processes share the trials,
     python scripts/methods.py amazon_games --seeds 0 --part 0/2 …          # and the runs; without --part: the table
+    python scripts/methods.py globo --defaults threads=1 logger=none       # no trials
 
 A strategy's settings are tried on the valid events of increments 1 and 2 under seed 0, the best is kept for all seeds, and what
 is compared is what came next from increment 3 on. Everything is kept below `output`, runs/methods/LOG where not given; the same
@@ -51,13 +52,16 @@ LOGS: dict[str, list[str]] = {
     ],
     "movietweetings": ["stream.increments=8", "stream.test_share=0"],
     "online_retail": ["stream.test_share=0"],
-    "gowalla_ccd": ["data.filters=[{column: user, reason: four fifths of the users, matches: '[05]$'}]"],
+    "gowalla_ccd": [
+        "data.filters=[{column: user, reason: nine tenths of the users, matches: '0$'}]",
+        "scorer.companion=itemknn",
+    ],
     "globo": [
-        *('data.time_range=["2017-10-01T03:00","2017-10-04T03:00"]', 'stream.base="2017-10-02T03:00"'),
-        *("stream.width=6h", "stream.test_share=0"),
+        *('data.time_range=["2017-10-01T03:00","2017-10-02T19:00"]', 'stream.base="2017-10-02T11:00"'),
+        *("stream.width=1h", "stream.test_share=0"),
     ],
 }
-"""Beside the settings of each experiment: eight increments, every fifth user of Gowalla, three days of Globo by six hours."""
+"""Beside the settings of each experiment: eight increments, every tenth user of Gowalla, eight hours of Globo behind 32."""
 Setting = dict[str, Any]
 
 
@@ -93,7 +97,7 @@ SPACES: dict[str, list[Setting]] = {
     "mgct": scaled(("strength",), STRENGTHS),
     "lwc_kd": scaled(("layers",), STRENGTHS),
     "lwc_kd_piw": scaled(("layers",), STRENGTHS),
-    "pisa": scaled(("share",), (0.2, 0.5, 1.0)),
+    "pisa": [{"strength": 0.05, "share": 0.2}, {"strength": 0.5, "share": 0.2}, {"strength": 0.5, "share": 1.0}],
     "igc": scaled(("share",), (0.0, 0.25, 0.5)),
     "sml": scaled(("passes",), (1, 3, 6)),
     "graph_prompt": scaled(("recency",), (0.1, 0.5, 2.0)),
@@ -117,6 +121,7 @@ def main() -> int:
         "--part", default="0/1", help="k/n: every n-th strategy from the k-th on, for several processes"
     )
     parser.add_argument("--trials-only", action="store_true", help="try and stop")
+    parser.add_argument("--defaults", action="store_true", help="no trials: every strategy as its YAML has it")
     parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
     given = parser.parse_intermixed_args()
     own = [f"output=runs/methods/{given.experiment}", *CAPS, *LOGS.get(given.experiment, [])]
@@ -126,7 +131,8 @@ def main() -> int:
     scene, progress = build.scene(config), Progress()
     names = given.strategies.split(",") if given.strategies else list(SPACES)
     part, of = map(int, given.part.split("/"))
-    rows = {name: tried(name, plain, config, scene, progress) for name in names[part::of]}
+    mine = names[part::of]
+    rows = {n: [] if given.defaults else tried(n, plain, config, scene, progress) for n in mine}
     if given.trials_only:
         return 0
     jobs = [
