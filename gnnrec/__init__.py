@@ -37,7 +37,7 @@ _PLACES = {
     "Refresh": "gnnrec.strategies.refresh",
     **dict.fromkeys(("Replay", "Reservoir"), "gnnrec.strategies.replay"),
     "SML": "gnnrec.strategies.sml",
-    "Selector": "gnnrec.strategies.select",
+    "Selector": "gnnrec.strategies.selection.select",
     "Stale": "gnnrec.strategies.stale",
     "Unlearn": "gnnrec.strategies.unlearn",
     "Encoder": "gnnrec.encoders.base",

@@ -43,7 +43,7 @@ from gnnrec.strategies.parts import Align as Align
 from gnnrec.strategies.refresh import Refresh as Refresh
 from gnnrec.strategies.replay import Replay as Replay
 from gnnrec.strategies.replay import Reservoir as Reservoir
-from gnnrec.strategies.select import Selector as Selector
+from gnnrec.strategies.selection.select import Selector as Selector
 from gnnrec.strategies.sml import SML as SML
 from gnnrec.strategies.stale import Stale as Stale
 from gnnrec.strategies.unlearn import Unlearn as Unlearn

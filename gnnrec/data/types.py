@@ -76,6 +76,11 @@ class Interactions:
         return Interactions(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Interactions)))
 
     @staticmethod
+    def pairs(user: Ints, item: Ints) -> Interactions:
+        """Return events that are pairs and nothing else: values and times are 0."""
+        return Interactions(user, item, np.zeros(len(user)), np.zeros(len(user)))
+
+    @staticmethod
     def empty() -> Interactions:
         """Return no events."""
         return Interactions(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))

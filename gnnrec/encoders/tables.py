@@ -16,6 +16,9 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import derive
 from gnnrec.data.types import Keys
 
+TABLES = ("user", "item")
+"""Names of the two kinds of nodes, in the order of whatever comes in pairs."""
+
 
 class Embeddings(NamedTuple):
     """Read-out embeddings and the input rows they come from: user [u, d], item [i, d], each twice."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,8 +67,7 @@ def load(learner: LearnerParts, state: Mapping[str, Tensor], known: Mapping[str,
         learner.fits.moments.setdefault(parameter, {})[key] = x.clone()
     learner.fits.ahead = Ahead.of((known or {}).get("ahead", []), parts.get("ahead", {}))
     if own := parts.get("graph"):
-        nothing = np.zeros(len(own["user"]))
-        edges = Interactions(own["user"].numpy(), own["item"].numpy(), nothing, nothing)
+        edges = Interactions.pairs(own["user"].numpy(), own["item"].numpy())
         learner.history.use(
             BipartiteGraph.empty().extend(edges, learner.history.seen.num_users, learner.history.seen.num_items)
         )

@@ -89,13 +89,14 @@ def run(
     arriving = iter(setting.stream.increments if increments is None else increments)
     past = [increment.observed for increment in islice(arriving, at.index + 1)]
     _take_up(learner, at, past)
-    strategy.serve(learner)
     if found is None:
+        strategy.serve(learner)
         record = _begin(learner, strategy, setting, name, base, past[0])
         _save(folder, setting, learner, strategy.state_dict(), record, 0)
     else:
         record = Record.of(name, at.tables)
         strategy.load_state_dict(at.strategy)
+        strategy.serve(learner)
         if on_resume is not None:
             on_resume(at.index, record)
     del past  # a stream that arrives is held by nobody

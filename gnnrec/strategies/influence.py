@@ -21,7 +21,6 @@ from gnnrec.objectives.base import Batch
 from gnnrec.strategies.base import Strategy, needs_rows
 
 Rows = dict[str, Tensor]
-TABLES = ("user", "item")
 
 
 class Influence(Strategy):
@@ -73,7 +72,7 @@ class Influence(Strategy):
         learner.fits.open(new.index)  # a run that goes on draws as one that was never stopped
         gone = edge_key(new.removed.user, new.removed.item)
         gone = gone[~np.isin(gone, edge_key(left.user, left.item))]
-        pairs = Interactions(gone >> 32, gone & 0xFFFFFFFF, np.ones(len(gone)), np.zeros(len(gone)))
+        pairs = Interactions.pairs(gone >> 32, gone & 0xFFFFFFFF)
         after = learner.graph.without(pairs)
         batches = _batches(learner, known.take(near))
         kept = [_without(batch, gone) for batch in batches]

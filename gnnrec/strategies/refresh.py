@@ -69,6 +69,16 @@ class Refresh(Strategy):
         self.recommender.absorb(new.folded, new.num_users, new.num_items)
         self.recommender.settle()
 
+    def consolidate(self, learner: Learner, new: Observed) -> None:
+        """Count an increment that another strategy has let in."""
+        if len(new.removed) or not self.recommender.num_users:
+            self.recommender = copy.deepcopy(self._fresh)
+            self._catch_up(learner)
+        else:
+            self.recommender.absorb(new.arrived, new.num_users, new.num_items)
+            self.recommender.absorb(new.folded, new.num_users, new.num_items)
+        self.recommender.settle()
+
     def _catch_up(self, learner: Learner) -> None:
         """Count all that the learner has absorbed, where nothing has been counted yet."""
         if not self.recommender.num_users:

@@ -14,11 +14,10 @@ from torch.nn import functional as F
 from gnnrec.core.errors import GnnrecError, above_zero
 from gnnrec.core.seeds import derive
 from gnnrec.data.types import Interactions, Observed
+from gnnrec.encoders.tables import TABLES
 from gnnrec.learner import Learner
 from gnnrec.strategies.base import Strategy, StrategyState, needs_rows
 from gnnrec.training.step import TrainedRows
-
-TABLES = ("user", "item")
 
 
 class Transfer(nn.Module):

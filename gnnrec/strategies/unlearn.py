@@ -12,9 +12,7 @@ from torch import Tensor
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions, Observed
-from gnnrec.encoders.base import Encoder
 from gnnrec.learner import Learner
-from gnnrec.scorers.model import Scorer
 from gnnrec.strategies.base import Strategy, StrategyState
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.history import PARTS, observed_from, observed_state
@@ -89,7 +87,7 @@ class Unlearn(Strategy):
     def serve(self, learner: Learner) -> None:
         """Serve as what is inside does, by the counts of a run that never saw what is gone."""
         self._recount(learner)
-        super().serve(learner)
+        self.inner.serve(learner)
 
     def _recount(self, learner: Learner) -> None:
         """Behind a saved run, count what is left: that has counted in and out what is gone, which is not to the byte never."""
@@ -113,6 +111,7 @@ class Unlearn(Strategy):
             twin.follow(self.past[: saved.meta["absorbed"] + 1], saved.meta)
             twin.load_state_dict(saved.weights, saved.meta)
             self.inner.load_state_dict(saved.strategy)
+            self.inner.serve(twin)
         else:
             start, base = 0, self.past[0]
             twin.extend(base)
@@ -125,24 +124,6 @@ class Unlearn(Strategy):
             self._keep(twin, old.index)
         twin.checkpoint = learner.checkpoint
         learner.adopt(twin)
-
-    @property
-    def serves_itself(self) -> bool:
-        """Whether what is inside does."""
-        return self.inner.serves_itself
-
-    def scorer(self, learner: Learner) -> Scorer:
-        """Return what serves inside."""
-        return self.inner.scorer(learner)
-
-    @property
-    def reads_itself(self) -> bool:
-        """Whether what is inside does."""
-        return self.inner.reads_itself
-
-    def reader(self, learner: Learner) -> Encoder:
-        """Return what is read out inside."""
-        return self.inner.reader(learner)
 
     def state(self) -> StrategyState:
         """Return the increments, the saved states, and what is inside."""

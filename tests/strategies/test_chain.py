@@ -25,7 +25,7 @@ from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain, WarmRetrain
 from gnnrec.strategies.parts import EMA, Align, rotation
 from gnnrec.strategies.replay import Replay
-from gnnrec.strategies.select import Selector
+from gnnrec.strategies.selection.select import Selector
 from gnnrec.testing.strategies import StrategyContract, game
 from gnnrec.testing.worlds import FIT, MEASURE, Game, differing
 

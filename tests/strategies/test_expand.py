@@ -20,7 +20,7 @@ from gnnrec.strategies.adapted.expand import Expand, become
 from gnnrec.strategies.chain import Chain
 from gnnrec.strategies.distil.pull import Pull
 from gnnrec.strategies.fine_tune import FineTune
-from gnnrec.strategies.select import Selector
+from gnnrec.strategies.selection.select import Selector
 from gnnrec.testing.strategies import StrategyContract, game
 from gnnrec.testing.worlds import FIT, MEASURE, Game, differing
 
@@ -102,5 +102,5 @@ def test_settings_that_mean_nothing_are_refused():
 def test_chains_and_select_refuse_what_changes_the_width():
     with pytest.raises(GnnrecError, match=r"strategy\.parts\.b \(Expand\)"):
         Chain({"a": Pull(0.1), "b": Expand()})
-    with pytest.raises(GnnrecError, match=r"strategy\.candidates\.b serves, reads out or widens"):
+    with pytest.raises(GnnrecError, match=r"strategy\.candidates\.b reads out or widens"):
         Selector({"a": FineTune(), "b": Expand()})

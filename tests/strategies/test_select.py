@@ -6,13 +6,16 @@ import pytest
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation.evaluate import evaluate
+from gnnrec.scorers.model import ModelScorer
+from gnnrec.scorers.references import PopularityScorer
+from gnnrec.strategies.adapted.expand import Expand
 from gnnrec.strategies.distil.ewc import EWC
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain
-from gnnrec.strategies.refresh import Refresh
+from gnnrec.strategies.refresh import Refresh, Refreshed
 from gnnrec.strategies.replay import Replay
-from gnnrec.strategies.select import Selector
+from gnnrec.strategies.selection.select import Selector
 from gnnrec.strategies.stale import Stale
 from gnnrec.testing.strategies import StrategyContract, game
 from gnnrec.testing.worlds import MEASURE, differing, interactions
@@ -23,6 +26,10 @@ class TestSelect(StrategyContract):
     make = staticmethod(
         lambda: Selector({"frozen": Frozen(), "replay": Replay(40), "ewc": EWC(10.0, samples=20)}, explore=1, every=2)
     )
+
+
+class TestSelectOfFilters(StrategyContract):
+    make = staticmethod(lambda: Selector({"filter": Refresh(GraphFilter()), "fine": FineTune()}, explore=1, every=2))
 
 
 def learnt(prints):
@@ -44,28 +51,78 @@ def test_the_first_update_is_the_first_candidate_s_whatever_is_tried_beside():
     assert not differing(learnt(chosen.prints[1]), learnt(game().play(FineTune(), until=1).prints[1]))
 
 
-def served(make):
-    """Return NDCG plus recall at 20 of what arrives with increment 2, for who is known, after an update by a strategy."""
+def served(make, half_life):
+    """Return how far NDCG plus recall at 20 of what arrives with increment 2 is above the counter's, for who is known."""
     learner = game().play(make(), until=1).learner
     world, arrived = learner.history.world(), game().stream.increments[2].observed.arrived
-    rows = evaluate(learner.scorer(), arrived.take(arrived.user < world.num_users), world, MEASURE, segments=False).rows
-    return sum(value for segment, metric, value, _ in rows if segment == "all" and metric in ("ndcg@20", "recall@20"))
+    known = arrived.take(arrived.user < world.num_users)
+
+    def quality(scorer):
+        rows = evaluate(scorer, known, world, MEASURE, segments=False).rows
+        return sum(
+            value for segment, metric, value, _ in rows if segment == "all" and metric in ("ndcg@20", "recall@20")
+        )
+
+    return quality(learner.serving()) - quality(PopularityScorer(learner.counters.popularity.at(half_life)))
 
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("turned", [False, True])
 def test_what_has_served_best_what_came_next_is_chosen(turned):
-    makers = {"full": lambda: FullRetrain(epochs=1), "strong": lambda: Replay(200), "idle": Frozen}
+    makers = {
+        "full": lambda: FullRetrain(epochs=1),
+        "strong": lambda: Replay(200),
+        "filter": lambda: Refresh(GraphFilter()),
+    }
     makers = dict(reversed(makers.items())) if turned else makers
-    strategy = Selector({name: make() for name, make in makers.items()}, explore=1)
-    game().play(strategy)
-    quality = {name: served(make) for name, make in makers.items()}
-    mean = sum(quality.values()) / 3
-    assert {n: total / weight for n, (total, weight) in strategy.gain.items()} == pytest.approx(
-        {n: value - mean for n, value in quality.items()}
-    )
-    assert len(set(quality.values())) > 1
-    assert strategy.chosen == [next(iter(makers)), *[max(quality, key=quality.get)] * 2]
+
+    def made():
+        return Selector({name: make() for name, make in makers.items()}, explore=1, stale=10.0)
+
+    strategy, half_life = made(), game().play(made(), until=1).learner.blend.half_life
+    game().play(strategy, until=2)
+    gain = {name: served(make, half_life) for name, make in makers.items()}
+    assert {n: [g.value for g in past] for n, past in strategy.gains.past.items()} == {
+        n: [pytest.approx(value)] for n, value in gain.items()
+    }
+    assert len(set(gain.values())) > 1
+    assert strategy.chosen == [next(iter(makers)), max(gain, key=gain.get)]
+
+
+def test_what_is_chosen_is_what_serves():
+    filters, model = Selector({"filter": Refresh(GraphFilter())}), Selector({"fine": FineTune()})
+    assert isinstance(game().play(filters).learner.serving(), Refreshed)
+    assert isinstance(game().play(model).learner.serving(), ModelScorer)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_model_that_fell_behind_the_counter_calls_for_the_last_candidate():
+    def first(stale, behind):
+        strategy = Selector({"fine": FineTune(), "full": FullRetrain()}, stale=stale)
+        strategy._judge = lambda *_: -behind  # as if what has served were so far below the counter
+        game().play(strategy, until=1)
+        return strategy.chosen
+
+    assert first(0.02, 0.01) == ["fine"]
+    assert first(0.02, 0.03) == ["full"]
+
+
+def test_a_budget_is_kept_by_what_costs_least():
+    def played(budget):
+        strategy = Selector({"idle": Frozen(), "full": FullRetrain()}, explore=1, price=0.0, budget=budget)
+        strategy.gains.expected = lambda name, *_: (
+            float(name == "full") if strategy.work else None
+        )  # what costs most is worth most
+        game().play(strategy)
+        return strategy
+
+    free, bound = played(None), played(1.5)
+    assert free.chosen == ["idle", "full", "full"]
+    assert bound.chosen == ["idle", "idle", "idle"]  # the trial alone has spent more than three updates may
+    assert bound.spent < free.spent
+    assert not bound._affords(bound.work["full"])
+    bound.budget = 1000.0
+    assert bound._affords(bound.work["full"])
 
 
 def test_a_high_price_chooses_what_costs_least():
@@ -101,17 +158,15 @@ def test_an_increment_in_which_nobody_who_is_known_does_anything_tells_nothing()
     strategy = Selector({"fine": FineTune(), "idle": Frozen()}, explore=1)
     learner = game().play(strategy, until=1).learner
     strategy._judge(learner, interactions([(10**6, 0)]))
-    assert strategy.gain == {}
+    assert strategy.gains.past == {}
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Selector({}), "at least one candidate"),
-        (
-            lambda: Selector({"filter": Refresh(GraphFilter())}),
-            r"strategy\.candidates\.filter serves, reads out or widens",
-        ),
+        (lambda: Selector({"wide": Expand()}), r"strategy\.candidates\.wide reads out or widens"),
+        (lambda: Selector({"fine": FineTune()}, budget=0.5), r"strategy\.budget must be 1 or more"),
         (lambda: Selector({"fine": FineTune()}, explore=0), r"strategy\.explore must be 1 or more"),
     ],
 )

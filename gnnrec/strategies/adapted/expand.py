@@ -11,11 +11,10 @@ from torch import Tensor
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import generator
 from gnnrec.data.types import Observed
+from gnnrec.encoders.tables import TABLES
 from gnnrec.learner import Learner
 from gnnrec.strategies.base import Strategy, needs_rows
 from gnnrec.training.step import Step
-
-TABLES = ("user", "item")
 
 
 class Expand(Strategy):

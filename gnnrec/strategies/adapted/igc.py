@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +15,7 @@ from gnnrec.data.types import Interactions, Observed
 from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.initial import RowPair
 from gnnrec.encoders.lightgcn import LightGCN
-from gnnrec.encoders.tables import Embeddings
+from gnnrec.encoders.tables import TABLES, Embeddings
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
 from gnnrec.objectives.base import Batch, Objective
@@ -24,8 +23,6 @@ from gnnrec.strategies.adapted.continued import Continued, Mix, PastGraph, degre
 from gnnrec.strategies.base import Strategy, StrategyState
 from gnnrec.strategies.distil.nearest import nearest_of
 from gnnrec.training.step import Step, no_nodes
-
-KINDS = ("user", "item")
 
 
 class IGC(Strategy):
@@ -196,7 +193,7 @@ class IGC(Strategy):
         if (past := self.past) is None:
             return {}
         found: StrategyState = {"layers": len(past.layers)}
-        for kind, name in enumerate(KINDS):
+        for kind, name in enumerate(TABLES):
             found |= {f"layer.{n}.{name}": layer[kind] for n, layer in enumerate(past.layers)}
             found |= {f"then.{name}": past.then[kind], f"now.{name}": past.now[kind]}
             found[f"block.{name}"] = torch.from_numpy(past.block.edges()[kind])
@@ -208,11 +205,10 @@ class IGC(Strategy):
             return
         layers, (then, now) = (
             int(state["layers"]),
-            (tuple(state[f"{what}.{name}"] for name in KINDS) for what in ("then", "now")),
+            (tuple(state[f"{what}.{name}"] for name in TABLES) for what in ("then", "now")),
         )
-        user, item = (state[f"block.{name}"].numpy() for name in KINDS)
-        nothing = np.zeros(len(user))
-        block = BipartiteGraph.empty().extend(Interactions(user, item, nothing, nothing), len(now[0]), len(now[1]))
+        user, item = (state[f"block.{name}"].numpy() for name in TABLES)
+        block = BipartiteGraph.empty().extend(Interactions.pairs(user, item), len(now[0]), len(now[1]))
         pairs = [(state[f"layer.{n}.user"], state[f"layer.{n}.item"]) for n in range(layers)]
         self.mix = Mix(layers)
         self._become(PastGraph(pairs, (then[0], then[1]), (now[0], now[1]), block, state.get("near")))

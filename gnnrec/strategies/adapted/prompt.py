@@ -15,15 +15,13 @@ from torch.nn import functional as F
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions, Observed
 from gnnrec.encoders.base import Encoder
-from gnnrec.encoders.tables import Embeddings
+from gnnrec.encoders.tables import TABLES, Embeddings
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.columns import Decay
 from gnnrec.graph.views import Accumulated
 from gnnrec.learner import Learner
 from gnnrec.strategies.adapted.adapted import Adapted
 from gnnrec.strategies.base import Strategy, StrategyState, needs_rows
-
-TABLES = ("user", "item")
 
 
 class Gate(nn.Module):

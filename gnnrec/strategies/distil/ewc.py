@@ -12,13 +12,13 @@ from torch import Tensor
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import generator
 from gnnrec.data.types import Interactions, Observed
+from gnnrec.encoders.tables import TABLES
 from gnnrec.learner import Learner
 from gnnrec.strategies.base import Strategy, StrategyState, needs_rows
 from gnnrec.strategies.distil.pull import distance
 from gnnrec.strategies.distil.teacher import Teacher
 from gnnrec.training.step import Step
 
-TABLES = ("user", "item")
 FLOOR = 1e-3
 """Of a table's largest importance: rows that have none above this share of it are not stored."""
 
