@@ -40,25 +40,25 @@ from gnnrec.runs.sweep import LAST, shortened, trial_value
 
 METRIC = "ndcg@20"
 CAPS = [
-    *("fit.batch_size=8192", "fit.max_epochs=12", "fit.patience=3"),
+    *("fit.batch_size=2048", "fit.max_epochs=12", "fit.patience=3"),
     *("fit.base.batch_size=8192", "fit.base.max_epochs=30", "fit.base.patience=5"),
     *("evaluation.topk=[20]", "evaluation.matrix=off"),
 ]
-"""For every log: few large steps, offered alike to what updates and to what retrains; no test slices of earlier increments."""
+"""For every log: few epochs, of two steps at least, offered alike to all that train; no test slices of earlier increments."""
 LOGS: dict[str, list[str]] = {
     "amazon_games": [
         *("stream.increments=8", "stream.split=within", "stream.test_share=0"),
         *("evaluation.candidates=known", "encoder.width=64"),
     ],
     "movietweetings": ["stream.increments=8", "stream.test_share=0"],
-    "online_retail": ["stream.test_share=0"],
+    "online_retail": ["stream.test_share=0", "fit.batch_size=8192"],
     "gowalla_ccd": [
         "data.filters=[{column: user, reason: nine tenths of the users, matches: '0$'}]",
         "scorer.companion=itemknn",
     ],
     "globo": [
         *('data.time_range=["2017-10-01T03:00","2017-10-02T19:00"]', 'stream.base="2017-10-02T11:00"'),
-        *("stream.width=1h", "stream.test_share=0"),
+        *("stream.width=1h", "stream.test_share=0", "fit.batch_size=8192"),
     ],
 }
 """Beside the settings of each experiment: eight increments, every tenth user of Gowalla, eight hours of Globo behind 32."""
@@ -87,8 +87,8 @@ SPACES: dict[str, list[Setting]] = {
     "replay_window": BUDGETS,
     "replay_loss": BUDGETS,
     "replay_proportional": BUDGETS,
-    "pull": scaled(("strength",), (0.001, 0.01, 0.1)),
-    "ewc": scaled(("strength",), (1.0, 100.0, 10_000.0)),
+    "pull": scaled(("strength",), STRENGTHS),
+    "ewc": scaled(("strength",), (100.0, 1e4, 1e6)),
     "distill": scaled(("strength",), STRENGTHS),
     "light_distill": scaled(("strength",), STRENGTHS),
     "ema": scaled(("weight",), STRENGTHS),

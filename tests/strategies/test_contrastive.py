@@ -78,6 +78,29 @@ def test_learnt_weights_have_a_mean_of_one_and_a_slope():
     assert all(p.grad is not None and p.grad.isfinite().all() for p in weights.parameters())
 
 
+def test_weights_tell_users_apart_however_small_their_moves_are():
+    weights, then = UserWeights(3, 16), torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
+    weights.fit_to(2, OLD[1], 0)
+    moved = then + 1e-3 * torch.randn(9, 2, generator=torch.Generator().manual_seed(1))
+    assert float(weights(then, moved).std()) > 0.01
+    assert torch.equal(weights(then, then), torch.ones(9))
+
+
+def test_affinities_and_spread_by_hand():
+    weights = UserWeights(2, 3, soft=0.5)
+    weights.fit_to(2, OLD[1], 0)
+    weights.centre.data = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    # e·μ is 1 and 2 for the first user, 0 and -2 for the second; W starts as the identity.
+    found = weights._near(torch.tensor([[1.0, 1.0], [0.0, -1.0]]))
+    share = 1 / (1 + math.exp(1.0)), 1 / (1 + math.exp(-2.0))
+    assert found.flatten().tolist() == pytest.approx([share[0], 1 - share[0], share[1], 1 - share[1]])
+    # Two items on the centres: squared distance 0 and 5, so q is (1, 1/6) and (1/6, 1) over 7/6.
+    near, far = 6 / 7, 1 / 7
+    sharp = near**2 / (near**2 + far**2), far**2 / (near**2 + far**2)  # both columns sum to 1
+    kl = sum(p * math.log(p / q) for p, q in zip(sharp, (near, far), strict=True))
+    assert float(weights.spread(torch.tensor([[1.0, 0.0], [0.0, 2.0]]))) == pytest.approx(0.5 * kl)
+
+
 def test_layers_are_as_many_as_the_encoder_has():
     with pytest.raises(GnnrecError, match="has 3 weights, the encoder 2 layers"):
         game().play(ContrastiveDistill(layers=[1.0, 1.0, 1.0]))
