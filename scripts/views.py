@@ -1,0 +1,54 @@
+"""Which edges should carry messages? Every view × not training and fine-tuning on one log, cut down as in `methods.py`.
+
+    python scripts/views.py amazon_games threads=1 logger=none
+    python scripts/views.py amazon_games --seeds 0 threads=1 logger=none      # a part of it; without --seeds: the table
+
+Everything is kept below `output`, runs/views/LOG where not given; the same command goes on with what a killed one has left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from methods import CAPS, LOGS
+
+from gnnrec.cli.train import prepare
+from gnnrec.config.compose import compose
+from gnnrec.runs import build
+from gnnrec.runs.compare import compare
+from gnnrec.runs.job import Job
+from gnnrec.runs.progress import Progress
+
+VIEWS = ("accumulated", "block", "window", "decayed")
+STRATEGIES = ("frozen", "fine_tune")
+
+
+def main() -> int:
+    """Run what is missing, print the table and where the report is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", help=f"{', '.join(LOGS)}, or another, as it is")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
+    given = parser.parse_intermixed_args()
+    cut = [f"output=runs/views/{given.experiment}", *CAPS, *LOGS.get(given.experiment, [])]
+    plain = [f"experiment={given.experiment}", *cut, *given.overrides]
+    config = compose(plain)
+    prepare(config)
+    scene = build.scene(config)
+    jobs = [
+        Job(f"{strategy}, {view}", compose([*plain, f"graph={view}", f"strategy={strategy}", f"seed={seed}"]))
+        for seed in given.seeds
+        for view in VIEWS
+        for strategy in STRATEGIES
+    ]
+    table = Path(config["output"]) / "table"
+    done = compare(jobs, scene, shlex.join(["python", *sys.argv]), Progress(), output=table)
+    print(f"{done.text}\nreport: {done.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
