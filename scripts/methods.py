@@ -57,11 +57,11 @@ LOGS: dict[str, list[str]] = {
         "scorer.companion=itemknn",
     ],
     "globo": [
-        *('data.time_range=["2017-10-01T03:00","2017-10-02T19:00"]', 'stream.base="2017-10-02T11:00"'),
+        *('data.time_range=["2017-10-01T03:00","2017-10-02T17:00"]', 'stream.base="2017-10-02T11:00"'),
         *("stream.width=1h", "stream.test_share=0", "fit.batch_size=8192"),
     ],
 }
-"""Beside the settings of each experiment: eight increments, every tenth user of Gowalla, eight hours of Globo behind 32."""
+"""Beside the settings of each experiment: eight increments, every tenth user of Gowalla, six hours of Globo behind 32."""
 Setting = dict[str, Any]
 
 
@@ -121,7 +121,11 @@ def main() -> int:
         "--part", default="0/1", help="k/n: every n-th strategy from the k-th on, for several processes"
     )
     parser.add_argument("--trials-only", action="store_true", help="try and stop")
-    parser.add_argument("--defaults", action="store_true", help="no trials: every strategy as its YAML has it")
+    parser.add_argument(
+        "--defaults",
+        action="store_true",
+        help="no trials: every strategy as its YAML has it, compared from increment 1 on",
+    )
     parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
     given = parser.parse_intermixed_args()
     own = [f"output=runs/methods/{given.experiment}", *CAPS, *LOGS.get(given.experiment, [])]
@@ -132,6 +136,10 @@ def main() -> int:
     names = given.strategies.split(",") if given.strategies else list(SPACES)
     part, of = map(int, given.part.split("/"))
     mine = names[part::of]
+    if not mine:
+        raise GnnrecError(
+            f"--part {given.part} has no strategy of its own: {len(names)} are shared out; take fewer parts"
+        )
     rows = {n: [] if given.defaults else tried(n, plain, config, scene, progress) for n in mine}
     if given.trials_only:
         return 0
@@ -143,8 +151,9 @@ def main() -> int:
     if of > 1:
         run_all(jobs, scene, progress)
         return 0
-    done = compare(jobs, scene, shlex.join(["python", *sys.argv]), progress, LAST + 1, Path(config["output"]) / "table")
-    below_best = regrets(results_of(jobs, scene), METRIC, LAST + 1)
+    first = 1 if given.defaults else LAST + 1  # where nothing was tried, nothing is behind a trial
+    done = compare(jobs, scene, shlex.join(["python", *sys.argv]), progress, first, Path(config["output"]) / "table")
+    below_best = regrets(results_of(jobs, scene), METRIC, first)
     write_atomic(Path(done.path).parent / "regret.csv", below_best.write_csv())
     print(f"{done.text}\nreport: {done.path}")
     return 0
