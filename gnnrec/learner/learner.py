@@ -87,6 +87,7 @@ class Learner:
         self.valid_rows: dict[str, list[MetricRow]] = {}
         self.server: Callable[[Learner], Scorer] | None = None
         self.adapter: Callable[[Learner], Encoder] | None = None
+        self._judged = -1  # the increment by which what has served has been judged
         self.on_epoch: OnEpoch | None = None
         self.checkpoint: FitCheckpoint | None = None
         self._valid = Interactions.empty()
@@ -132,17 +133,25 @@ class Learner:
                 f"increment {new.index} cannot follow increment {self.index}: what lies between would be in no graph, mask or "
                 "count, until a resumed run lets it in; extend and absorb every increment in turn, fitted or not"
             )
-        # What has served is judged by the graph, masks and counts of its time: before anything of `new` is let in.
-        what = new.arrived, self.history.world, self.measure, self.cost
-        self.blend.judge(self.serving, self.counters, *what)
-        self.fits.open(new.index)
-        self.fits.judge(self._model(), new.arrived)
+        self.judge(new)
         self._open(new, self.objective)
         # Before anything is fitted, as the item term counts by it too.
         self.blend.choose_counter(self.counters, new.valid, self.history.world(), self.measure)
         self._grow(new.arrived)
         self.waiting.add(new, new.arrived)
         self.waiting.solved = False
+
+    def judge(self, new: Observed) -> None:
+        """Judge what has served, and lengths of its fit, by what has arrived; `extend` does it where nobody has before.
+
+        By the graph, masks and counts of its time: before anything of `new` is let in.
+        """
+        if self._judged == new.index:
+            return
+        self._judged = new.index
+        self.blend.judge(self.serving, self.counters, new.arrived, self.history.world, self.measure, self.cost)
+        self.fits.open(new.index)
+        self.fits.judge(self._model(), new.arrived)
 
     def absorb(self, new: Observed) -> None:
         """Select the blend on valid, then let the held-back events into graph, tables and counters.
@@ -336,6 +345,7 @@ class Learner:
         twin.blend, twin.history = BlendHead(self.blend.grid), self.history.fresh()
         twin.fits, twin._read_out = self.fits.fresh(), self._read_out.fork()
         twin.log, twin.valid_rows, twin._valid = FitLog(), {}, Interactions.empty()
+        twin._judged = -1
         twin.checkpoint = None  # what a fit that was cut off left behind is of this one's fits
         return twin
 

@@ -84,6 +84,7 @@ class Refresh(Strategy):
         if not self.recommender.num_users:
             for events in learner.counters.log:
                 self.recommender.absorb(events, learner.counters.num_users, learner.counters.num_items)
+            self.recommender.settle()
 
     def scorer(self, learner: Learner) -> Scorer:
         """Return the recommender; users without an event get the counter that valid prefers."""

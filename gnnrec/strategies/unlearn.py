@@ -104,7 +104,7 @@ class Unlearn(Strategy):
         self.past, self.removes = [without(old, removed) for old in self.past], True
         self.kept = {t: saved for t, saved in self.kept.items() if t < first}
         self.inner, twin = copy.deepcopy(self._cold), learner.fresh()
-        self.serve(twin)
+        super().serve(twin)  # as a base is fitted: before the strategy has any say
         if self.kept:
             start = max(self.kept)
             saved = self.kept[start]
@@ -117,6 +117,7 @@ class Unlearn(Strategy):
             twin.extend(base)
             twin.fit(base.train)
             twin.absorb(base)
+            self.inner.serve(twin)
             self.inner.begin(twin, base)
             self._keep(twin, 0)
         for old in self.past[start + 1 :]:

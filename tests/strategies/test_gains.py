@@ -80,3 +80,13 @@ def test_gains_survive_their_state():
     again = Gains(1.0, 1.0, 0.0)
     again.restore(gains.state())
     assert again.past == gains.past
+
+
+def test_what_was_tried_long_ago_is_still_known():
+    gains = noted([(0, [1.0, 0.5], 0.4)], memory=0.1)
+    assert gains.expected("a", 10_000, np.array([1.0, 0.5])) == pytest.approx(0.4)
+
+
+def test_shares_that_are_all_but_equal_have_no_shift():
+    world = World(0, 1, 3, BipartiteGraph.empty(), np.array([7.0, 7, 7]), np.zeros(1, bool))
+    assert context(interactions([(0, 0), (0, 1), (0, 2)]), world, None)[3] == pytest.approx(0, abs=1e-12)

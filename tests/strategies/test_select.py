@@ -29,7 +29,11 @@ class TestSelect(StrategyContract):
 
 
 class TestSelectOfFilters(StrategyContract):
-    make = staticmethod(lambda: Selector({"filter": Refresh(GraphFilter()), "fine": FineTune()}, explore=1, every=2))
+    make = staticmethod(
+        lambda: Selector(
+            {"filter": Refresh(GraphFilter(low_pass=0.3, vectors=4)), "fine": FineTune()}, explore=1, every=2
+        )
+    )
 
 
 def learnt(prints):
@@ -107,6 +111,34 @@ def test_a_model_that_fell_behind_the_counter_calls_for_the_last_candidate():
     assert first(0.02, 0.03) == ["full"]
 
 
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_that_went_on_behind_the_rule_is_one_that_never_stopped(tmp_path):
+    def make():
+        strategy = Selector({"idle": Frozen(), "fine": FineTune()}, explore=1, stale=0.0)
+        judge = strategy._judge
+        strategy._judge = lambda *given: judge(*given) and -1.0  # what has served is always behind
+        return strategy
+
+    whole = game().play(make())
+    game().play(make(), tmp_path, until=2)
+    assert not differing(whole.prints[3], game().play(make(), tmp_path).prints[3])
+
+
+def test_increments_of_which_nobody_is_known_spend_no_budget_on_trials():
+    strategy = Selector({"idle": Frozen(), "full": FullRetrain()}, explore=1, budget=1.0)
+    strategy._judge = lambda *_: None
+    game().play(strategy)
+    assert strategy.chosen == ["idle"] * 3
+    assert strategy.spent < 2 * strategy.work["full"] + 3 * strategy.work["idle"]
+
+
+def test_no_work_is_no_unit_of_a_budget():
+    strategy = Selector({"idle": Frozen(), "fine": FineTune()}, budget=2.0)
+    strategy.work = {"idle": 0.0, "fine": 100.0}
+    assert strategy._affords(200.0)
+    assert not strategy._affords(201.0)
+
+
 def test_a_budget_is_kept_by_what_costs_least():
     def played(budget):
         strategy = Selector({"idle": Frozen(), "full": FullRetrain()}, explore=1, price=0.0, budget=budget)
@@ -166,6 +198,10 @@ def test_an_increment_in_which_nobody_who_is_known_does_anything_tells_nothing()
     [
         (lambda: Selector({}), "at least one candidate"),
         (lambda: Selector({"wide": Expand()}), r"strategy\.candidates\.wide reads out or widens"),
+        (
+            lambda: Selector({"both": Selector({"fine": FineTune()})}),
+            r"strategy\.candidates\.both .* must see every increment",
+        ),
         (lambda: Selector({"fine": FineTune()}, budget=0.5), r"strategy\.budget must be 1 or more"),
         (lambda: Selector({"fine": FineTune()}, explore=0), r"strategy\.explore must be 1 or more"),
     ],

@@ -12,13 +12,16 @@ from gnnrec.data.types import Features
 from gnnrec.strategies.adapted.igc import IGC
 from gnnrec.strategies.distil.pull import Pull
 from gnnrec.strategies.fine_tune import FineTune
+from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.history import PARTS, observed_from, observed_state
+from gnnrec.strategies.refresh import Refresh
 from gnnrec.strategies.replay import Replay
 from gnnrec.strategies.selection.select import Selector
 from gnnrec.strategies.sml import SML
 from gnnrec.strategies.unlearn import Unlearn, without
 from gnnrec.testing.strategies import StrategyContract, game
 from gnnrec.testing.worlds import Game, differing, fingerprint, simulated
+from gnnrec.untrained.filter import GraphFilter
 
 INNER = {
     "fine_tune": FineTune,
@@ -26,6 +29,8 @@ INNER = {
     "pull": lambda: Pull(0.1),
     "sml": lambda: SML(passes=1, hidden=8),
     "igc": lambda: IGC(alike=3, nearest=2),
+    "filter": lambda: Refresh(GraphFilter()),
+    "select": lambda: Selector({"frozen": Frozen(), "fine": FineTune()}, explore=1, every=2),
 }
 
 

@@ -17,6 +17,9 @@ from gnnrec.evaluation.world import World
 FEATURES = ("one", "new users", "new items", "shift", "size", "gap")
 """What is known of an increment before it is fitted on; `context` says how each is computed."""
 
+FORGOTTEN = 1e-12
+"""Least weight of a gain: what has not been tried for very long is still known by what it was worth."""
+
 
 def context(arrived: Interactions, world: World, gap: float | None) -> Floats:
     """Return the features of what has arrived, [f]; `world` is what there was before.
@@ -30,7 +33,8 @@ def context(arrived: Interactions, world: World, gap: float | None) -> Floats:
         return np.array([1.0, 0, 0, 0, 0, gap or 0.0])
     fresh = np.bincount(arrived.item, minlength=world.num_items).astype(float)
     known = np.pad(world.popularity, (0, len(fresh) - world.num_items))
-    shift = float(jensenshannon(known, fresh, base=2) ** 2) if before else 1.0
+    # Of all but equal shares scipy takes the root of what rounding has left below 0.
+    shift = float(np.nan_to_num(jensenshannon(known, fresh, base=2)) ** 2) if before else 1.0
     users, items = np.mean(arrived.user >= world.num_users), np.mean(arrived.item >= world.num_items)
     return np.array([1.0, users, items, shift, np.log2(1 + count / max(before, 1.0)), gap or 0.0])
 
@@ -76,7 +80,8 @@ class Gains:
         if not (past := self.past.get(name)):
             return None
         known = np.array([gain.context for gain in past])
-        weight = self.memory ** np.array([float(now - gain.update) for gain in past])
+        age = np.array([float(now - gain.update) for gain in past])
+        weight = np.maximum(self.memory**age, FORGOTTEN)
         penalty = np.full(len(x), self.ridge)
         penalty[0] = 0.0
         normal = (known * weight[:, None]).T @ known + np.diag(penalty)

@@ -35,11 +35,15 @@ class Selector(Strategy):
     known the first candidate serves, or the last where what has served is below the counter by more than `stale`: so name them
     from the lightest to the most thorough. *Bandit.* Then the candidate with the highest expected gain less
     `price` · log2(its work / the least work); work is directed edges that messages went along and events seen in training, of
-    its last update: seconds would differ between runs. *Budget.* Under `budget` work is saved up: a candidate is chosen, and
-    all are tried again, only where all updates so far, with their trials and judging, stay within `budget` times the least
-    work each; where nothing does, the one with the least work. Trials and judging are part of the update's cost.
+    its last update: seconds would differ between runs. *Budget.* Under `budget` work is saved up: behind the first `explore`
+    updates a candidate is chosen, and all are tried again, only where that update and all before it, with their trials and
+    judging, stay within `budget` times the least work each that a candidate has had; where nothing does, the one with the
+    least work. Trials and judging are part of the update's cost.
 
     Not published; the baseline for selectors is any of its candidates by itself. With one candidate it is that candidate.
+
+    Attributes:
+        combines: False: it must see every increment.
 
     Args:
         candidates: strategies by name.
@@ -56,6 +60,8 @@ class Selector(Strategy):
     Raises:
         GnnrecError: no candidate, one that cannot be held and tried, or a setting out of its range.
     """
+
+    combines = False
 
     def __init__(
         self,
@@ -103,19 +109,29 @@ class Selector(Strategy):
 
     def serve(self, learner: Learner) -> None:
         """Make `learner` serve as the candidate that was chosen last does."""
+        super().serve(learner)
         if self.chosen:
             self.candidates[self.chosen[-1]].serve(learner)
-        else:
-            super().serve(learner)
+            self._ready(learner)  # behind a saved run, at the cost of no update
+
+    def _ready(self, learner: Learner) -> None:
+        """Have at hand what the judging reads, which a run that went on without a break has."""
+        learner.embed()
+        for candidate in self.candidates.values():
+            if candidate.serves_itself:
+                candidate.scorer(learner)
 
     def update(self, learner: Learner, new: Observed) -> None:
         """Judge what was tried, then try all, or update by the best."""
+        self._ready(learner)
         before = _work(learner)
         gap = self._judge(learner, new.arrived)
+        learner.judge(new)  # what has served, before another strategy's way of serving is put in its place
+        self.spent += _work(learner) - before
         known = context(new.arrived, learner.history.world(), gap)
         self._context = tuple(map(float, known))
-        best, tries = self._best(gap), self._tries
-        if tries:
+        before, best = _work(learner), self._best(gap)
+        if self._tries:
             self._try(learner, new, best)
         else:
             self._measured(best, learner, new)
@@ -130,16 +146,16 @@ class Selector(Strategy):
         updates = len(self.chosen)
         if len(self.candidates) == 1:
             return False
-        if updates < self.explore or not self.gains.past:
-            return True
-        due = bool(self.every and updates % self.every == 0)
-        return due and self._affords(sum(self.work.values()))
+        due = not self.gains.past or bool(self.every and updates % self.every == 0)
+        return updates < self.explore or (due and self._affords(sum(self.work.values())))
 
     def _affords(self, work: float) -> bool:
         """Whether that much may be spent on the update that is due."""
         if self.budget is None:
             return True
-        return self.spent + work <= self.budget * min(self.work.values()) * (len(self.chosen) + 1)
+        # Work of 0, such as a frozen model's without messages, is no unit.
+        unit = min((known for known in self.work.values() if known), default=0.0)
+        return self.spent + work <= self.budget * unit * (len(self.chosen) + 1)
 
     def _best(self, gap: float | None) -> str:
         """Return the candidate that is worth its work, of those that can be afforded; before gains are known, by rule."""
@@ -193,6 +209,10 @@ class Selector(Strategy):
             found = _quality(twin, twin.serving(), known, world)
             assert found is not None, "the same events, of which the counter could be judged"
             self._note(name, found - plain)
+        past = self.gains.past
+        self.gains.past = {
+            n: past[n] for n in self.candidates if n in past
+        }  # in the order in which they are taken up again
         return gap
 
     def _note(self, name: str, gain: float) -> None:
