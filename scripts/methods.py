@@ -54,11 +54,12 @@ LOGS: dict[str, list[str]] = {
     "online_retail": ["stream.test_share=0", "fit.batch_size=8192"],
     "gowalla_ccd": [
         "data.filters=[{column: user, reason: nine tenths of the users, matches: '0$'}]",
-        "scorer.companion=itemknn",
+        *("scorer.companion=itemknn", "fit.base.max_epochs=15", "fit.base.patience=3"),
     ],
     "globo": [
         *('data.time_range=["2017-10-01T03:00","2017-10-02T17:00"]', 'stream.base="2017-10-02T11:00"'),
         *("stream.width=1h", "stream.test_share=0", "fit.batch_size=8192"),
+        *("fit.base.max_epochs=15", "fit.base.patience=3"),
     ],
 }
 """Beside the settings of each experiment: eight increments, every tenth user of Gowalla, six hours of Globo behind 32."""

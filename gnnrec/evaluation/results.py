@@ -185,7 +185,7 @@ def incomplete(results: pl.DataFrame) -> list[str]:
 
 # The summary ----------------------------------------------------------------------------------------------------------
 
-_COSTS = ("bytes_kept", "edges_touched", "steps", "triplets", "rows_rewritten", "peak_memory")
+_COSTS = ("bytes_kept", "edges_touched", "steps", "triplets", "rows_rewritten", "churn", "peak_memory")
 
 
 def summary(results: pl.DataFrame, k: int = 20, first: int = 1, budget: str = "converge") -> pl.DataFrame:

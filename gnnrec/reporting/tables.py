@@ -20,7 +20,7 @@ TableColumns = tuple[tuple[str, str, int], ...]
 
 
 def columns(summary: pl.DataFrame, k: int = 20) -> TableColumns:
-    """Return heading, column of the summary and decimals of the numbers in the table; epochs only where counted."""
+    """Return heading, column of the summary and decimals of the numbers in the table; epochs and churn only where counted."""
     every = (
         ("MSE", "mse", 4),
         (f"recall@{k} known", f"recall@{k}_known", 4),
@@ -28,10 +28,11 @@ def columns(summary: pl.DataFrame, k: int = 20) -> TableColumns:
         (f"ndcg@{k}", f"ndcg@{k}", 4),
         ("forgetting", "forgetting", 4),
         ("epochs", "epochs", 1),
+        ("churn", "churn", 2),
         ("s/update", "seconds_per_update", 2),
         ("vs full", "vs_full", 1),
     )
-    return tuple(c for c in every if c[1] != "epochs" or measured(summary, "epochs"))
+    return tuple(c for c in every if c[1] not in ("epochs", "churn") or measured(summary, c[1]))
 
 
 def headings(shown: TableColumns) -> list[str]:

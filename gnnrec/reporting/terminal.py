@@ -47,7 +47,7 @@ def _plans(summary: pl.DataFrame, every: tables.TableColumns) -> Iterator[tuple[
     yield shown, True, GAP
     for gap in (GAP, GAP[1:]):
         yield shown, False, gap
-    for name in ("forgetting", "epochs", "ndcg", "recall_known", "mse", "vs_full", "seconds_per_update"):
+    for name in ("forgetting", "churn", "epochs", "ndcg", "recall_known", "mse", "vs_full", "seconds_per_update"):
         shown = tuple(c for c in shown if re.sub(r"@\d+", "", c[1]) != name)
         yield shown, False, GAP[1:]
 

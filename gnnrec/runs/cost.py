@@ -1,21 +1,35 @@
-"""What an update costs: the seconds until the model could serve, the work done, the bytes kept, the rows served anew."""
+"""What an update costs: seconds until the model could serve, work done, bytes kept, rows served anew, lists that change.
+
+Letters: n users, K = 20.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gnnrec.core import allocator
+from gnnrec.core.seeds import generator
+from gnnrec.data.types import Ints
 from gnnrec.encoders.tables import Embeddings
-from gnnrec.evaluation.evaluate import MetricRow
+from gnnrec.evaluation.evaluate import MetricRow, Settings
+from gnnrec.evaluation.lists import Asked, Lists, best
+from gnnrec.evaluation.world import World
 from gnnrec.learner import Learner
+from gnnrec.scorers.model import Scorer
 from gnnrec.training.fitter import FitLog
 
 REWRITTEN = 1e-3
 """A row of the read-out has to be served anew if it moved by more than this share of its norm."""
+USERS = 1000
+"""Most users whose lists are compared, drawn by a seed of the increment: the same for every row of a table."""
+SHOWN = 20
+"""Length of the lists."""
 
 
 def timed(learner: Learner, work: Callable[[], None]) -> dict[str, float]:
@@ -83,6 +97,45 @@ def _moved(before: Tensor, after: Tensor) -> int:
     shift = torch.linalg.vector_norm(after[:old] - before[:old], dim=1)
     stays = shift <= REWRITTEN * torch.linalg.vector_norm(before[:old], dim=1)
     return len(after) - int(stays.sum())
+
+
+class Shown:
+    """What users are shown before an update, to see how much of it is shown no more behind it.
+
+    The lists are those that would be served: of items that are known, without what a user has had by then. So a row that lets
+    nothing in has some churn too: what its users have had meanwhile.
+
+    Args:
+        scorers: what serves before the update, by the names of the rows; those that rank are compared.
+        world: before the update.
+        measure: masks and order of ties.
+    """
+
+    def __init__(self, scorers: Mapping[str, Scorer], world: World, measure: Settings) -> None:
+        self.measure = replace(measure, topk=(SHOWN,))
+        known = np.flatnonzero(world.seen.degree_user.numpy() > 0)
+        drawn = generator(measure.seed, world.index, "churn").choice(known, min(USERS, len(known)), replace=False)
+        self.user: Ints = np.sort(drawn)
+        self.lists = self._lists(scorers, world)
+
+    def churn(self, scorers: Mapping[str, Scorer], world: World) -> dict[str, list[MetricRow]]:
+        """Return by name 1 − the share of what was shown that still is, mean over users; nothing where there are no users."""
+        after = self._lists(scorers, world)
+        n = len(self.user)
+        return {
+            name: [("all", "churn", lost(self.lists[name], lists), n)] if n else [] for name, lists in after.items()
+        }
+
+    def _lists(self, scorers: Mapping[str, Scorer], world: World) -> Lists:
+        ranking = {name: scorer for name, scorer in scorers.items() if scorer.scores is not None}
+        return best(ranking, [Asked(self.user, world.num_items, world.seen)], self.measure)[0]
+
+
+def lost(before: Tensor, after: Tensor) -> float:
+    """Return 1 − the mean share of each user's `before` that is in `after`, both [n, K], −1 where a list is shorter."""
+    listed = before >= 0
+    kept = ((before.unsqueeze(2) == after.unsqueeze(1)).any(2) & listed).sum(1)
+    return 1 - float((kept / listed.sum(1).clamp_min(1)).mean())
 
 
 def rows(values: dict[str, float]) -> list[MetricRow]:

@@ -133,7 +133,7 @@ def _begin(
 
 def _absorb(learner: Learner, strategy: Strategy, setting: Scenario, name: Name, new: Observed, t: int) -> Record:
     """Let the strategy update the learner by increment t, and return the record of that."""
-    record, served = Record(name), cost.ReadOut(learner.embed())
+    record, served, shown = Record(name), cost.ReadOut(learner.embed()), _shown(setting, learner, t)
 
     def update() -> None:
         strategy.update(learner, new)
@@ -146,6 +146,9 @@ def _absorb(learner: Learner, strategy: Strategy, setting: Scenario, name: Name,
     _note(record, setting, learner, t, spent)
     if "model" in setting.scorers:
         record.add("model", t, t, "cost", [served.rewritten(learner.embed())])
+    if shown is not None:
+        for scorer, rows in shown.churn(_scorers(setting, learner), setting.worlds[t]).items():
+            record.add(scorer, t, t, "cost", rows)
     _score(record, setting, learner, t)
     return record
 
@@ -164,12 +167,22 @@ def _note(record: Record, setting: Scenario, learner: Learner, t: int, spent: di
 
 def _score(record: Record, setting: Scenario, learner: Learner, t: int) -> None:
     """Score the model on what comes next and on the test slices around t, where the stream has them."""
-    if t >= len(setting.worlds):
-        return
+    if t < len(setting.worlds):
+        score_round(record, _scorers(setting, learner), t, setting.stream, setting.worlds, setting.measure)
+
+
+def _scorers(setting: Scenario, learner: Learner) -> dict[str, Scorer]:
+    """Return what serves now, by the names of the rows."""
     model = learner.serving()
     every: dict[str, Scorer] = {"model": model, "blend": learner.blend_scorer(model)}
-    scorers = {name: every[name] for name in setting.scorers}
-    score_round(record, scorers, t, setting.stream, setting.worlds, setting.measure)
+    return {name: every[name] for name in setting.scorers}
+
+
+def _shown(setting: Scenario, learner: Learner, t: int) -> cost.Shown | None:
+    """Return what users are shown before increment t; None where nothing is scored there."""
+    if t >= len(setting.worlds):
+        return None
+    return cost.Shown(_scorers(setting, learner), setting.worlds[t - 1], setting.measure)
 
 
 def _save(

@@ -100,6 +100,27 @@ def test_what_is_served_anew_is_noted_of_every_update():
     assert costs(tuned, "rows_rewritten", 1, "blend") == []
 
 
+def test_churn_is_what_a_user_was_shown_and_is_no_more():
+    before, after = torch.tensor([[1, 2, 3], [4, -1, -1]]), torch.tensor([[3, 1, 9], [5, 4, -1]])
+    assert cost.lost(before, after) == pytest.approx(1 - (2 / 3 + 1) / 2)
+
+
+def test_the_same_scorer_in_the_same_world_has_no_churn():
+    learner, world = game().learner(), game().setting.worlds[0]
+    scorers = {"model": learner.scorer()}
+    ((segment, metric, value, n),) = cost.Shown(scorers, world, game().setting.measure).churn(scorers, world)["model"]
+    assert (segment, metric, value) == ("all", "churn", 0.0)
+    assert n == int((world.seen.degree_user > 0).sum())
+
+
+def test_churn_is_noted_of_every_update_and_scorer():
+    stale, tuned = (game().play(s).record.frames()["results"] for s in (Stale(), Strategy()))
+    for t in (1, 2, 3):
+        for scorer in ("model", "blend"):
+            (still,), (moved,) = costs(stale, "churn", t, scorer), costs(tuned, "churn", t, scorer)
+            assert 0 < still < moved < 1  # what is shown to nobody twice, as they have had it, changes in either
+
+
 def test_the_blend_and_the_fit_of_every_increment_are_noted():
     learner = game().learner()
     found = game().play(Strategy()).record.frames()["results"]
