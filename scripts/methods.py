@@ -29,6 +29,7 @@ from gnnrec.config.options import overrides as written
 from gnnrec.core import resources
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.core.files import write_atomic
+from gnnrec.evaluation import significance
 from gnnrec.evaluation.results import regrets
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
@@ -116,7 +117,7 @@ def main() -> int:
     """Try, compare, print the table and where the report is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", help=f"{', '.join(LOGS)}, or another, as it is")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", default="0,1,2", help="separated by commas")
     parser.add_argument("--strategies", help="some of them, separated by commas; all where left out")
     parser.add_argument(
         "--part", default="0/1", help="k/n: every n-th strategy from the k-th on, for several processes"
@@ -146,7 +147,7 @@ def main() -> int:
         return 0
     jobs = [
         Job(name, compose([*plain, f"strategy={name}", *rows[name], f"seed={seed}"]))
-        for seed in given.seeds
+        for seed in map(int, given.seeds.split(","))
         for name in rows
     ]
     if of > 1:
@@ -154,8 +155,11 @@ def main() -> int:
         return 0
     first = 1 if given.defaults else LAST + 1  # where nothing was tried, nothing is behind a trial
     done = compare(jobs, scene, shlex.join(["python", *sys.argv]), progress, first, Path(config["output"]) / "table")
-    below_best = regrets(results_of(jobs, scene), METRIC, first)
-    write_atomic(Path(done.path).parent / "regret.csv", below_best.write_csv())
+    beside = Path(done.path).parent
+    write_atomic(beside / "regret.csv", regrets(results_of(jobs, scene), METRIC, first).write_csv())
+    per_user = pl.read_parquet(beside / "per_user.parquet")
+    differences = pl.concat(significance.compare(per_user, metric, first=first) for metric in ("recall@20", METRIC))
+    write_atomic(beside / "differences.csv", differences.write_csv())
     print(f"{done.text}\nreport: {done.path}")
     return 0
 

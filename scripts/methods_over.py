@@ -2,7 +2,9 @@
 
     python scripts/methods_over.py runs/methods --scorer blend --metric ndcg@20
 
-Reads runs/methods/*/table/summary.csv; strategies that are not in every one of them are left out, and said.
+Reads runs/methods/*/table/summary.csv; strategies that are not in every one of them are left out, and said. A table of each
+data set is written beside its summary, as Markdown: recall@20 under both scorers, how far it is from fine-tuning and whether it
+is at least as good as full retraining (`--scorer`, corrected over all rows), and what an update costs.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -27,6 +30,9 @@ def main() -> int:
     if not tables:
         print(f"{given.runs} has no */table/summary.csv; run scripts/methods.py first", file=sys.stderr)
         return 1
+    for name in tables:
+        table = given.runs / name / "table"
+        (table / f"table-{given.scorer}.md").write_text(markdown(table, given.scorer))
     rows = pl.concat(
         table.filter(scorer=given.scorer).select(pl.lit(name).alias("block"), "strategy", value=given.metric)
         for name, table in tables.items()
@@ -42,6 +48,59 @@ def main() -> int:
     for name, mean in zip(found.names, found.mean, strict=True):
         print(f"{name:<24} {mean:.2f}")
     return 0
+
+
+def markdown(table: Path, scorer: str) -> str:
+    """Return the table of one data set, the best row first."""
+    summary, pairs = pl.read_csv(table / "summary.csv"), pl.read_csv(table / "differences.csv")
+    pairs = pairs.filter(pl.col("metric") == "recall@20", pl.col("scorer").is_in([scorer, "reference"]))
+    pairs = pairs.filter(reference_scorer=scorer)
+    tuned, full = (
+        {row["strategy"]: row for row in pairs.filter(reference=name).iter_rows(named=True)}
+        for name in ("fine_tune", "full_retrain")
+    )
+    own = {row["strategy"]: row for row in summary.filter(scorer=scorer).iter_rows(named=True)}
+    other = {row["strategy"]: row for row in summary.filter(scorer="model").iter_rows(named=True)}
+    beside = {row["strategy"]: row for row in summary.filter(scorer="reference").iter_rows(named=True)}
+    unit = own["fine_tune"]["seconds_per_update"]
+    lines = [
+        f"| strategy | recall@20 model | recall@20 {scorer} | ndcg@20 {scorer} | from fine_tune | as good as full_retrain "
+        "| churn | update, in fine_tune's |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    ranked = {**own, **{n: row for n, row in beside.items() if row["recall@20_all"] is not None}}
+    for name, row in sorted(ranked.items(), key=lambda pair: -pair[1]["recall@20_all"]):
+        trained = name in own
+        cells = [
+            name if trained else f"*{name}*",
+            spread(other.get(name), "recall@20_all") if trained else "",
+            spread(row, "recall@20_all"),
+            number(row["ndcg@20"]),
+            interval(tuned.get(name)),
+            (full.get(name) or {}).get("as_good") or "",
+            f"{row['churn']:.2f}" if row.get("churn") is not None else "",
+            f"{row['seconds_per_update'] / unit:.1f}" if trained else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def number(value: float) -> str:
+    """Return it without the zero in front."""
+    return f"{value:.4f}".replace("0.", ".", 1)
+
+
+def spread(row: dict[str, Any] | None, name: str) -> str:
+    """Return mean and deviation."""
+    if row is None:
+        return ""
+    deviation = row[f"{name}_deviation"]
+    return number(row[name]) + ("" if deviation is None else f" ± {number(deviation)}")
+
+
+def interval(row: dict[str, Any] | None) -> str:
+    """Return a difference and its interval."""
+    return "" if row is None else f"{number(row['difference'])} ({number(row['low'])} to {number(row['high'])})"
 
 
 if __name__ == "__main__":

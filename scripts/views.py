@@ -30,7 +30,7 @@ def main() -> int:
     """Run what is missing, print the table and where the report is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", help=f"{', '.join(LOGS)}, or another, as it is")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", default="0,1,2", help="separated by commas")
     parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
     given = parser.parse_intermixed_args()
     cut = [f"output=runs/views/{given.experiment}", *CAPS, *LOGS.get(given.experiment, [])]
@@ -40,7 +40,7 @@ def main() -> int:
     scene = build.scene(config)
     jobs = [
         Job(f"{strategy}, {view}", compose([*plain, f"graph={view}", f"strategy={strategy}", f"seed={seed}"]))
-        for seed in given.seeds
+        for seed in map(int, given.seeds.split(","))
         for view in VIEWS
         for strategy in STRATEGIES
     ]

@@ -39,7 +39,7 @@ def metric_by_increment(
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set_ylabel(metric if "@" in metric else metric.upper())
     drawn = set(frame["strategy"].to_list())
-    legend(figure, [n for n in (*look.strategies, *look.references) if n in drawn], look)
+    legend(figure, [n for n in look.names if n in drawn], look)
     return figure
 
 
@@ -54,7 +54,7 @@ def _draw(axis: Axes, frame: pl.DataFrame, look: Look) -> None:
         name, x, mean = str(strategy), rows["evaluated_on"].to_numpy(), rows["mean"].to_numpy()
         axis.plot(x, mean, zorder=3 if name in look.strategies else 2, **look.line(name))
         spread = rows["deviation"].fill_null(0.0).to_numpy()
-        if spread.any():
+        if spread.any() and name not in look.others:
             axis.fill_between(x, mean - spread, mean + spread, color=look.colour(name), alpha=0.16, lw=0)
     axis.margins(x=0.03)
 
@@ -97,7 +97,7 @@ def quality(results: pl.DataFrame, table_of: pl.DataFrame, metric: str, look: Lo
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     low.set_xlabel("increment")
     drawn = set(frame["strategy"].to_list())
-    legend(figure, [n for n in (*look.strategies, *look.references) if n in drawn], look)
+    legend(figure, [n for n in look.names if n in drawn], look)
     return figure
 
 

@@ -107,18 +107,18 @@ def _seconds(axis: Axes) -> None:
 
 
 def _point(axis: Axes, row: dict[str, float], quality: str, look: Look, *, filled: bool) -> None:
-    colour = look.colour(str(row["strategy"]))
+    colour, quiet = look.colour(str(row["strategy"])), str(row["strategy"]) in look.others
     axis.errorbar(
         row["seconds_per_update"],
         row[quality],
-        xerr=_reach(row["seconds_per_update"], row["seconds_per_update_deviation"]),
-        yerr=row[f"{quality}_deviation"],
+        xerr=None if quiet else _reach(row["seconds_per_update"], row["seconds_per_update_deviation"]),
+        yerr=None if quiet else row[f"{quality}_deviation"],
         fmt=look.marker(str(row["strategy"])),
         color=colour,
         mfc=colour if filled else "white",
         ms=7,
         elinewidth=1,
-        zorder=3,
+        zorder=2 if quiet else 3,
     )
 
 
@@ -160,13 +160,13 @@ def predicted_against_true(predictions: pl.DataFrame, look: Look) -> Figure | No
     """Draw the spread of predictions per true value, before and after the updates, one panel per strategy.
 
     Boxes: quartiles; whiskers: 5th and 95th percentile; the grey line is prediction = truth. Values with more than 12
-    levels are binned into 8 of equal width. None without predictions.
+    levels are binned into 8 of equal width. Strategies without a colour are left out. None without predictions.
     """
     frame = predictions.drop_nulls(["true", "predicted"]).filter(pl.col("predicted").is_finite())
     if not frame.height:
         return None
     frame, centres = _binned(frame)
-    names = frame["strategy"].unique(maintain_order=True).to_list()
+    names = [name for name in frame["strategy"].unique(maintain_order=True).to_list() if name not in look.others]
     columns = min(3, len(names))
     figure, axes = canvas(math.ceil(len(names) / columns), columns, 3.5, 3.1, share_y=True)
     for axis, name in zip(axes, names, strict=False):

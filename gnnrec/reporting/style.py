@@ -18,9 +18,10 @@ from matplotlib.lines import Line2D
 
 from gnnrec.core.errors import one_line
 from gnnrec.evaluation.results import REFERENCE
+from gnnrec.evaluation.significance import REFERENCES
 
 DPI = 150
-INK, MUTED, GRID = "#222222", "#6b6b6b", "#e6e6e6"
+INK, MUTED, FAINT, GRID = "#222222", "#6b6b6b", "#bdbdbd", "#e6e6e6"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FBF", "#8C6D1F", "#5B8C00", "#A03050")
 """Okabe & Ito (2008) without black and yellow, then four of like lightness."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
@@ -50,10 +51,17 @@ RC: Any = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Which colour, marker and dash a name has; the same in every figure of a report."""
+    """Which colour, marker and dash a name has; the same in every figure of a report.
+
+    Attributes:
+        strategies: those with a colour of their own, as many as there are colours.
+        references: rows that train nothing.
+        others: strategies for which there is none left: thin and grey, all alike.
+    """
 
     strategies: tuple[str, ...]
     references: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
     @staticmethod
     def of(results: pl.DataFrame) -> Look:
@@ -61,22 +69,49 @@ class Look:
         names = results.select("strategy", "scorer").unique(maintain_order=True)
         reference = pl.col("scorer") == REFERENCE
         trained = names.filter(~reference)["strategy"].unique(maintain_order=True).to_list()
-        return Look(tuple(trained), tuple(names.filter(reference)["strategy"].to_list()))
+        shown = trained if len(trained) <= len(PALETTE) else _foremost(results, trained)
+        return Look(
+            tuple(name for name in trained if name in shown),
+            tuple(names.filter(reference)["strategy"].to_list()),
+            tuple(name for name in trained if name not in shown),
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All rows in the order of a legend."""
+        return *self.strategies, *self.others, *self.references
 
     def colour(self, strategy: str) -> str:
-        """Return the colour of a strategy; grey for reference rows."""
+        """Return the colour of a strategy; grey for reference rows, a lighter one for `others`."""
+        if strategy in self.others:
+            return FAINT
         return PALETTE[self.strategies.index(strategy) % len(PALETTE)] if strategy in self.strategies else MUTED
 
     def marker(self, strategy: str) -> str:
         """Return the marker of a strategy, so that colour is never the only sign."""
+        if strategy in self.others:
+            return "."
         return MARKERS[self.strategies.index(strategy) % len(MARKERS)] if strategy in self.strategies else ""
 
     def line(self, strategy: str) -> dict[str, Any]:
         """Return the line style of a row: solid with markers for strategies, grey dashes for references."""
         if strategy in self.strategies:
             return {"color": self.colour(strategy), "lw": 1.8, "marker": self.marker(strategy), "ms": 4}
+        if strategy in self.others:
+            return {"color": FAINT, "lw": 0.9}
         dash = DASHES[self.references.index(strategy) % len(DASHES)]
         return {"color": MUTED, "lw": 1.1, "ls": dash}
+
+
+def _foremost(results: pl.DataFrame, trained: list[str]) -> set[str]:
+    """Return as many strategies as there are colours: what all are tested against, then the best by what came next."""
+    kept = [name for name in REFERENCES if name in trained]
+    rows = results.filter(pl.col("split") == "next", pl.col("segment") == "all", pl.col("strategy").is_in(trained))
+    for metric, worse in (("recall@20", False), ("mse", True)):
+        means = rows.filter(pl.col("metric") == metric).group_by("strategy", "scorer").agg(pl.col("value").mean())
+        best = means.drop_nulls().sort("value", "strategy", descending=[not worse, False])["strategy"]
+        kept += [name for name in best.unique(maintain_order=True) if name not in kept]
+    return set([*kept, *(name for name in trained if name not in kept)][: len(PALETTE)])
 
 
 def canvas(rows: int, columns: int, width: float, height: float, *, share_y: bool = False) -> tuple[Figure, list[Axes]]:
@@ -90,7 +125,9 @@ def canvas(rows: int, columns: int, width: float, height: float, *, share_y: boo
 def legend(figure: Figure, names: Iterable[str], look: Look) -> None:
     """Put one legend outside, right of all panels."""
     names = list(names)
-    handles = [Line2D([], [], label=label(name), **look.line(name)) for name in names]
+    handles = [Line2D([], [], label=label(name), **look.line(name)) for name in names if name not in look.others]
+    if others := [name for name in names if name in look.others]:
+        handles.append(Line2D([], [], label=f"{len(others)} others", **look.line(others[0])))
     if handles:
         figure.legend(handles=handles, loc="outside right center", handlelength=2.8, labelspacing=0.7)
 

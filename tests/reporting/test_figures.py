@@ -13,7 +13,7 @@ from matplotlib.image import imread
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation.results import summary
-from gnnrec.reporting import figures, panels, style
+from gnnrec.reporting import curves, figures, panels, style
 
 Make = Callable[..., pl.DataFrame]
 
@@ -78,6 +78,28 @@ def test_a_strategy_has_one_colour_in_every_figure(results: pl.DataFrame) -> Non
     assert len(set(colours)) == 6
     assert look.colour("popularity") == style.MUTED
     assert look.strategies[0] == "stale"
+
+
+def test_many_strategies_share_grey_and_one_line_of_the_legend(results: pl.DataFrame) -> None:
+    one = results.filter(pl.col("strategy") == "fine_tune")
+    many = [one.with_columns(pl.lit(f"s{n:02}").alias("strategy"), pl.col("value") * (1 + n / 100)) for n in range(20)]
+    rows = pl.concat([results.filter(pl.col("strategy").is_in(["fine_tune", "popularity"])), *many])
+    look = style.Look.of(rows)
+    assert look.strategies == (
+        "fine_tune",
+        *(f"s{n:02}" for n in range(11, 20)),
+    )  # what all are set against, and the best
+    assert len({look.colour(name) for name in look.strategies}) == 10
+    assert {look.colour(name) for name in look.others} == {style.FAINT}
+    assert len(look.others) == 11
+    with style.styled():
+        figure = curves.metric_by_increment(rows, "recall@20", "all", "recall", look)
+        assert figure is not None
+        texts = [text.get_text() for text in figure.legends[0].get_texts()]
+        figure.draw_without_rendering()
+    assert texts == [*look.strategies, "popularity", "11 others"]
+    box, canvas = figure.legends[0].get_window_extent(), figure.bbox
+    assert canvas.y0 <= box.y0 < box.y1 <= canvas.y1
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from support.penalties import LATER, graph, prepared, step, teacher
+from support.penalties import LATER, Told, graph, prepared, step, teacher
 
 from gnnrec.objectives.bpr import BPR
+from gnnrec.strategies.distil.piw import UserWeights
 from gnnrec.strategies.distil.scores import Distill, LightDistill
 from gnnrec.strategies.distil.teacher import Neighbours
-from gnnrec.testing.strategies import StrategyContract
+from gnnrec.testing.strategies import StrategyContract, game
 
 
 class TestDistill(StrategyContract):
@@ -30,6 +31,30 @@ def test_distillation_of_lists_by_hand():
     assert strategy.penalty(step([(0, 0), (1, 1)])).item() == pytest.approx(2 * (p * np.log(p / q)).sum(), rel=1e-5)
     assert [x.tolist() for x in strategy.nodes(step([(0, 0), (1, 1)]).batch)] == [[], [0, 1]]
     assert strategy.penalty(step([(1, 1)])) == 0.0  # its candidates were not asked for
+
+
+def test_lists_of_users_count_as_is_learnt():
+    lists = {"_row": torch.tensor([0, -1]), "_candidates": torch.tensor([[0, 1]]), "_objective": BPR()}
+    lists["_repeats"] = torch.zeros(1, 2, dtype=torch.bool)
+    plain, told = prepared(Distill(2.0), **lists), prepared(Distill(2.0), **lists, weights=Told(1.5))
+    pairs = [(0, 0), (1, 1)]
+    assert float(told.penalty(step(pairs))) == pytest.approx(1.5 * float(plain.penalty(step(pairs))) + 0.25)
+
+
+def test_old_items_of_users_count_as_is_learnt():
+    near = Neighbours.of(teacher(), graph(LATER), True, 10)
+    strategy = prepared(LightDistill(3.0), _objective=BPR(), _old=near, weights=Told(1.5, 0.5))
+    assert float(strategy.penalty(step([(0, 1), (1, 0)]))) == pytest.approx(3 * 0.5 * 5 / 3 + 0.25)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("make", [Distill, LightDistill])
+def test_weights_are_learnt_and_saved(make):
+    learnt = game().play(make(weights=UserWeights(3, 4))).strategy
+    fresh = UserWeights(3, 4)
+    fresh.fit_to(learnt.weights.turn.shape[1], learnt.weights.centre.detach(), 0)
+    assert not torch.equal(learnt.weights.first.weight, fresh.first.weight)
+    assert any(name.startswith("modules.") for name in learnt.state_dict())
 
 
 def test_distillation_of_old_items_by_hand():

@@ -5,16 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from support.penalties import LATER, NEW, OLD, graph, prepared, step, teacher
+from support.penalties import LATER, NEW, OLD, Told, graph, prepared, step, teacher
 
 from gnnrec.strategies.distil.anchors import Anchors
 from gnnrec.strategies.distil.graph_sail import GraphSAIL
+from gnnrec.strategies.distil.piw import UserWeights
 from gnnrec.strategies.distil.teacher import Neighbours
 from gnnrec.testing.strategies import StrategyContract
 
 
 class TestGraphSAIL(StrategyContract):
     make = staticmethod(lambda: GraphSAIL(clusters=3))
+
+
+class TestGraphSAILWithLearntWeights(StrategyContract):
+    make = staticmethod(lambda: GraphSAIL(clusters=3, weights=UserWeights(3, 4)))
 
 
 def sail(**weights):
@@ -50,6 +55,26 @@ def test_graph_sail_s_global_structure_by_hand():
             p, q = places(new[kind], new[anchors]), places(old[kind], old[anchors])
             expected += (p * np.log(p / q)).sum(1).mean()
     assert float(sail(globe=0.5).penalty(step([(0, 0), (1, 1)]))) == pytest.approx(0.5 * expected, rel=1e-5)
+
+
+def test_weights_of_users_are_of_users_alone():
+    strategy = sail(own=3.0)
+    strategy.weights = Told(1.5, 0.5)
+    rows = torch.stack([NEW[0][0], OLD[0][1]]), NEW[1]
+    assert float(strategy.penalty(step([(0, 0), (1, 1)], rows))) == pytest.approx(3 * (1.5 / 3 + 1) + 0.25)
+    strategy = sail(local=2.0)
+    strategy.weights = Told(1.5, 0.5)
+    expected = 2 * (0.5 * 2.25 / 2 + (0.25 + 4) / 2) + 0.25
+    assert float(strategy.penalty(step([(0, 0), (1, 1)]))) == pytest.approx(expected)
+
+
+def test_equal_weights_of_users_change_nothing():
+    plain, told = (sail(own=1.0, local=1.0, globe=1.0) for _ in range(2))
+    told.weights = Told(1.0, 1.0)
+    pairs = [(0, 0), (1, 1)]
+    assert float(told.penalty(step(pairs))) == pytest.approx(float(plain.penalty(step(pairs))) + 0.25)
+    told.weights = Told(0.0, 2.0)
+    assert float(told.penalty(step(pairs))) != pytest.approx(float(plain.penalty(step(pairs))) + 0.25)
 
 
 def test_graph_sail_adds_nothing_to_a_model_that_has_not_moved():

@@ -15,7 +15,9 @@ from gnnrec.encoders.tables import Embedded, Embeddings
 from gnnrec.learner import Learner
 from gnnrec.objectives.base import Batch
 from gnnrec.strategies.base import Strategy
+from gnnrec.strategies.distil import piw
 from gnnrec.strategies.distil.anchors import Anchors
+from gnnrec.strategies.distil.piw import UserWeights
 from gnnrec.strategies.distil.teacher import Neighbours, Teacher, mean_by
 from gnnrec.training.step import Step, no_nodes
 
@@ -41,6 +43,7 @@ class GraphSAIL(Strategy):
         temperature: τ.
         neighbours: most old neighbours of a node.
         members: most members of a cluster that its anchor is the mean of.
+        weights: learns how much each user's terms count (PIW); None: all alike.
         seed: of k-means.
     """
 
@@ -53,6 +56,7 @@ class GraphSAIL(Strategy):
         temperature: float = 1.0,
         neighbours: int = 10,
         members: int = 20,
+        weights: UserWeights | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(seed)
@@ -61,6 +65,7 @@ class GraphSAIL(Strategy):
             raise GnnrecError(f"strategy.own, local and globe must be 0 or more, got {own}, {local} and {globe}")
         self.own, self.local, self.globe = own, local, globe
         self.clusters, self.temperature, self.neighbours, self.members = clusters, temperature, neighbours, members
+        self.weights = weights
         self._teacher: Teacher | None = None
         self._near: tuple[Neighbours, Neighbours] | None = None
         self._anchors: tuple[Anchors, Anchors] | None = None
@@ -73,6 +78,7 @@ class GraphSAIL(Strategy):
         """Look up degrees, neighbours and clusters of the old model."""
         if (old := self._teacher) is None:
             return
+        piw.start(self.weights, old, self.seed)
         self._share = old.shares(learner.seen)
         if self.local:
             near = [Neighbours.of(old, learner.seen, side, self.neighbours) for side in (True, False)]
@@ -80,6 +86,10 @@ class GraphSAIL(Strategy):
         if self.globe:
             names = (self.seed, new.index), self.clusters, self.members
             self._anchors = Anchors.of(old.z.user, *names), Anchors.of(old.z.item, *names)
+
+    def modules(self) -> UserWeights | None:
+        """Return what learns the weights of users."""
+        return self.weights
 
     def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return old neighbours of the batch's nodes, and members of clusters."""
@@ -99,20 +109,21 @@ class GraphSAIL(Strategy):
         if (old := self._teacher) is None:
             return 0.0
         users, items = old.users(step.batch.user), old.items(step.batch.item)
-        total: Tensor | float = 0.0
+        weight = piw.weigh(self.weights, old, step.z, users)
+        total = piw.spread(self.weights, old, step.batch)
         if self.own:
-            total = total + self.own * self._self(old, step.z, users, items)
+            total = total + self.own * self._self(old, step.z, users, items, weight)
         if self._near is not None:
-            total = total + self.local * self._local(old, step.z, users, items)
+            total = total + self.local * self._local(old, step.z, users, items, weight)
         if self._anchors is not None:
-            total = total + self.globe * self._global(old, step.z, users, items)
+            total = total + self.globe * self._global(old, step.z, users, items, weight)
         return total
 
-    def _self(self, old: Teacher, z: Embedded, users: Tensor, items: Tensor) -> Tensor:
-        user = _moved(z.users(users), old.z.user[users], self._share[0][users])
+    def _self(self, old: Teacher, z: Embedded, users: Tensor, items: Tensor, weight: Tensor | float) -> Tensor:
+        user = _moved(z.users(users), old.z.user[users], self._share[0][users], weight)
         return user + _moved(z.items(items), old.z.item[items], self._share[1][items])
 
-    def _local(self, old: Teacher, z: Embedded, users: Tensor, items: Tensor) -> Tensor:
+    def _local(self, old: Teacher, z: Embedded, users: Tensor, items: Tensor, weight: Tensor | float) -> Tensor:
         assert self._near is not None
         of_user, of_item = self._near[0].of_nodes(users), self._near[1].of_nodes(items)
         found = []
@@ -120,14 +131,16 @@ class GraphSAIL(Strategy):
             mean_item = mean_by(of_user[0], now.items(of_user[1]), len(users))
             mean_user = mean_by(of_item[0], now.users(of_item[1]), len(items))
             found.append(((now.users(users) * mean_item).sum(1), (now.items(items) * mean_user).sum(1)))
-        return sum((_mean((a - b).square()) for a, b in zip(*found, strict=True)), start=torch.zeros(()))
+        terms = zip(*found, (weight, 1.0), strict=True)
+        return sum((_mean(w * (a - b).square()) for a, b, w in terms), start=torch.zeros(()))
 
-    def _global(self, old: Teacher, z: Embedded, users: Tensor, items: Tensor) -> Tensor:
+    def _global(self, old: Teacher, z: Embedded, users: Tensor, items: Tensor, weight: Tensor | float) -> Tensor:
         now, then = self._places(z, users, items), self._places(old.z, users, items)
+        by_user = len(now) // 2  # the first half is of users
         return torch.stack(
             [
-                F.kl_div(b, a, log_target=True, reduction="none").sum(1).mean() if len(a) else a.sum()
-                for a, b in zip(now, then, strict=True)
+                _mean((weight if n < by_user else 1.0) * F.kl_div(b, a, log_target=True, reduction="none").sum(1))
+                for n, (a, b) in enumerate(zip(now, then, strict=True))
             ]
         ).sum()
 
@@ -140,9 +153,9 @@ class GraphSAIL(Strategy):
         return [(row @ a.T / self.temperature).log_softmax(1) for row in rows for a in anchors if len(a)]
 
 
-def _moved(now: Tensor, then: Tensor, share: Tensor) -> Tensor:
-    """Return the mean of c ‖now − then‖², c with a mean of 1; 0 of none."""
-    return _mean(share / share.mean() * (now - then).square().sum(1)) if len(share) else now.sum()
+def _moved(now: Tensor, then: Tensor, share: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    """Return the mean of w · c ‖now − then‖², c with a mean of 1; 0 of none."""
+    return _mean(weight * (share / share.mean() * (now - then).square().sum(1))) if len(share) else now.sum()
 
 
 def _mean(x: Tensor) -> Tensor:

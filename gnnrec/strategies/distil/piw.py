@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 from gnnrec.core.errors import above_zero
 from gnnrec.core.seeds import derive
+from gnnrec.encoders.tables import Embedded
+from gnnrec.objectives.base import Batch
+from gnnrec.strategies.distil.teacher import Teacher
 
 
 class UserWeights(nn.Module):
@@ -71,3 +74,19 @@ class UserWeights(nn.Module):
         p = q.square() / q.sum(0)
         p = (p / p.sum(1, keepdim=True)).detach()
         return self.soft * F.kl_div(q.log(), p, reduction="batchmean")
+
+
+def start(weights: UserWeights | None, old: Teacher, seed: int) -> None:
+    """Make weights, where something learns them, fit the old model's read-out."""
+    if weights is not None:
+        weights.fit_to(old.z.user.shape[1], old.z.item, seed)
+
+
+def weigh(weights: UserWeights | None, old: Teacher, z: Embedded, users: Tensor) -> Tensor | float:
+    """Return how much each of some old users' terms counts, [n]; 1 where nothing learns it."""
+    return 1.0 if weights is None or not len(users) else weights(old.z.user[users], z.users(users))
+
+
+def spread(weights: UserWeights | None, old: Teacher, batch: Batch) -> Tensor | float:
+    """Return the clustering's own term of the batch's old items; 0 where nothing learns weights."""
+    return 0.0 if weights is None else weights.spread(old.z.item[old.items(batch.item)])

@@ -16,6 +16,8 @@ from gnnrec.encoders.tables import Embedded
 from gnnrec.learner import Learner
 from gnnrec.objectives.base import Batch, Objective
 from gnnrec.strategies.base import Strategy
+from gnnrec.strategies.distil import piw
+from gnnrec.strategies.distil.piw import UserWeights
 from gnnrec.strategies.distil.teacher import Neighbours, Teacher
 from gnnrec.training.step import Step, no_nodes
 
@@ -37,17 +39,25 @@ class Distill(Strategy):
         best: k, of the old model, over all items that it knew.
         others: items drawn at random beside them.
         temperature: τ.
+        weights: learns how much each user's terms count (PIW); None: all alike.
         seed: of the draw.
     """
 
     def __init__(
-        self, strength: float = 1.0, best: int = 50, others: int = 50, temperature: float = 1.0, seed: int = 0
+        self,
+        strength: float = 1.0,
+        best: int = 50,
+        others: int = 50,
+        temperature: float = 1.0,
+        weights: UserWeights | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__(seed)
         above_zero("strategy", best=best, temperature=temperature)
         if strength < 0 or others < 0:
             raise GnnrecError(f"strategy.strength and strategy.others must be 0 or more, got {strength} and {others}")
         self.strength, self.best, self.others, self.temperature = strength, best, others, temperature
+        self.weights = weights
         self._teacher: Teacher | None = None
         self._objective: Objective | None = None
         self._row = self._candidates = self._repeats = torch.empty(0, dtype=torch.int64)
@@ -61,6 +71,7 @@ class Distill(Strategy):
         self._objective, teacher = learner.objective, self._teacher
         if teacher is None:
             return
+        piw.start(self.weights, teacher, self.seed)
         device, num_items = teacher.z.user.device, len(teacher.z.item)
         users = teacher.users(torch.tensor(new.train.user, device=device))
         draw = generator(self.seed, new.index, "distill").choice(num_items, min(self.others, num_items), replace=False)
@@ -71,6 +82,10 @@ class Distill(Strategy):
         self._repeats = torch.cat([torch.zeros_like(best, dtype=torch.bool), twice], dim=1)
         self._row = torch.full((len(teacher.z.user),), -1, dtype=torch.int64, device=device)
         self._row[users] = torch.arange(len(users), device=device)
+
+    def modules(self) -> UserWeights | None:
+        """Return what learns the weights of users."""
+        return self.weights
 
     def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the candidates of the batch's users."""
@@ -99,7 +114,11 @@ class Distill(Strategy):
             return 0.0
         old = self._shares(listed(self._teacher.objective, self._teacher.z, users, items), users)
         new = self._shares(listed(self._objective, step.z, users, items), users)
-        return self.strength * F.kl_div(new, old, log_target=True, reduction="batchmean")
+        kl = F.kl_div(new, old, log_target=True, reduction="none")
+        weight = piw.weigh(self.weights, self._teacher, step.z, users)
+        if isinstance(weight, Tensor):
+            kl = weight.unsqueeze(1) * kl
+        return self.strength * kl.sum() / len(users) + piw.spread(self.weights, self._teacher, step.batch)
 
 
 class LightDistill(Strategy):
@@ -111,15 +130,18 @@ class LightDistill(Strategy):
     Args:
         strength: λ.
         items: most old items of a user.
+        weights: learns how much each user's terms count (PIW); None: all alike.
         seed: of nothing; the items are chosen by a hash of the user.
     """
 
-    def __init__(self, strength: float = 0.1, items: int = 10, seed: int = 0) -> None:
+    def __init__(
+        self, strength: float = 0.1, items: int = 10, weights: UserWeights | None = None, seed: int = 0
+    ) -> None:
         super().__init__(seed)
         above_zero("strategy", items=items)
         if strength < 0:
             raise GnnrecError(f"strategy.strength={strength} must be 0 or more")
-        self.strength, self.items = strength, items
+        self.strength, self.items, self.weights = strength, items, weights
         self._teacher: Teacher | None = None
         self._objective: Objective | None = None
         self._old: Neighbours | None = None
@@ -132,7 +154,12 @@ class LightDistill(Strategy):
         """Choose the items of old users."""
         self._objective = learner.objective
         if self._teacher is not None:
+            piw.start(self.weights, self._teacher, self.seed)
             self._old = Neighbours.of(self._teacher, learner.seen, of_users=True, most=self.items)
+
+    def modules(self) -> UserWeights | None:
+        """Return what learns the weights of users."""
+        return self.weights
 
     def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the old items of the batch's users."""
@@ -151,7 +178,10 @@ class LightDistill(Strategy):
         user, teacher = users[position], self._teacher
         old = teacher.objective.affinity(teacher.z.users(user), teacher.z.items(item))
         new = self._objective.affinity(step.z.users(user), step.z.items(item))
-        return self.strength * (new - old).square().mean()
+        weight = piw.weigh(self.weights, teacher, step.z, users)
+        if isinstance(weight, Tensor):
+            weight = weight[position]
+        return self.strength * (weight * (new - old).square()).mean() + piw.spread(self.weights, teacher, step.batch)
 
 
 def listed(objective: Objective, z: Embedded, user: Tensor, items: Tensor) -> Tensor:
