@@ -182,6 +182,16 @@ def test_a_file_says_what_is_taken_back(tmp_path):
         assert differing_columns(one.observed.removed, other.observed.removed) == []
 
 
+def test_everything_of_an_item_is_taken_back(tmp_path):
+    path, item = tmp_path / "removals.csv", PLAIN.items[PAIR[1]]
+    path.write_text(f"increment,user,item\n2,,{item}\n")
+    assert read_removals(path) == {2: [(None, item)]}
+    removed = with_removals(PLAIN, read_removals(path)).increments[2].observed.removed
+    before = [e for i in PLAIN.increments[:2] for e in (i.observed.arrived, i.observed.folded)]
+    assert set(removed.item.tolist()) == {PAIR[1]}
+    assert len(removed) == sum(int((e.item == PAIR[1]).sum()) for e in before) > 1
+
+
 def differing_columns(one, other):
     """Return the columns in which two sets of events differ."""
     return [c for c in ("user", "item", "value", "time") if not np.array_equal(getattr(one, c), getattr(other, c))]
@@ -193,7 +203,8 @@ def differing_columns(one, other):
         (None, "is no file"),
         ("user,item\na,b\n", "needs the columns increment, user, item, got user, item"),
         ("increment,user,item\nlast,a,b\n", "line 2: needs an increment"),
-        ("increment,user,item\n1,a,b\n2,,b\n", "line 3: needs an increment"),
+        ("increment,user,item\n1,u1,\n2,,\n", "line 3: needs an increment"),
+        ("increment,user,item\n1,,nothing\n", "the item 'nothing'"),
         ("increment,user,item\n1,nobody,\n", "the user 'nobody'"),
         ("increment,user,item\n9,u1,\n", "removes in 1 to 3"),
         ("increment,user,item\n1,u1,\n1,u2\n", "line 3: 2 fields, the header has 3"),

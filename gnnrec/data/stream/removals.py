@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.data.types import Increment, Interactions, Observed, Stream
 
-Removal = tuple[str, str | None]
-"""External ids of a user and of an item; no item: everything of the user."""
+Removal = tuple[str | None, str | None]
+"""External ids of a user and of an item; no item: everything of the user; no user: everything of the item."""
 COLUMNS = ("increment", "user", "item")
 
 
@@ -42,7 +42,9 @@ def with_removals(stream: Stream, removals: Mapping[int, Sequence[Removal]]) -> 
 
 
 def read_removals(path: Path) -> dict[int, list[Removal]]:
-    """Return what a CSV of increment, user and item says is taken back; an empty item stands for everything of the user.
+    """Return what a CSV of increment, user and item says is taken back.
+
+    An empty item stands for everything of the user, an empty user for everything of the item.
 
     Raises:
         GnnrecError: no such file, or one with other columns or an increment that is no whole number.
@@ -65,9 +67,11 @@ def read_removals(path: Path) -> dict[int, list[Removal]]:
         if len(row) != len(head):
             raise GnnrecError(f"stream.removals={path}, line {number}: {len(row)} fields, the header has {len(head)}")
         increment, user, item = (row[head.index(name)] for name in COLUMNS)
-        if not increment.isdecimal() or not user:
-            raise GnnrecError(f"stream.removals={path}, line {number}: needs an increment (1, 2, …) and a user's id")
-        found.setdefault(int(increment), []).append((user, item or None))
+        if not increment.isdecimal() or not (user or item):
+            raise GnnrecError(
+                f"stream.removals={path}, line {number}: needs an increment (1, 2, …) and the id of a user, of an item, or both"
+            )
+        found.setdefault(int(increment), []).append((user or None, item or None))
     return found
 
 
@@ -80,8 +84,12 @@ def _removed(stream: Stream, held: Interactions, wanted: Sequence[Removal]) -> I
     """Return the events among `held` that `wanted` names."""
     gone: NDArray[np.bool_] = np.zeros(len(held), bool)
     for user, item in wanted:
-        of_user = held.user == _number(stream.users, user, "user")
-        gone |= of_user if item is None else of_user & (held.item == _number(stream.items, item, "item"))
+        named: NDArray[np.bool_] = np.full(len(held), user is not None or item is not None)
+        if user is not None:
+            named &= held.user == _number(stream.users, user, "user")
+        if item is not None:
+            named &= held.item == _number(stream.items, item, "item")
+        gone |= named
     return held.take(gone)
 
 
