@@ -32,6 +32,9 @@ def main() -> int:
         return 1
     for name in tables:
         table = given.runs / name / "table"
+        if not (table / "differences.csv").exists():
+            print(f"{table} has no differences.csv; run scripts/methods.py again for its Markdown")
+            continue
         (table / f"table-{given.scorer}.md").write_text(markdown(table, given.scorer))
     rows = pl.concat(
         table.filter(scorer=given.scorer).select(pl.lit(name).alias("block"), "strategy", value=given.metric)
@@ -62,13 +65,20 @@ def markdown(table: Path, scorer: str) -> str:
     own = {row["strategy"]: row for row in summary.filter(scorer=scorer).iter_rows(named=True)}
     other = {row["strategy"]: row for row in summary.filter(scorer="model").iter_rows(named=True)}
     beside = {row["strategy"]: row for row in summary.filter(scorer="reference").iter_rows(named=True)}
-    unit = own["fine_tune"]["seconds_per_update"]
+    if "fine_tune" in full:  # a pair stands in the table once
+        turned = full["fine_tune"]
+        tuned["full_retrain"] = {
+            "difference": -turned["difference"],
+            "low": -turned["high"],
+            "high": -turned["low"],
+        }
+    unit = own["fine_tune"]["seconds_per_update"] if "fine_tune" in own else None
     lines = [
         f"| strategy | recall@20 model | recall@20 {scorer} | ndcg@20 {scorer} | from fine_tune | as good as full_retrain "
         "| churn | update, in fine_tune's |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    ranked = {**own, **{n: row for n, row in beside.items() if row["recall@20_all"] is not None}}
+    ranked = {n: row for n, row in {**own, **beside}.items() if row["recall@20_all"] is not None}
     for name, row in sorted(ranked.items(), key=lambda pair: -pair[1]["recall@20_all"]):
         trained = name in own
         cells = [
@@ -79,7 +89,7 @@ def markdown(table: Path, scorer: str) -> str:
             interval(tuned.get(name)),
             (full.get(name) or {}).get("as_good") or "",
             f"{row['churn']:.2f}" if row.get("churn") is not None else "",
-            f"{row['seconds_per_update'] / unit:.1f}" if trained else "",
+            f"{row['seconds_per_update'] / unit:.1f}" if trained and unit else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -87,7 +97,8 @@ def markdown(table: Path, scorer: str) -> str:
 
 def number(value: float) -> str:
     """Return it without the zero in front."""
-    return f"{value:.4f}".replace("0.", ".", 1)
+    text = f"{value:.4f}".replace("0.", ".", 1)
+    return text.lstrip("-") if float(text) == 0 else text
 
 
 def spread(row: dict[str, Any] | None, name: str) -> str:

@@ -6,7 +6,7 @@ Letters: n users of a block, u users of a slice, i candidates, K the largest cut
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,15 +51,27 @@ class Asked:
         return row[inside], item[inside]
 
 
-def best(scorers: Mapping[str, Scorer], asked: Sequence[Asked], settings: Settings) -> list[Lists]:
-    """Return the lists of every scorer, all of which rank, for everything that is asked."""
+def best(
+    scorers: Mapping[str, Scorer],
+    asked: Sequence[Asked],
+    settings: Settings,
+    order: Callable[[int, int], Tensor] = tie_order,
+) -> list[Lists]:
+    """Return the lists of every scorer, all of which rank, for everything that is asked.
+
+    Args:
+        scorers: by name.
+        asked: whose lists, out of what.
+        settings: length of the lists, masks, seed of the order of ties.
+        order: (seed, number of items) → the order that breaks ties, [i].
+    """
     k = max(settings.topk)
     found = [{name: torch.full((len(a.user), k), -1) for name in scorers} for a in asked]
     if not asked:
         return found
     everyone = np.unique(np.concatenate([a.user for a in asked]))
     width = max(a.num_items for a in asked)
-    orders = {a.num_items: tie_order(settings.seed, a.num_items) for a in asked}
+    orders = {a.num_items: order(settings.seed, a.num_items) for a in asked}
     starts = settings.starts(len(everyone), width)
     for begin in starts:
         block = UserBlock(everyone[begin : begin + starts.step], width)

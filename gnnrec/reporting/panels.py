@@ -167,6 +167,8 @@ def predicted_against_true(predictions: pl.DataFrame, look: Look) -> Figure | No
         return None
     frame, centres = _binned(frame)
     names = [name for name in frame["strategy"].unique(maintain_order=True).to_list() if name not in look.others]
+    if not names:
+        return None
     columns = min(3, len(names))
     figure, axes = canvas(math.ceil(len(names) / columns), columns, 3.5, 3.1, share_y=True)
     for axis, name in zip(axes, names, strict=False):

@@ -102,7 +102,8 @@ def _moved(before: Tensor, after: Tensor) -> int:
 class Shown:
     """What users are shown before an update, to see how much of it is shown no more behind it.
 
-    The lists are those that would be served: of items that are known, without what a user has had by then. So a row that lets
+    The lists are those that would be served: of items that are known, under the mask of the settings: without what a user has
+    had by then, or with it. So a row that lets
     nothing in has some churn too: what its users have had meanwhile.
 
     Args:
@@ -117,25 +118,32 @@ class Shown:
         drawn = generator(measure.seed, world.index, "churn").choice(known, min(USERS, len(known)), replace=False)
         self.user: Ints = np.sort(drawn)
         self.lists = self._lists(scorers, world)
+        allocator.give_back()  # blocks of scores are no part of what the update needs
 
     def churn(self, scorers: Mapping[str, Scorer], world: World) -> dict[str, list[MetricRow]]:
         """Return by name 1 − the share of what was shown that still is, mean over users; nothing where there are no users."""
-        after = self._lists(scorers, world)
-        n = len(self.user)
-        return {
-            name: [("all", "churn", lost(self.lists[name], lists), n)] if n else [] for name, lists in after.items()
-        }
+        found: dict[str, list[MetricRow]] = {}
+        for name, after in self._lists(scorers, world).items():
+            listed = (self.lists[name] >= 0).any(1)  # who has had everything was shown nothing
+            value = lost(self.lists[name][listed], after[listed])
+            found[name] = [("all", "churn", value, int(listed.sum()))] if listed.any() else []
+        return found
 
     def _lists(self, scorers: Mapping[str, Scorer], world: World) -> Lists:
         ranking = {name: scorer for name, scorer in scorers.items() if scorer.scores is not None}
-        return best(ranking, [Asked(self.user, world.num_items, world.seen)], self.measure)[0]
+        return best(ranking, [Asked(self.user, world.num_items, world.seen)], self.measure, steady_order)[0]
+
+
+def steady_order(seed: int, num_items: int) -> Tensor:
+    """Return an order of items, [i], that new items do not change: ties that are broken anew are no churn."""
+    return torch.from_numpy(np.argsort(generator(seed, "steady").random(num_items)))
 
 
 def lost(before: Tensor, after: Tensor) -> float:
-    """Return 1 − the mean share of each user's `before` that is in `after`, both [n, K], −1 where a list is shorter."""
+    """Return 1 − the mean share of each user's `before` that is in `after`: [n, K], −1 behind the end of a list, none empty."""
     listed = before >= 0
     kept = ((before.unsqueeze(2) == after.unsqueeze(1)).any(2) & listed).sum(1)
-    return 1 - float((kept / listed.sum(1).clamp_min(1)).mean())
+    return 1 - float((kept / listed.sum(1)).mean())
 
 
 def rows(values: dict[str, float]) -> list[MetricRow]:

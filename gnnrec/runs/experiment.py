@@ -97,6 +97,7 @@ def run(
         record = Record.of(name, at.tables)
         strategy.load_state_dict(at.strategy)
         strategy.serve(learner)
+        learner.ready()  # as in `_take_up`: what a strategy of its own serves by
         if on_resume is not None:
             on_resume(at.index, record)
     del past  # a stream that arrives is held by nobody

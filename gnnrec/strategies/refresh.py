@@ -53,6 +53,7 @@ class Refresh(Strategy):
     def begin(self, learner: Learner, base: Observed) -> None:
         """Count the base."""
         self._catch_up(learner)
+        self.recommender.settle()
 
     def update(self, learner: Learner, new: Observed) -> None:
         """Count what is new, let out what is removed, choose the blend, count valid."""
@@ -79,15 +80,17 @@ class Refresh(Strategy):
             self.recommender.absorb(new.folded, new.num_users, new.num_items)
         self.recommender.settle()
 
-    def _catch_up(self, learner: Learner) -> None:
-        """Count all that the learner has absorbed, where nothing has been counted yet."""
-        if not self.recommender.num_users:
-            for events in learner.counters.log:
-                self.recommender.absorb(events, learner.counters.num_users, learner.counters.num_items)
-            self.recommender.settle()
+    def _catch_up(self, learner: Learner) -> bool:
+        """Count all that the learner has absorbed, where nothing has been counted yet; return whether that was so."""
+        if self.recommender.num_users:
+            return False
+        for events in learner.counters.log:
+            self.recommender.absorb(events, learner.counters.num_users, learner.counters.num_items)
+        return True
 
     def scorer(self, learner: Learner) -> Scorer:
         """Return the recommender; users without an event get the counter that valid prefers."""
-        self._catch_up(learner)
+        if self._catch_up(learner):
+            self.recommender.settle()
         self.recommender.fallback = learner.counters.popularity.at(learner.blend.half_life)
         return Refreshed(self.recommender, learner.scorer())

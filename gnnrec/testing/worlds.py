@@ -161,8 +161,9 @@ class Game:
             if t == until:
                 raise Killed
 
+        reached = self.setting.stream.increments[:1] if until == 0 else None  # nothing is told of the base
         try:
-            played.record = run(learner, strategy, self.setting, self._name(name), self.base, folder, after)
+            played.record = run(learner, strategy, self.setting, self._name(name), self.base, folder, after, reached)
         except Killed:
             assert until is not None
         return played

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -13,16 +14,18 @@ from polars.testing import assert_frame_equal
 
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.evaluation.record import Name
+from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
 from gnnrec.objectives.bpr import BPR
 from gnnrec.runs import cost
 from gnnrec.runs.experiment import BASE, run
 from gnnrec.scorers.blend import Grid
+from gnnrec.scorers.references import PopularityScorer
 from gnnrec.strategies.base import Strategy
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.stale import Stale
-from gnnrec.testing.worlds import FIT, MEASURE, VARYING, Game, fingerprint, simulated
+from gnnrec.testing.worlds import FIT, MEASURE, VARYING, Game, fingerprint, interactions, simulated
 
 
 class Noting(Strategy):
@@ -111,6 +114,19 @@ def test_the_same_scorer_in_the_same_world_has_no_churn():
     ((segment, metric, value, n),) = cost.Shown(scorers, world, game().setting.measure).churn(scorers, world)["model"]
     assert (segment, metric, value) == ("all", "churn", 0.0)
     assert n == int((world.seen.degree_user > 0).sum())
+
+
+def test_who_has_had_everything_was_shown_nothing_and_new_items_draw_no_ties_anew():
+    world, measure = game().setting.worlds[0], game().setting.measure
+    full = BipartiteGraph.empty().extend(interactions([(0, 0), (0, 1), (1, 0)]), 2, 2)
+    small = replace(world, num_users=2, num_items=2, seen=full)
+    larger = replace(small, num_items=40)
+    flat = {"a": PopularityScorer(np.zeros(40))}
+    ((_, _, value, n),) = cost.Shown(flat, small, measure).churn(flat, small)["a"]
+    assert (value, n) == (0.0, 1)
+    order = cost.steady_order(0, 40)
+    assert [i for i in order.tolist() if i < 25] == cost.steady_order(0, 25).tolist()
+    assert cost.Shown(flat, larger, measure).churn(flat, larger)["a"][0][2] == 0.0
 
 
 def test_churn_is_noted_of_every_update_and_scorer():

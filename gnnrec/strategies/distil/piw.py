@@ -41,6 +41,9 @@ class UserWeights(nn.Module):
         self.centre = nn.Parameter(torch.empty(clusters, 0))
         self.turn = nn.Parameter(torch.empty(clusters, 0, 0))
         self.first, self.second = nn.Linear(clusters, hidden), nn.Linear(hidden, 1)
+        for layer in (self.first, self.second):  # until `fit_to` they are nobody's, and draw from no generator
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def fit_to(self, width: int, items: Tensor, seed: int) -> None:
         """Start for embeddings of `width` columns, centres at some items [n, d]; what has been learnt already stays."""

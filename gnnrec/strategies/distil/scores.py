@@ -118,7 +118,7 @@ class Distill(Strategy):
         weight = piw.weigh(self.weights, self._teacher, step.z, users)
         if isinstance(weight, Tensor):
             kl = weight.unsqueeze(1) * kl
-        return self.strength * kl.sum() / len(users) + piw.spread(self.weights, self._teacher, step.batch)
+        return self.strength * (kl.sum() / len(users)) + piw.spread(self.weights, self._teacher, step.batch)
 
 
 class LightDistill(Strategy):

@@ -101,6 +101,7 @@ class Selector(Strategy):
         self.chosen: list[str] = []
         self._context: tuple[float, ...] = ()
         self._held: dict[str, dict[str, Tensor]] = {}
+        self._restored = False
 
     def begin(self, learner: Learner, base: Observed) -> None:
         """Let each take note of the base."""
@@ -112,7 +113,8 @@ class Selector(Strategy):
         super().serve(learner)
         if self.chosen:
             self.candidates[self.chosen[-1]].serve(learner)
-            self._ready(learner)  # behind a saved run, at the cost of no update
+        if self._restored:
+            self._ready(learner)  # at the cost of no update
 
     def _ready(self, learner: Learner) -> None:
         """Have at hand what the judging reads, which a run that went on without a break has."""
@@ -239,7 +241,7 @@ class Selector(Strategy):
         self.gains.restore({n: gains[n] for n in self.candidates if n in gains})
         self.work = {n: float(work[n]) for n in self.candidates if n in work}
         self._held = {n: held[n] for n in self.candidates if n in held}
-        self.chosen, self.spent = list(state["chosen"]), float(state["spent"])
+        self.chosen, self.spent, self._restored = list(state["chosen"]), float(state["spent"]), True
         self._context = tuple(state["context"])
         own = _by_name(state, _OWN)
         for name, candidate in self.candidates.items():
