@@ -63,7 +63,7 @@ def same(a, b) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "cr.csv"])
 def test_pieces_of_text_give_the_whole(write, monkeypatch, name, piece) -> None:
     for seed in range(3):
-        text = dirty(seed, 400 if piece > 20 else 120).encode()  # a piece costs the same however small it is
+        text = dirty(seed, 400 if piece > 20 else 200).encode()  # a piece costs the same however small it is
         text = text.replace(b"\r", b"").replace(b"\n", b"\r") if name == "cr.csv" else text
         file = File(path=write(name, gzip.compress(text) if name.endswith("gz") else text), columns={"title": "what"})
         whole = file.load(keep=["what"])
