@@ -154,7 +154,7 @@ def main() -> int:
         run_all(jobs, scene, progress)
         return 0
     first = 1 if given.defaults else LAST + 1  # where nothing was tried, nothing is behind a trial
-    done = compare(jobs, scene, shlex.join(["python", *sys.argv]), progress, first, Path(config["output"]) / "table")
+    done = compare(jobs, scene, typed(), progress, first, Path(config["output"]) / "table")
     beside = Path(done.path).parent
     write_atomic(beside / "regret.csv", regrets(results_of(jobs, scene), METRIC, first).write_csv())
     per_user = pl.read_parquet(beside / "per_user.parquet")
@@ -162,6 +162,11 @@ def main() -> int:
     write_atomic(beside / "differences.csv", differences.write_csv())
     print(f"{done.text}\nreport: {done.path}")
     return 0
+
+
+def typed() -> str:
+    """Return what was typed, as from the project's root: where the project lies is no part of a record."""
+    return shlex.join(["python", f"scripts/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
 def results_of(jobs: list[Job], scene: Scene) -> pl.DataFrame:

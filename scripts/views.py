@@ -9,11 +9,10 @@ Everything is kept below `output`, runs/views/LOG where not given; the same comm
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
-from methods import CAPS, LOGS
+from methods import CAPS, LOGS, typed
 
 from gnnrec.cli.train import prepare
 from gnnrec.config.compose import compose
@@ -45,7 +44,7 @@ def main() -> int:
         for strategy in STRATEGIES
     ]
     table = Path(config["output"]) / "table"
-    done = compare(jobs, scene, shlex.join(["python", *sys.argv]), Progress(), output=table)
+    done = compare(jobs, scene, typed(), Progress(), output=table)
     print(f"{done.text}\nreport: {done.path}")
     return 0
 
