@@ -30,7 +30,7 @@ from gnnrec.core import resources
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.core.files import write_atomic
 from gnnrec.evaluation import significance
-from gnnrec.evaluation.results import regrets
+from gnnrec.evaluation.results import by_segment, regrets
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.compare import compare, run_all
@@ -157,6 +157,8 @@ def main() -> int:
     done = compare(jobs, scene, typed(), progress, first, Path(config["output"]) / "table")
     beside = Path(done.path).parent
     write_atomic(beside / "regret.csv", regrets(results_of(jobs, scene), METRIC, first).write_csv())
+    rows = pl.read_parquet(beside / "results.parquet")
+    write_atomic(beside / "segments.csv", by_segment(rows, "recall@20", first).write_csv())
     per_user = pl.read_parquet(beside / "per_user.parquet")
     differences = pl.concat(significance.compare(per_user, metric, first=first) for metric in ("recall@20", METRIC))
     write_atomic(beside / "differences.csv", differences.write_csv())

@@ -4,7 +4,7 @@
 
 Reads runs/methods/*/table/summary.csv; strategies that are not in every one of them are left out, and said. A table of each
 data set is written beside its summary, as Markdown: recall@20 under both scorers, how far it is from fine-tuning and whether it
-is at least as good as full retraining (`--scorer`, corrected over all rows), and what an update costs.
+is at least as good as full retraining (`--scorer`, corrected over all rows), what an update costs, and recall@20 by segment.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ def main() -> int:
         return 1
     for name in tables:
         table = given.runs / name / "table"
-        if not (table / "differences.csv").exists():
-            print(f"{table} has no differences.csv; run scripts/methods.py again for its Markdown")
+        if lacking := [name for name in ("differences.csv", "segments.csv") if not (table / name).exists()]:
+            print(f"{table} has no {' and no '.join(lacking)}; run scripts/methods.py again for its Markdown")
             continue
         (table / f"table-{given.scorer}.md").write_text(markdown(table, given.scorer))
+        (table / f"segments-{given.scorer}.md").write_text(segments(table, given.scorer))
     rows = pl.concat(
         table.filter(scorer=given.scorer).select(pl.lit(name).alias("block"), "strategy", value=given.metric)
         for name, table in tables.items()
@@ -95,8 +96,21 @@ def markdown(table: Path, scorer: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def number(value: float) -> str:
-    """Return it without the zero in front."""
+def segments(table: Path, scorer: str) -> str:
+    """Return recall@20 by segment of users and items, in the order of the table."""
+    frame = pl.read_csv(table / "segments.csv").filter(pl.col("scorer").is_in([scorer, "reference"]))
+    names = [name for name in frame.columns if name not in ("strategy", "scorer")]
+    lines = [f"| strategy | {' | '.join(name.replace('_', ' ') for name in names)} |", "|---" * (len(names) + 1) + "|"]
+    for row in frame.drop_nulls("all").sort("all", descending=True).iter_rows(named=True):
+        shown = row["strategy"] if row["scorer"] == scorer else f"*{row['strategy']}*"
+        lines.append(f"| {shown} | {' | '.join(number(row[name]) for name in names)} |")
+    return "\n".join(lines) + "\n"
+
+
+def number(value: float | None) -> str:
+    """Return it without the zero in front; nothing where there is none."""
+    if value is None:
+        return ""
     text = f"{value:.4f}".replace("0.", ".", 1)
     return text.lstrip("-") if float(text) == 0 else text
 
