@@ -19,6 +19,7 @@ from gnnrec.encoders.tables import Embedded, Embeddings
 from gnnrec.learner import Learner
 from gnnrec.objectives.base import Batch
 from gnnrec.strategies.base import Strategy
+from gnnrec.strategies.distil import piw
 from gnnrec.strategies.distil.nearest import nearest_rows
 from gnnrec.strategies.distil.piw import UserWeights
 from gnnrec.strategies.distil.teacher import Neighbours, Teacher
@@ -119,8 +120,7 @@ class ContrastiveDistill(Strategy):
         """Look up positives and draw negatives."""
         if (old := self._teacher) is None:
             return
-        if self.weights is not None:
-            self.weights.fit_to(self._then[0].user.shape[1], self._then[0].item, self.seed)
+        piw.start(self.weights, self._then[0], self.seed)
         self._related = [self._relation(old, learner, name, new.index) for name in self.relations]
 
     def _relation(self, old: Teacher, learner: Learner, name: str, index: int) -> Relation:
@@ -164,9 +164,7 @@ class ContrastiveDistill(Strategy):
         for strength, then, z in zip(self._strengths, self._then, now, strict=False):
             if strength:
                 total = total + strength * self._terms(old, then, z, step.batch)
-        if self.weights is not None:
-            total = total + self.weights.spread(self._then[0].item[old.items(step.batch.item)])
-        return total
+        return total + piw.spread(self.weights, self._then[0].item[old.items(step.batch.item)])
 
     def _terms(self, old: Teacher, then: Embeddings, z: Embedded, batch: Batch) -> Tensor:
         total = then.user.new_zeros(())
@@ -179,8 +177,8 @@ class ContrastiveDistill(Strategy):
                 continue
             size = torch.bincount(position, minlength=len(anchor))
             share = 1 / size[position].to(loss) / (size > 0).sum()
-            if self.weights is not None and related.of_users:
-                share = share * self.weights(then.user[anchor], z.users(anchor))[position]
+            if related.of_users:
+                share = share * piw.weigh(self.weights, then.user[anchor], z.users(anchor))[position]
             total = total + (share * loss).sum()
         return total
 

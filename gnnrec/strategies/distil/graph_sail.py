@@ -78,7 +78,7 @@ class GraphSAIL(Strategy):
         """Look up degrees, neighbours and clusters of the old model."""
         if (old := self._teacher) is None:
             return
-        piw.start(self.weights, old, self.seed)
+        piw.start(self.weights, old.z, self.seed)
         self._share = old.shares(learner.seen)
         if self.local:
             near = [Neighbours.of(old, learner.seen, side, self.neighbours) for side in (True, False)]
@@ -109,8 +109,8 @@ class GraphSAIL(Strategy):
         if (old := self._teacher) is None:
             return 0.0
         users, items = old.users(step.batch.user), old.items(step.batch.item)
-        weight = piw.weigh(self.weights, old, step.z, users)
-        total = piw.spread(self.weights, old, step.batch)
+        weight = piw.weigh(self.weights, old.z.user[users], step.z.users(users))
+        total = piw.spread(self.weights, old.z.item[items])
         if self.own:
             total = total + self.own * self._self(old, step.z, users, items, weight)
         if self._near is not None:
@@ -119,11 +119,11 @@ class GraphSAIL(Strategy):
             total = total + self.globe * self._global(old, step.z, users, items, weight)
         return total
 
-    def _self(self, old: Teacher, z: Embedded, users: Tensor, items: Tensor, weight: Tensor | float) -> Tensor:
+    def _self(self, old: Teacher, z: Embedded, users: Tensor, items: Tensor, weight: Tensor) -> Tensor:
         user = _moved(z.users(users), old.z.user[users], self._share[0][users], weight)
         return user + _moved(z.items(items), old.z.item[items], self._share[1][items])
 
-    def _local(self, old: Teacher, z: Embedded, users: Tensor, items: Tensor, weight: Tensor | float) -> Tensor:
+    def _local(self, old: Teacher, z: Embedded, users: Tensor, items: Tensor, weight: Tensor) -> Tensor:
         assert self._near is not None
         of_user, of_item = self._near[0].of_nodes(users), self._near[1].of_nodes(items)
         found = []
@@ -134,7 +134,7 @@ class GraphSAIL(Strategy):
         terms = zip(*found, (weight, 1.0), strict=True)
         return sum((_mean(w * (a - b).square()) for a, b, w in terms), start=torch.zeros(()))
 
-    def _global(self, old: Teacher, z: Embedded, users: Tensor, items: Tensor, weight: Tensor | float) -> Tensor:
+    def _global(self, old: Teacher, z: Embedded, users: Tensor, items: Tensor, weight: Tensor) -> Tensor:
         now, then = self._places(z, users, items), self._places(old.z, users, items)
         by_user = len(now) // 2  # the first half is of users
         return torch.stack(

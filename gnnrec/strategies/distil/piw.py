@@ -11,9 +11,7 @@ from torch.nn import functional as F
 
 from gnnrec.core.errors import above_zero
 from gnnrec.core.seeds import derive
-from gnnrec.encoders.tables import Embedded
-from gnnrec.objectives.base import Batch
-from gnnrec.strategies.distil.teacher import Teacher
+from gnnrec.encoders.tables import Embeddings
 
 
 class UserWeights(nn.Module):
@@ -79,17 +77,17 @@ class UserWeights(nn.Module):
         return self.soft * F.kl_div(q.log(), p, reduction="batchmean")
 
 
-def start(weights: UserWeights | None, old: Teacher, seed: int) -> None:
-    """Make weights, where something learns them, fit the old model's read-out."""
+def start(weights: UserWeights | None, old: Embeddings, seed: int) -> None:
+    """Make weights, where something learns them, fit the old model's embeddings."""
     if weights is not None:
-        weights.fit_to(old.z.user.shape[1], old.z.item, seed)
+        weights.fit_to(old.user.shape[1], old.item, seed)
 
 
-def weigh(weights: UserWeights | None, old: Teacher, z: Embedded, users: Tensor) -> Tensor | float:
-    """Return how much each of some old users' terms counts, [n]; 1 where nothing learns it."""
-    return 1.0 if weights is None or not len(users) else weights(old.z.user[users], z.users(users))
+def weigh(weights: UserWeights | None, then: Tensor, now: Tensor) -> Tensor:
+    """Return how much each of some users' terms counts, [n, d] twice to [n]; all alike where nothing learns it."""
+    return then.new_ones(len(then)) if weights is None or not len(then) else weights(then, now)
 
 
-def spread(weights: UserWeights | None, old: Teacher, batch: Batch) -> Tensor | float:
-    """Return the clustering's own term of the batch's old items; 0 where nothing learns weights."""
-    return 0.0 if weights is None else weights.spread(old.z.item[old.items(batch.item)])
+def spread(weights: UserWeights | None, items: Tensor) -> Tensor | float:
+    """Return the clustering's own term of old items [n, d]; 0 where nothing learns weights."""
+    return 0.0 if weights is None else weights.spread(items)

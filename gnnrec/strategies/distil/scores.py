@@ -71,7 +71,7 @@ class Distill(Strategy):
         self._objective, teacher = learner.objective, self._teacher
         if teacher is None:
             return
-        piw.start(self.weights, teacher, self.seed)
+        piw.start(self.weights, teacher.z, self.seed)
         device, num_items = teacher.z.user.device, len(teacher.z.item)
         users = teacher.users(torch.tensor(new.train.user, device=device))
         draw = generator(self.seed, new.index, "distill").choice(num_items, min(self.others, num_items), replace=False)
@@ -114,11 +114,11 @@ class Distill(Strategy):
             return 0.0
         old = self._shares(listed(self._teacher.objective, self._teacher.z, users, items), users)
         new = self._shares(listed(self._objective, step.z, users, items), users)
-        kl = F.kl_div(new, old, log_target=True, reduction="none")
-        weight = piw.weigh(self.weights, self._teacher, step.z, users)
-        if isinstance(weight, Tensor):
-            kl = weight.unsqueeze(1) * kl
-        return self.strength * (kl.sum() / len(users)) + piw.spread(self.weights, self._teacher, step.batch)
+        then = self._teacher.z
+        weight = piw.weigh(self.weights, then.user[users], step.z.users(users))
+        kl = weight.unsqueeze(1) * F.kl_div(new, old, log_target=True, reduction="none")
+        spread = piw.spread(self.weights, then.item[self._teacher.items(step.batch.item)])
+        return self.strength * (kl.sum() / len(users)) + spread
 
 
 class LightDistill(Strategy):
@@ -154,7 +154,7 @@ class LightDistill(Strategy):
         """Choose the items of old users."""
         self._objective = learner.objective
         if self._teacher is not None:
-            piw.start(self.weights, self._teacher, self.seed)
+            piw.start(self.weights, self._teacher.z, self.seed)
             self._old = Neighbours.of(self._teacher, learner.seen, of_users=True, most=self.items)
 
     def modules(self) -> UserWeights | None:
@@ -178,10 +178,9 @@ class LightDistill(Strategy):
         user, teacher = users[position], self._teacher
         old = teacher.objective.affinity(teacher.z.users(user), teacher.z.items(item))
         new = self._objective.affinity(step.z.users(user), step.z.items(item))
-        weight = piw.weigh(self.weights, teacher, step.z, users)
-        if isinstance(weight, Tensor):
-            weight = weight[position]
-        return self.strength * (weight * (new - old).square()).mean() + piw.spread(self.weights, teacher, step.batch)
+        weight = piw.weigh(self.weights, teacher.z.user[users], step.z.users(users))[position]
+        spread = piw.spread(self.weights, teacher.z.item[teacher.items(step.batch.item)])
+        return self.strength * (weight * (new - old).square()).mean() + spread
 
 
 def listed(objective: Objective, z: Embedded, user: Tensor, items: Tensor) -> Tensor:
