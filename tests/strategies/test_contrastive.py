@@ -9,9 +9,10 @@ import torch
 from support.penalties import LATER, OLD, embeddings, graph, prepared, step, teacher
 
 from gnnrec.core.errors import GnnrecError
-from gnnrec.strategies.distil.contrastive import ContrastiveDistill, Relation
+from gnnrec.strategies.distil.contrastive import RELATIONS, ContrastiveDistill, Relation
 from gnnrec.strategies.distil.piw import UserWeights
-from gnnrec.strategies.distil.teacher import Neighbours
+from gnnrec.strategies.distil.teacher import Neighbours, Teacher
+from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.testing.strategies import StrategyContract, game
 
 
@@ -99,6 +100,35 @@ def test_affinities_and_spread_by_hand():
     sharp = near**2 / (near**2 + far**2), far**2 / (near**2 + far**2)  # both columns sum to 1
     kl = sum(p * math.log(p / q) for p, q in zip(sharp, (near, far), strict=True))
     assert float(weights.spread(torch.tensor([[1.0, 0.0], [0.0, 2.0]]))) == pytest.approx(0.5 * kl)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", RELATIONS)
+def test_positives_are_old_neighbours_and_negatives_never_the_node_itself(name):
+    learner, new = game().play(FineTune(), until=1).learner, game().stream.increments[2].observed
+    old = Teacher.of(learner)
+    strategy = ContrastiveDistill(relations=[name], positives=3, negatives=50)
+    related = strategy._relation(old, learner, name, new.index)
+    own, other = (old.z.user if letter == "u" else old.z.item for letter in name)
+    position, positive = related.near.of_nodes(torch.arange(len(own)))
+    assert related.far.shape == (len(own), 50)
+    assert int(related.far.min()) >= 0
+    assert int(related.far.max()) < len(other)
+    if name[0] == name[1]:
+        cosine = torch.nn.functional.normalize(own, dim=1)
+        cosine = (cosine @ cosine.T).fill_diagonal_(-2)
+        best = cosine.topk(3, dim=1).indices
+        found = positive.view(len(own), 3)
+        assert all(set(a.tolist()) == set(b.tolist()) for a, b in zip(found, best, strict=True))
+        assert not (related.far == torch.arange(len(own)).unsqueeze(1)).any()
+    else:
+        pair = (position, positive) if name == "ui" else (positive, position)
+        assert learner.seen.has(*(x.numpy() for x in pair)).all()
+        degree = learner.seen.degree_user if name == "ui" else learner.seen.degree_item
+        assert torch.bincount(position, minlength=len(own)).tolist() == degree.clamp(max=3).tolist()
+    again = strategy._relation(old, learner, name, new.index)
+    assert torch.equal(again.far, related.far)  # by seed and increment
+    assert not torch.equal(strategy._relation(old, learner, name, new.index + 1).far, related.far)
 
 
 def test_layers_are_as_many_as_the_encoder_has():

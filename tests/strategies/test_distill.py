@@ -11,6 +11,7 @@ from gnnrec.objectives.bpr import BPR
 from gnnrec.strategies.distil.piw import UserWeights
 from gnnrec.strategies.distil.scores import Distill, LightDistill
 from gnnrec.strategies.distil.teacher import Neighbours
+from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.testing.strategies import StrategyContract, game
 
 
@@ -45,6 +46,29 @@ def test_old_items_of_users_count_as_is_learnt():
     near = Neighbours.of(teacher(), graph(LATER), True, 10)
     strategy = prepared(LightDistill(3.0), _objective=BPR(), _old=near, weights=Told(1.5, 0.5))
     assert float(strategy.penalty(step([(0, 1), (1, 0)]))) == pytest.approx(3 * 0.5 * 5 / 3 + 0.25)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_candidates_are_the_old_models_best_and_others_by_chance_each_once():
+    learner, new = game().play(FineTune(), until=1).learner, game().stream.increments[2].observed
+    strategy = Distill(best=4, others=6)
+    strategy.remember(learner, new)
+    strategy.prepare(learner, new)
+    z = learner.embed()
+    with torch.no_grad():
+        scores = learner.objective.scores(z, torch.arange(len(z.user)))
+    old = np.unique(new.train.user[new.train.user < len(z.user)])
+    assert np.flatnonzero(strategy._row.numpy() >= 0).tolist() == old.tolist()
+    users, items = strategy._lists(step([(int(u), 0) for u in old]).batch)
+    repeats = strategy._repeats[strategy._row[users]]
+    for user, row, twice in zip(users.tolist(), items, repeats, strict=True):
+        assert set(row[:4].tolist()) == set(scores[user].topk(4).indices.tolist())
+        kept = row[~twice].tolist()
+        assert len(set(kept)) == len(kept)
+        assert set(kept) == set(row.tolist())
+    assert items[:, 4:].eq(items[0, 4:]).all()  # alike for all users
+    shares = strategy._shares(torch.zeros(items.shape), users).exp()
+    assert torch.allclose(shares, (~repeats) / (~repeats).sum(1, keepdim=True))
 
 
 @pytest.mark.usefixtures("one_thread")
