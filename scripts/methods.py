@@ -130,11 +130,8 @@ def main() -> int:
     )
     parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
     given = parser.parse_intermixed_args()
-    own = [f"output=runs/methods/{given.experiment}", *CAPS, *LOGS.get(given.experiment, [])]
-    plain = [f"experiment={given.experiment}", *own, *given.overrides]
-    config = compose(plain)
-    prepare(config)
-    scene, progress = build.scene(config), Progress()
+    plain, config, scene = cut("methods", given.experiment, given.overrides)
+    progress = Progress()
     names = given.strategies.split(",") if given.strategies else list(SPACES)
     part, of = map(int, given.part.split("/"))
     mine = names[part::of]
@@ -164,6 +161,15 @@ def main() -> int:
     write_atomic(beside / "differences.csv", differences.write_csv())
     print(f"{done.text}\nreport: {done.path}")
     return 0
+
+
+def cut(record: str, experiment: str, overrides: list[str]) -> tuple[list[str], Config, Scene]:
+    """Return the overrides of an experiment cut down, the configuration that they make, and its scene."""
+    own = [f"output=runs/{record}/{experiment}", *CAPS, *LOGS.get(experiment, [])]
+    plain = [f"experiment={experiment}", *own, *overrides]
+    config = compose(plain)
+    prepare(config)
+    return plain, config, build.scene(config)
 
 
 def typed() -> str:

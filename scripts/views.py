@@ -12,11 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from methods import CAPS, LOGS, typed
+from methods import LOGS, cut, typed
 
-from gnnrec.cli.train import prepare
 from gnnrec.config.compose import compose
-from gnnrec.runs import build
 from gnnrec.runs.compare import compare
 from gnnrec.runs.job import Job
 from gnnrec.runs.progress import Progress
@@ -32,11 +30,7 @@ def main() -> int:
     parser.add_argument("--seeds", default="0,1,2", help="separated by commas")
     parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
     given = parser.parse_intermixed_args()
-    cut = [f"output=runs/views/{given.experiment}", *CAPS, *LOGS.get(given.experiment, [])]
-    plain = [f"experiment={given.experiment}", *cut, *given.overrides]
-    config = compose(plain)
-    prepare(config)
-    scene = build.scene(config)
+    plain, config, scene = cut("views", given.experiment, given.overrides)
     jobs = [
         Job(f"{strategy}, {view}", compose([*plain, f"graph={view}", f"strategy={strategy}", f"seed={seed}"]))
         for seed in map(int, given.seeds.split(","))
