@@ -7,7 +7,7 @@ class TestReplay(StrategyContract):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from gnnrec.data.types import Interactions, Observed, Stream
 from gnnrec.evaluation.record import Name, Record, score_round
 from gnnrec.learner import Learner
 from gnnrec.scorers.model import Scorer
+from gnnrec.strategies.base import Strategy
 from gnnrec.testing.worlds import (
     Event,
     Game,
@@ -81,7 +82,22 @@ def input_bytes(stream: Stream) -> dict[str, bytes]:
     return found
 
 
-_HELD: dict[str, tuple[type, object]] = {}
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A run that several tests of a contract look at.
+
+    Attributes:
+        played: the run.
+        folder: where it has been saved; None: nowhere.
+        fitted: the increment in progress and the events of every fit, where they were noted.
+    """
+
+    played: Played
+    folder: Path | None = None
+    fitted: tuple[tuple[int, Interactions], ...] = ()
+
+
+_HELD: dict[str, tuple[type, Kept]] = {}
 """What the contract in progress has played already, by name."""
 
 
@@ -94,36 +110,34 @@ class StrategyContract:
 
     make: Make
 
-    def _once(self, name: str, play: Callable[[], Played]) -> Played:
+    def _once(self, name: str, play: Callable[[], Kept]) -> Kept:
         """Return what `play` does, done once for all tests of this contract that only look at it."""
         held = _HELD.get(name)
         if held is None or held[0] is not type(self):
             _HELD[name] = held = type(self), play()
-        assert isinstance(held[1], Played)
         return held[1]
 
     def _plain(self) -> Played:
-        return self._once("plain", lambda: game().play(self.make()))
+        return self._once("plain", lambda: Kept(game().play(self.make()))).played
 
     def _odd(self, kind: str) -> Played:
-        return self._once(f"odd {kind}", lambda: odd_game(kind).play(self.make()))
+        return self._once(f"odd {kind}", lambda: Kept(odd_game(kind).play(self.make()))).played
 
-    def _saved(self, folder: Path) -> Played:
-        """Return a run that has been saved below a folder of its own."""
+    def _saved(self, folder: Path) -> Kept:
+        """Return a run that has been saved; below this folder, where it was not yet."""
+        return self._once("saved", lambda: Kept(game().play(self.make(), folder), folder))
 
-        def play() -> Played:
-            _HELD["saved below"] = type(self), folder
-            return game().play(self.make(), folder)
-
-        return self._once("saved", play)
+    def _forgetful(self) -> Kept:
+        """Return a run over the increment that takes back, with what it has fitted."""
+        return self._once("forgetful", lambda: _noted(self.make()))
 
     @pytest.fixture(autouse=True)
     def _on_one_thread(self) -> Iterator[None]:
         with one_thread():
             yield
 
-    def test_two_runs_are_equal_to_the_byte(self) -> None:
-        first, second = self._plain(), game().play(self.make())
+    def test_two_runs_are_equal_to_the_byte_and_saving_changes_nothing(self, tmp_path: Path) -> None:
+        first, second = self._plain(), self._saved(tmp_path).played
         for t in first.prints:
             assert not differing(first.prints[t], second.prints[t])
         assert_frame_equal(first.results(), second.results(), check_exact=True)
@@ -156,30 +170,14 @@ class StrategyContract:
         assert learner.seen.num_edges == game().setting.worlds[learner.index].seen.num_edges
 
     def test_events_that_are_taken_back_are_gone_and_never_fitted_again(self) -> None:
-        fitted = list[tuple[int, Interactions]]()
-        removed = forgetting_game().stream.increments[2].observed.removed
-        strategy, fit, now = self.make(), Learner.fit, 0
-        update = strategy.update
-
-        def begun(learner: Learner, new: Observed) -> None:
-            nonlocal now
-            now = new.index
-            update(learner, new)
-
-        def noted(learner: Learner, events: Interactions, *more: Any, **named: Any) -> Any:
-            fitted.append((now, events))  # not the learner's: what goes back fits earlier increments again
-            return fit(learner, events, *more, **named)
-
-        with pytest.MonkeyPatch.context() as patched:  # of the class, as forks fit too
-            patched.setattr(Learner, "fit", noted)
-            patched.setattr(strategy, "update", begun)
-            learner = forgetting_game().play(strategy).learner
+        kept, removed = self._forgetful(), forgetting_game().stream.increments[2].observed.removed
+        learner = kept.played.learner
         assert not learner.seen.has(removed.user, removed.item).any() or learner.index < 2
-        for t, events in fitted:
+        for t, events in kept.fitted:
             assert t < 2 or len(events.without(removed)) == len(events)
 
     def test_a_run_resumed_before_a_deletion_ends_with_the_same_bytes(self, tmp_path: Path) -> None:
-        whole = forgetting_game().play(self.make())
+        whole = self._forgetful().played
         forgetting_game().play(self.make(), tmp_path, until=1)
         resumed = forgetting_game().play(self.make(), tmp_path)
         for t in resumed.prints:
@@ -187,15 +185,16 @@ class StrategyContract:
 
     @pytest.mark.parametrize("stop", [0, 2])
     def test_resumed_run_ends_with_the_same_bytes(self, stop: int, tmp_path: Path) -> None:
-        whole = self._saved(tmp_path / "whole")
+        saved = self._saved(tmp_path / "whole")
+        whole, folder = saved.played, saved.folder
         game().play(self.make(), tmp_path / "torn", until=stop)
         resumed = game().play(self.make(), tmp_path / "torn")
         assert set(resumed.prints) == {t for t in whole.prints if t > stop}
         for t in resumed.prints:
             assert not differing(whole.prints[t], resumed.prints[t])
         assert_frame_equal(whole.results(), resumed.results(), check_exact=True)
-        ends = newest(Path(str(_HELD["saved below"][1]))), newest(tmp_path / "torn")
-        assert ends[0].meta == ends[1].meta
+        assert folder is not None
+        assert newest(folder).meta == newest(tmp_path / "torn").meta
 
     def test_evaluation_leaves_the_learner_bit_identical(self) -> None:
         played, setting = self._plain(), game().setting
@@ -225,3 +224,23 @@ class StrategyContract:
         assert (cost["value"] >= 0).all()
         seconds = cost.filter(pl.col("metric") == "seconds")["value"].to_numpy()
         assert np.all(seconds > 0)
+
+
+def _noted(strategy: Strategy) -> Kept:
+    """Play the stream that takes events back, and note what is fitted when."""
+    fitted, fit, update, now = list[tuple[int, Interactions]](), Learner.fit, strategy.update, 0
+
+    def begun(learner: Learner, new: Observed) -> None:
+        nonlocal now
+        now = new.index
+        update(learner, new)
+
+    def noted(learner: Learner, events: Interactions, *more: Any, **named: Any) -> Any:
+        fitted.append((now, events))  # not the learner's: what goes back fits earlier increments again
+        return fit(learner, events, *more, **named)
+
+    with pytest.MonkeyPatch.context() as patched:  # of the class, as forks fit too
+        patched.setattr(Learner, "fit", noted)
+        patched.setattr(strategy, "update", begun)
+        played = forgetting_game().play(strategy)
+    return Kept(played, fitted=tuple(fitted))
