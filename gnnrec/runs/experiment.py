@@ -126,7 +126,7 @@ def _begin(
     learner.ready()
     of_base = pl.when(split="cost").then(pl.lit(BASE) + pl.col("metric")).otherwise("metric").alias("metric")
     record = Record.of(name, {**base.tables, "results": base.tables["results"].with_columns(of_base)})
-    spent["bytes_kept"] = float(state.nbytes(strategy.state_dict()))
+    spent["bytes_kept"] = float(state.nbytes(strategy.state_dict()) + strategy.counted_bytes)
     for scorer in setting.scorers:
         record.add(scorer, 0, 0, "cost", cost.rows(spent))
     return record
@@ -143,7 +143,7 @@ def _absorb(learner: Learner, strategy: Strategy, setting: Scenario, name: Name,
     spent = cost.timed(learner, update)
     if "peak_memory" in spent:
         spent["peak_memory"] -= served.nbytes
-    spent["bytes_kept"] = float(learner.bytes_kept + state.nbytes(strategy.state_dict()))
+    spent["bytes_kept"] = float(learner.bytes_kept + state.nbytes(strategy.state_dict()) + strategy.counted_bytes)
     _note(record, setting, learner, t, spent)
     if "model" in setting.scorers:
         record.add("model", t, t, "cost", [served.rewritten(learner.embed())])

@@ -113,6 +113,11 @@ class Strategy:
     def consolidate(self, learner: Learner, new: Observed) -> None:
         """Store what the next update needs: buffer, importances, teacher. What `new.removed` names must go."""
 
+    @property
+    def counted_bytes(self) -> int:
+        """Bytes beside the state that the next update needs and a resumed run counts again from the log."""
+        return 0
+
     def state(self) -> StrategyState:
         """Return what must be stored between increments, but for `modules`."""
         return {}

@@ -114,6 +114,11 @@ class Chain(Strategy):
         for part in self.parts.values():
             part.consolidate(learner, new)
 
+    @property
+    def counted_bytes(self) -> int:
+        """Return the sum."""
+        return sum(part.counted_bytes for part in self.parts.values())
+
     def state(self) -> StrategyState:
         """Return the states of all, their names behind the parts'."""
         return {f"{name}.{key}": x for name, part in self.parts.items() for key, x in part.state().items()}

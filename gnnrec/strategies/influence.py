@@ -33,8 +33,10 @@ class Influence(Strategy):
 
     A batch counts as often as it has relevant events, which the mean of a ranking loss runs over.
 
-    Departs from the paper in the damping λ, and in that embeddings of nodes further away than one edge count as unchanged in
-    the choice of the events, not in their gradients. It approximates what `unlearn` does exactly: what is left behind has not
+    θ are the rows of users and items. Departs from the paper in the damping λ, in that other parameters of the encoder and the
+    objective stay, in that a pair of which an event is left keeps the weight of all (a stream's removals name all events of a
+    pair), and in that embeddings of nodes further away than one edge count as unchanged in the choice of the events, not in
+    their gradients. It approximates what `unlearn` does exactly: what is left behind has not
     been bounded. Needs no state.
 
     Args:
@@ -136,6 +138,7 @@ def _gradient(learner: Learner, batches: Sequence[Batch], graph: BipartiteGraph)
     for batch in batches:
         if len(batch.user):
             times = len(batch.user) if learner.objective.selects_by == "mse" else int(batch.positive.sum())
+            learner.cost.triplets += len(batch.user)
             loss = learner.objective(learner.encoder(graph), batch._replace(within=batch.within[:0])) * times
             for name, slope in zip(tables, torch.autograd.grad(loss, list(tables.values())), strict=True):
                 total[name] += slope

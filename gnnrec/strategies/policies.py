@@ -18,6 +18,10 @@ from gnnrec.learner import Learner
 from gnnrec.scorers.pairs import pair_scores
 
 
+ALIKE = 1e-12
+"""Divergences of equal rows are below it, not 0."""
+
+
 class ReplayPolicy(Protocol):
     """Weighs stored events."""
 
@@ -112,7 +116,8 @@ class Loss:
     """exp(rank / n), rank by falling score of the present model: what it ranks badly comes more often.
 
     By rank, as in the sliding-window pools of Wang et al. (SPMF, "Streaming ranking based recommender systems", SIGIR 2018) as
-    the code published with ASMG has it, so that the scale of scores does not matter; at most e times as often.
+    the code published with ASMG has it, so that the scale of scores does not matter; at most e times as often. Departs from
+    both in ranking stored events alone: all new ones are fitted on anyway.
 
     Args:
         sharpness: multiplies the rank; 0: all events alike.
@@ -143,7 +148,8 @@ class Proportional:
     in the graph, scaled by the least and the largest. Sign −1, stable users more, is the replay of Wang et al., "Balancing
     plasticity and stability in continual recommendation" (BPS, CIKM 2024); +1, shifted users more, that of F3CRec (CIKM 2025).
     Departs from both in comparing two graphs under one set of weights, not two blocks: no second table is kept, and encoders
-    that pass no messages see no shift, so that every user weighs alike.
+    that pass no messages see no shift, so that every user weighs alike (`InverseDegree` of 1); and from BPS in that a user's
+    own events are drawn alike, where its code prefers items far from the user's ten best.
 
     Args:
         sign: −1 or 1.
@@ -179,7 +185,7 @@ def divergence(before: Tensor, after: Tensor) -> Tensor:
 
 
 def _scaled(x: Floats) -> Floats:
-    """Return x between 0 for the least and 1 for the largest; zeros where all are alike."""
-    if not len(x) or x.max() <= x.min():
+    """Return x between 0 for the least and 1 for the largest; zeros where all are alike but for rounding."""
+    if not len(x) or x.max() - x.min() < ALIKE:
         return np.zeros(len(x))
     return np.asarray((x - x.min()) / (x.max() - x.min()))

@@ -40,6 +40,9 @@ class Refresh(Strategy):
     classics. Exact under deletion, at the price of counting anew: what has been taken out had never been there. It needs no
     state: what it counts is the log, and a resumed run counts it again.
 
+    Departs from FIRE in that a filter's half-life counts events, not seconds; its term of the leading vectors is `low_pass`, 0
+    as `strategy=filter` comes.
+
     Args:
         recommender: without events; a copy is made whose scores do not depend on when they were asked for.
         seed: of nothing; the recommender has its own.
@@ -79,6 +82,11 @@ class Refresh(Strategy):
             self.recommender.absorb(new.arrived, new.num_users, new.num_items)
             self.recommender.absorb(new.folded, new.num_users, new.num_items)
         self.recommender.settle()
+
+    @property
+    def counted_bytes(self) -> int:
+        """Return those of the recommender."""
+        return int(self.recommender.nbytes)
 
     def _catch_up(self, learner: Learner) -> bool:
         """Count all that the learner has absorbed, where nothing has been counted yet; return whether that was so."""

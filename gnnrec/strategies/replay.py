@@ -34,6 +34,9 @@ class AllEvents:
 class Reservoir:
     """Keep a uniform sample of at most `size` events (Vitter 1985, algorithm R: the n-th is kept with probability M/n).
 
+    Once events have been taken back it is not uniform any more: their places go to the events that come next, whatever there
+    was before them.
+
     Args:
         size: M, stored events.
     """
@@ -79,6 +82,7 @@ class Replay(Strategy):
         self.budget, self.store, self.policy = budget, store or AllEvents(), policy
         self.stored, self.seen = Interactions.empty(), 0
         self._weight: Floats | None = None
+        self._cleared = -1
 
     def remember(self, learner: Learner, new: Observed) -> None:
         """Let the policy see what has served."""
@@ -87,13 +91,16 @@ class Replay(Strategy):
 
     def prepare(self, learner: Learner, new: Observed) -> None:
         """Weigh the stored events as the policy does."""
-        self.stored = self.stored.without(new.removed)
+        self._clear(new)
         self._weight = None if self.policy is None else self.policy.weights(self.stored, learner)
+
+    def _clear(self, new: Observed) -> None:
+        """Let go of what is taken back, once: an event that is there twice and taken back once stays once."""
+        self.stored, self._cleared = self.stored.without(new.removed), new.index
 
     def data(self, events: Interactions, new: Observed) -> Interactions:
         """Return the sample, oldest first, with the increment's events behind it."""
         rng = generator(self.seed, new.index, "replay")
-        self.stored = self.stored.without(new.removed)
         return Interactions.concat([self.stored.take(np.sort(self._drawn(rng))), events])
 
     def _drawn(self, rng: np.random.Generator) -> Ints:
@@ -110,7 +117,8 @@ class Replay(Strategy):
     def consolidate(self, learner: Learner, new: Observed) -> None:
         """Offer the increment's events to the store."""
         rng = generator(self.seed, new.index, "store")
-        self.stored = self.stored.without(new.removed)
+        if self._cleared != new.index:  # another strategy has made this update
+            self._clear(new)
         self.stored = self.store.add(self.stored, new.train, self.seen, rng)
         self.seen += len(new.train)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -58,13 +59,15 @@ class SML(Strategy):
     """Fit ŵ_t to the increment, serve w_t = f(w_{t−1}, ŵ_t), and learn f from how well w_t ranks the next increment.
 
     Zhang et al., "How to retrain recommender system? A sequential meta-learning method", SIGIR 2020. When D_{t+1} comes, and
-    before it is fitted on, f is trained for `passes` epochs so that f(w_{t−1}, ŵ_t) has a small loss on it; then ŵ_{t+1} is
-    fitted from w_t, and f makes w_{t+1} of both. Users and items have a network each.
+    before its edges are let in, f is trained for `passes` epochs so that f(w_{t−1}, ŵ_t) has a small loss on its events of
+    users and items that are known; then ŵ_{t+1} is fitted from w_t, and f makes w_{t+1} of both. Users and items have a network
+    each.
 
     Departs from the paper in that rows go through the encoder after the transfer (the paper's model is matrix factorisation),
-    in that the transfer is a change of ŵ that starts at 0, in that one pass of fit and transfer is made per increment where its
-    code alternates seven to ten times, and in that rows of nodes that were not known before keep ŵ. With 0 passes it is
-    fine-tuning.
+    in that the loss is the learner's objective (the paper's is BCE), in that the transfer is a change of ŵ that starts at 0, in
+    that one pass of fit and transfer is made per increment where its code alternates seven to ten times, in h (512 in its code)
+    and in that rows of nodes that were not known before keep ŵ. With 0 passes it is fine-tuning. Under ``fit.budget=equal`` the
+    passes come on top of the steps of the fit.
 
     Args:
         passes: epochs over the new increment that train f.
@@ -103,9 +106,10 @@ class SML(Strategy):
     def update(self, learner: Learner, new: Observed) -> None:
         """Learn the transfer from what has come, fit, transfer, choose the blend, absorb valid."""
         old = self._tables(learner)
-        learner.extend(new)
         if self.passes and self.old:
+            learner.judge(new)  # what has served, before anything else is done with what has come
             self._learn(learner, new.train)
+        learner.extend(new)
         learner.fit(new.train)
         fitted = self._tables(learner)
         if self.passes and len(new.train):
@@ -129,8 +133,10 @@ class SML(Strategy):
         return {n: torch.cat([made[n], tables[n][len(made[n]) :]]) for n in TABLES}
 
     def _learn(self, learner: Learner, events: Interactions) -> None:
-        """Train f so that what it makes of the last update's rows ranks `events`; the learner's own rows stay."""
+        """Train f so that what it makes of the last update's rows ranks `events` to come; the learner's own rows stay."""
         assert self.nets is not None
+        known = (events.user < learner.seen.num_users) & (events.item < learner.seen.num_items)
+        events = events.take(np.flatnonzero(known))
         optimiser = torch.optim.Adam(self.nets.parameters(), self.lr, weight_decay=self.l2)
         twin = learner.fork()
         for _ in range(self.passes):
@@ -144,6 +150,7 @@ class SML(Strategy):
                     made = self._made(name, step.trained[name])
                     torch.autograd.backward(made, slope[: len(made)].to(made))
                 optimiser.step()
+                learner.cost.steps += 1
                 self._move(step.trained)
 
     def _place(self, learner: Learner) -> None:

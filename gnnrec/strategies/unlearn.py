@@ -117,6 +117,7 @@ class Unlearn(Strategy):
             twin.extend(base)
             twin.fit(base.train)
             twin.absorb(base)
+            twin.fits.open(-1)  # as a base that was saved and taken up, so that whoever draws in `begin` draws the same
             self.inner.serve(twin)
             self.inner.begin(twin, base)
             self._keep(twin, 0)
@@ -125,6 +126,11 @@ class Unlearn(Strategy):
             self._keep(twin, old.index)
         twin.checkpoint = learner.checkpoint
         learner.adopt(twin)
+
+    @property
+    def counted_bytes(self) -> int:
+        """What is inside says."""
+        return self.inner.counted_bytes
 
     def state(self) -> StrategyState:
         """Return the increments, the saved states, and what is inside."""

@@ -287,13 +287,15 @@ def test_a_single_tie_across_the_cut_is_fair():
         assert found.mean() == pytest.approx(0.5, abs=0.15)
 
 
-def test_renaming_items_leaves_metrics_unchanged(held_out):
+def test_renaming_items_and_users_leaves_metrics_unchanged(held_out):
     seen, events = held_out
     known = events.take(events.item < ITEMS)
-    order = np.random.default_rng(5).permutation(ITEMS)
-    renamed = lambda e: Interactions(e.user, order[e.item], e.value, e.time)  # noqa: E731
-    plain, other = Fixed(), Fixed()
+    rng = np.random.default_rng(5)
+    order, plain, other = rng.permutation(ITEMS), Fixed(), Fixed()
+    who = np.concatenate([rng.permutation(USERS), np.arange(USERS, len(plain.table))])  # who is new stays so
+    renamed = lambda e: Interactions(who[e.user], order[e.item], e.value, e.time)  # noqa: E731
     other.table[:, torch.from_numpy(order)] = plain.table[:, :ITEMS]
+    other.table[torch.from_numpy(who)] = other.table.clone()
     worlds_of = world_of(seen, USERS, ITEMS), world_of(renamed(seen), USERS, ITEMS)
     rows = [
         evaluate(s, e, w, MEASURE, False).rows

@@ -54,6 +54,7 @@ def test_every_benchmark_runs(tmp_path):
         "start",
         "growth",
         "quality",
+        "methods",
         "update",
         "anchors",
     }

@@ -20,6 +20,7 @@ from gnnrec.strategies.distil.ewc import EWC
 from gnnrec.strategies.distil.graph_sail import GraphSAIL
 from gnnrec.strategies.distil.piw import UserWeights
 from gnnrec.strategies.distil.pull import Pull
+from gnnrec.strategies.distil.scores import Distill
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain, WarmRetrain
@@ -40,6 +41,10 @@ class TestAlignedRetrain(StrategyContract):
 
 class TestEWCReplay(StrategyContract):
     make = staticmethod(lambda: Chain({"ewc": EWC(10.0, samples=40), "replay": Replay(40)}))
+
+
+class TestReplayGraphSAIL(StrategyContract):
+    make = staticmethod(lambda: Chain({"replay": Replay(40), "graph_sail": GraphSAIL(clusters=3)}))
 
 
 class TestWindowRetrain(StrategyContract):
@@ -66,6 +71,16 @@ def test_a_chain_does_what_both_do():
         assert "encoder.user.weight" in differing(both, game().play(one).prints[3])
     nothing = game().play(Chain({"replay": Replay(0), "pull": Pull(1.0)})).prints[3]
     assert not differing(learnt(nothing), learnt(game().play(Pull(1.0)).prints[3]))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_users_that_are_replayed_are_distilled_too():
+    chain = Chain({"replay": Replay(10**6), "distill": Distill(best=5, others=5)})
+    played = game().play(chain, until=2)
+    known = played.strategy.parts["distill"]._row >= 0
+    replayed = np.unique(game().stream.increments[0].observed.train.user)
+    assert known[replayed].all()
+    assert len(np.setdiff1d(replayed, game().stream.increments[2].observed.train.user)) > 0
 
 
 def test_modules_and_states_lie_under_the_parts_names():

@@ -49,6 +49,24 @@ def everything(stop):
     return Interactions.concat([events for pair in parts for events in pair])
 
 
+def test_ease_by_what_is_new_is_ease_of_everything_to_the_byte():
+    learner = game().play(Refresh(EASE(most_items=30))).learner
+    stepwise, once = learner.serving().recommender, EASE(most_items=30)
+    new = game().stream.increments[3].observed
+    once.absorb(everything(3), new.num_users, new.num_items)
+    assert np.array_equal(stepwise.model.weights, once.model.weights)
+    assert np.array_equal(stepwise.model.inside, once.model.inside)
+    assert len(once.model.outside) > 0
+
+
+def test_what_is_counted_is_charged():
+    a, b = (game().play(s) for s in (Refresh(GraphFilter()), Frozen()))
+    kept = [
+        p.results().filter(split="cost", metric="bytes_kept", scorer="model", trained_to=3)["value"] for p in (a, b)
+    ]
+    assert kept[0].item() - kept[1].item() == a.strategy.recommender.nbytes > 0
+
+
 @pytest.mark.parametrize("make", [GraphFilter, lambda: GraphFilter(half_life=200.0), lambda: EASE(most_items=1000)])
 def test_what_was_refreshed_scores_as_what_counted_everything_at_once(make):
     learner = game().play(Refresh(make())).learner
@@ -128,3 +146,80 @@ def test_rows_are_needed(make):
     own = Game(game().stream, lambda: Learner(INMO(8, 2), Joint(width=8), FIT, measure=MEASURE))
     with pytest.raises(GnnrecError, match="INMO keeps none"):
         own.play(make())
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_before_anything_came_next_the_transfer_is_fine_tuning():
+    a, b = (game().play(s, until=1).learner.encoder for s in (SML(passes=2, hidden=16), FineTune()))
+    for name, rows in a.tables().items():
+        assert torch.equal(rows, b.tables()[name])
+
+
+def test_the_transfer_by_hand():
+    net, chance = Transfer(2, 3, seed=0), torch.Generator().manual_seed(1)
+    for parameter in net.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=chance)
+    old, fitted = torch.tensor([[3.0, 4.0], [0.0, 2.0]]), torch.tensor([[1.0, -1.0], [0.5, 2.0]])
+    for w, hat, found in zip(old, fitted, net(old, fitted), strict=True):
+        image = torch.stack([w, hat, w * hat / w.norm()])  # a column per embedding's column
+        columns = torch.nn.functional.gelu(net.wide.weight[:, :, 0] @ image + net.wide.bias.unsqueeze(1))
+        columns = net.narrow.weight[:, :, 0] @ columns + net.narrow.bias.unsqueeze(1)
+        hidden = torch.nn.functional.gelu(net.first.weight @ columns.flatten() + net.first.bias)
+        assert torch.allclose(found, hat + net.last.weight @ hidden + net.last.bias, rtol=1e-4)
+
+
+@pytest.fixture
+def taught(monkeypatch):
+    """Return a strategy with a transfer that changes rows, its learner, and some events of what comes next."""
+    strategy = SML(passes=1, l2=0.0, hidden=16)
+    learner = game().play(strategy, until=2).learner
+    chance = torch.Generator().manual_seed(0)
+    for net in strategy.nets.values():
+        net.last.weight.data = 0.3 * torch.randn(net.last.weight.shape, generator=chance)
+    monkeypatch.setattr(torch.optim, "Adam", lambda parameters, lr, weight_decay: torch.optim.SGD(parameters, 1.0))
+    return strategy, learner, game().stream.increments[3].observed.train.take(slice(0, 30))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_transfer_s_slope_is_that_of_the_loss_of_what_it_makes(taught):
+    strategy, learner, events = taught
+    known = (events.user < learner.seen.num_users) & (events.item < learner.seen.num_items)
+    events = events.take(np.flatnonzero(known))
+
+    def loss():
+        twin = learner.fork()
+        strategy._place(twin)
+        (step,) = twin.loop(events)
+        return float(step.loss().detach())
+
+    net, slopes = strategy.nets["item"], {}
+    for name, parameter in net.named_parameters():
+        flat = parameter.data.view(-1)
+        for at in range(min(3, len(flat))):
+            ends = []
+            for move in (1e-2, -1e-2):
+                flat[at] += move
+                ends.append(loss())
+                flat[at] -= move
+            slopes[name, at] = (ends[0] - ends[1]) / 2e-2
+    before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+    strategy._learn(learner, events)
+    for (name, at), slope in slopes.items():
+        moved = float((before[name] - dict(net.named_parameters())[name].detach()).view(-1)[at])
+        assert moved == pytest.approx(slope, rel=0.05, abs=2e-5), name
+    assert max(map(abs, slopes.values())) > 1e-3
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_transfer_learns_by_the_graph_that_has_served(monkeypatch):
+    strategy, seen = SML(passes=1, hidden=8), []
+    learn = strategy._learn
+
+    def watched(learner, events):
+        seen.append((learner.graph.num_edges, learner.seen.has(events.user, events.item).all()))
+        learn(learner, events)
+
+    monkeypatch.setattr(strategy, "_learn", watched)
+    before = game().play(SML(passes=1, hidden=8), until=2).learner.graph.num_edges
+    game().play(strategy)
+    assert seen[-1] == (before, False)  # the answers are in no edge

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from support.penalties import LATER, OLD, embeddings, graph, prepared, step, teacher
+from scipy.special import softmax
+from support.penalties import LATER, NEW, OLD, embeddings, graph, prepared, step, teacher
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.encoders.lightgcn import LightGCN
+from gnnrec.learner import Learner
+from gnnrec.objectives.joint import Joint
 from gnnrec.strategies.distil.contrastive import RELATIONS, ContrastiveDistill, Relation
+from gnnrec.strategies.distil.nearest import nearest_rows
 from gnnrec.strategies.distil.piw import UserWeights
 from gnnrec.strategies.distil.teacher import Neighbours, Teacher
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.testing.strategies import StrategyContract, game
+from gnnrec.testing.worlds import FIT, MEASURE, Game
 
 
 class TestSGCT(StrategyContract):
     make = staticmethod(lambda: ContrastiveDistill(positives=5, negatives=5))
+
+
+class TestMGCT(StrategyContract):
+    make = staticmethod(lambda: ContrastiveDistill(relations=RELATIONS, positives=3, negatives=3))
 
 
 class TestLWCKDWithLearntWeights(StrategyContract):
@@ -28,15 +40,19 @@ class TestLWCKDWithLearntWeights(StrategyContract):
     )
 
 
-def contrast(denominator, of=("ui",), layers=None):
-    """Return the strategy whose negative of user 0 is item 1, and of user 1 item 0."""
+def positives(name):
+    """Return old neighbours, and of a kind with itself the nearest other node."""
+    if name[0] == name[1]:
+        return nearest_rows(OLD[0] if name == "uu" else OLD[1], 10)
+    return Neighbours.of(teacher(), graph(LATER), name[0] == "u", 10)
+
+
+def contrast(denominator, of=("ui",), layers=None, temperature=1.0, then=(OLD,), strengths=(1.0,)):
+    """Return the strategy whose negative of node 0 is node 1 of the other kind, and of node 1 node 0."""
     far = torch.tensor([[1], [0]])
-    related = [
-        Relation(name[0] == "u", name[1] == "u", Neighbours.of(teacher(), graph(LATER), name[0] == "u", 10), far)
-        for name in of
-    ]
-    strategy = ContrastiveDistill(1.0, of, layers, temperature=1.0, denominator=denominator)
-    return prepared(strategy, _then=[embeddings(*OLD)], _related=related, _strengths=(1.0,))
+    related = [Relation(name[0] == "u", name[1] == "u", positives(name), far) for name in of]
+    strategy = ContrastiveDistill(1.0, of, layers, temperature=temperature, denominator=denominator)
+    return prepared(strategy, _then=[embeddings(*x) for x in then], _related=related, _strengths=strengths)
 
 
 def test_the_contrast_of_old_anchors_by_hand():
@@ -52,6 +68,53 @@ def test_the_contrast_of_old_anchors_by_hand():
 def test_the_contrast_of_items_with_users_by_hand():
     # Old item 0, (1, 1), with users as they are: 2 and 2; both positives, its negative user 1: log 2 each.
     assert float(contrast("per_anchor", ("iu",)).penalty(step([(0, 0)]))) == pytest.approx(math.log(2))
+
+
+def test_the_temperature_sharpens_the_contrast():
+    # Products twice as large: items 0 and 4 of user 0, 2 and 2 of user 1.
+    first, second = math.log(1 + math.e**4), math.log(2)
+    for denominator in ("per_anchor", "full"):
+        found = contrast(denominator, temperature=0.5).penalty(step([(0, 1), (1, 1)]))
+        assert float(found) == pytest.approx((first + second) / 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "batch"),
+    [
+        # User 0, (1, 0), with user 1 as it is: 0; user 1, (0, 1), with user 0 as it is: 1.
+        ("uu", (math.log(1 + math.e) - 0 + math.log(1 + math.e) - 1) / 2),
+        # Item 0, (1, 1), with item 1 as it is: 3; item 1, (2, 0), with item 0 as it is: 0.
+        ("ii", (math.log(1 + math.e**3) - 3 + math.log(1 + math.e**3) - 0) / 2),
+    ],
+)
+def test_the_contrast_of_nodes_of_a_kind_by_hand(name, batch):
+    pairs = [(0, 0), (1, 1)]
+    # The other node is positive and negative in one; among all old nodes but itself there is no other.
+    assert float(contrast("per_anchor", (name,)).penalty(step(pairs))) == pytest.approx(math.log(2))
+    assert float(contrast("batch", (name,)).penalty(step(pairs))) == pytest.approx(batch)
+    assert float(contrast("full", (name,)).penalty(step(pairs))) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_layers_are_summed_by_their_weights():
+    # Layer 0 as above; in layer 1, which went from NEW to OLD, user 0, (1, 1), has products 2 and 2, user 1, (0, 2), 2 and 0.
+    first = (math.log(1 + math.e**2) + math.log(2)) / 2
+    second = (math.log(2) + (math.log(2) + math.log(1 + math.e**2)) / 2) / 2
+    strategy = contrast("per_anchor", layers=[2.0, 0.5], then=(OLD, NEW), strengths=(2.0, 0.5))
+    batch = step([(0, 1), (1, 1)])
+    batch = replace(batch, layers=lambda: [batch.z, embeddings(*OLD)])
+    assert float(strategy.penalty(batch)) == pytest.approx(2 * first + 0.5 * second)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_by_layers_of_an_encoder_without_messages_it_is_the_read_out():
+    rows = Game(game().stream, lambda: Learner(LightGCN(8, 0), Joint(width=8), FIT, measure=MEASURE))
+    given = {"positives": 5, "negatives": 5}
+    a, b, plain = (
+        rows.play(strategy, until=2).learner.encoder.user.weight
+        for strategy in (ContrastiveDistill(0.1, **given), ContrastiveDistill(layers=[0.1], **given), FineTune())
+    )
+    assert torch.allclose(a, b, atol=1e-5)  # the gradients are summed in another order
+    assert not torch.allclose(a, plain, atol=1e-3)
 
 
 def test_by_layers_of_a_model_without_layers_it_is_the_read_out():
@@ -87,19 +150,40 @@ def test_weights_tell_users_apart_however_small_their_moves_are():
     assert torch.equal(weights(then, then), torch.ones(9))
 
 
-def test_affinities_and_spread_by_hand():
-    weights = UserWeights(2, 3, soft=0.5)
+def by_hand():
+    """Return weights with two clusters, an asymmetric turn and a network that are written down."""
+    weights = UserWeights(2, 2, soft=0.5)
     weights.fit_to(2, OLD[1], 0)
     weights.centre.data = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    # e·μ is 1 and 2 for the first user, 0 and -2 for the second; W starts as the identity.
-    found = weights._near(torch.tensor([[1.0, 1.0], [0.0, -1.0]]))
-    share = 1 / (1 + math.exp(1.0)), 1 / (1 + math.exp(-2.0))
-    assert found.flatten().tolist() == pytest.approx([share[0], 1 - share[0], share[1], 1 - share[1]])
-    # Two items on the centres: squared distance 0 and 5, so q is (1, 1/6) and (1/6, 1) over 7/6.
-    near, far = 6 / 7, 1 / 7
-    sharp = near**2 / (near**2 + far**2), far**2 / (near**2 + far**2)  # both columns sum to 1
-    kl = sum(p * math.log(p / q) for p, q in zip(sharp, (near, far), strict=True))
-    assert float(weights.spread(torch.tensor([[1.0, 0.0], [0.0, 2.0]]))) == pytest.approx(0.5 * kl)
+    weights.turn.data[0] = torch.tensor([[1.0, 0.0], [3.0, 1.0]])
+    weights.first.weight.data, weights.first.bias.data = torch.tensor([[1.0, 0.0], [0.0, -2.0]]), torch.tensor([0, 3.0])
+    weights.second.weight.data, weights.second.bias.data = torch.tensor([[1.0, -1.0]]), torch.tensor([0.2])
+    return weights
+
+
+def test_weights_of_users_by_hand():
+    then, now = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 0.0], [0.5, 0.0]])
+
+    def near(rows):  # W_0 μ_0 is (1, 3), W_1 μ_1 is (0, 2)
+        return softmax(rows @ np.array([[1.0, 0.0], [3.0, 2.0]]), axis=1)
+
+    moved = (near(then) - near(now)) ** 2
+    moved /= moved.mean()
+    hidden = np.maximum(np.stack([moved[:, 0], 3 - 2 * moved[:, 1]], axis=1), 0)
+    raw = np.log1p(np.exp(hidden[:, 0] - hidden[:, 1] + 0.2))
+    found = by_hand()(torch.tensor(then).float(), torch.tensor(now).float())
+    assert found.tolist() == pytest.approx((raw / raw.mean()).tolist(), rel=1e-5)
+    assert abs(float(found[0] - found[1])) > 0.1
+
+
+def test_the_spread_of_clusters_by_hand():
+    # Three items by the centres (1, 0) and (0, 2): squared distances 0 and 5, 5 and 0, 1 and 4.
+    q = 1 / (1 + np.array([[0.0, 5.0], [5.0, 0.0], [1.0, 4.0]]))
+    q /= q.sum(1, keepdims=True)
+    p = q**2 / q.sum(0)
+    p /= p.sum(1, keepdims=True)
+    items = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    assert float(by_hand().spread(items).detach()) == pytest.approx(0.5 * (p * np.log(p / q)).sum() / 3, rel=1e-5)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -23,22 +23,45 @@ class TestLightDistill(StrategyContract):
     make = staticmethod(LightDistill)
 
 
+class TestDistillWithLearntWeights(StrategyContract):
+    make = staticmethod(lambda: Distill(best=5, others=5, weights=UserWeights(3, 4)))
+
+
+class TestLightDistillWithLearntWeights(StrategyContract):
+    make = staticmethod(lambda: LightDistill(weights=UserWeights(3, 4)))
+
+
 def test_distillation_of_lists_by_hand():
     # User 0: old scores 1 and 2, new 1 and 3.
     lists = {"_row": torch.tensor([0, -1]), "_candidates": torch.tensor([[0, 1]]), "_objective": BPR()}
     lists["_repeats"] = torch.zeros(1, 2, dtype=torch.bool)
-    strategy = prepared(Distill(2.0), **lists)
+    strategy = prepared(Distill(2.0, best=1), **lists, _common=torch.tensor([1]))
     p, q = (np.exp(s) / np.exp(s).sum() for s in (np.array([1.0, 2.0]), np.array([1.0, 3.0])))
-    assert strategy.penalty(step([(0, 0), (1, 1)])).item() == pytest.approx(2 * (p * np.log(p / q)).sum(), rel=1e-5)
-    assert [x.tolist() for x in strategy.nodes(step([(0, 0), (1, 1)]).batch)] == [[], [0, 1]]
-    assert strategy.penalty(step([(1, 1)])) == 0.0  # its candidates were not asked for
+    first = (p * np.log(p / q)).sum()
+    assert strategy.penalty(step([(0, 0)])).item() == pytest.approx(2 * first, rel=1e-5)
+    assert [x.tolist() for x in strategy.nodes(step([(0, 0)]).batch)] == [[], [0, 1]]
+    # User 1 is replayed: its candidates, the best item 0 and the common item 1, are looked up; 1 and 0, now 2 and 2.
+    p, q = np.array([np.e, 1]) / (np.e + 1), np.array([0.5, 0.5])
+    both = (first + (p * np.log(p / q)).sum()) / 2
+    assert strategy.penalty(step([(0, 0), (1, 1)])).item() == pytest.approx(2 * both, rel=1e-5)
+
+
+def test_lists_of_several_users_are_a_mean_and_the_temperature_softens_them():
+    # Old scores 1 and 2 of user 0, 0 and 1 of user 1 (item 1 first); new ones 1 and 3, 2 and 2.
+    lists = {"_row": torch.tensor([0, 1]), "_candidates": torch.tensor([[0, 1], [1, 0]]), "_objective": BPR()}
+    lists["_repeats"] = torch.zeros(2, 2, dtype=torch.bool)
+    strategy, expected = prepared(Distill(3.0, temperature=2.0), **lists), []
+    for old, new in (((1.0, 2.0), (1.0, 3.0)), ((0.0, 1.0), (2.0, 2.0))):
+        p, q = (np.exp(np.array(x) / 2) / np.exp(np.array(x) / 2).sum() for x in (old, new))
+        expected.append((p * np.log(p / q)).sum())
+    assert strategy.penalty(step([(0, 0), (1, 1)])).item() == pytest.approx(3 * np.mean(expected), rel=1e-5)
 
 
 def test_lists_of_users_count_as_is_learnt():
     lists = {"_row": torch.tensor([0, -1]), "_candidates": torch.tensor([[0, 1]]), "_objective": BPR()}
     lists["_repeats"] = torch.zeros(1, 2, dtype=torch.bool)
     plain, told = prepared(Distill(2.0), **lists), prepared(Distill(2.0), **lists, weights=Told(1.5))
-    pairs = [(0, 0), (1, 1)]
+    pairs = [(0, 0), (5, 1)]  # user 5 is new
     assert float(told.penalty(step(pairs))) == pytest.approx(1.5 * float(plain.penalty(step(pairs))) + 0.25)
 
 

@@ -22,14 +22,14 @@ class TestGraphSAILWithLearntWeights(StrategyContract):
     make = staticmethod(lambda: GraphSAIL(clusters=3, weights=UserWeights(3, 4)))
 
 
-def sail(**weights):
+def sail(temperature=1.0, **weights):
     near = [Neighbours.of(teacher(), graph(LATER), side, 10) for side in (True, False)]
     every = Anchors(torch.tensor([0, 1]), torch.tensor([0, 1]), 2)
     terms = {"own": 0.0, "local": 0.0, "globe": 0.0} | weights
     given = {"_share": teacher().shares(graph(LATER))}
     given |= {"_near": tuple(near)} if terms["local"] else {}
     given |= {"_anchors": (every, every)} if terms["globe"] else {}
-    return prepared(GraphSAIL(**terms), **given)
+    return prepared(GraphSAIL(**terms, temperature=temperature), **given)
 
 
 def test_graph_sail_s_self_information_by_hand():
@@ -43,9 +43,10 @@ def test_graph_sail_s_local_structure_by_hand():
     assert float(sail(local=2.0).penalty(step([(0, 0), (1, 1)]))) == pytest.approx(2 * (2.25 / 2 + (0.25 + 4) / 2))
 
 
-def test_graph_sail_s_global_structure_by_hand():
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_graph_sail_s_global_structure_by_hand(temperature):
     def places(rows, anchors):
-        s = np.exp(rows @ anchors.T)
+        s = np.exp(rows @ anchors.T / temperature)
         return s / s.sum(1, keepdims=True)
 
     old, new = [x.numpy() for x in OLD], [x.numpy() for x in NEW]
@@ -54,7 +55,8 @@ def test_graph_sail_s_global_structure_by_hand():
         for anchors in (0, 1):
             p, q = places(new[kind], new[anchors]), places(old[kind], old[anchors])
             expected += (p * np.log(p / q)).sum(1).mean()
-    assert float(sail(globe=0.5).penalty(step([(0, 0), (1, 1)]))) == pytest.approx(0.5 * expected, rel=1e-5)
+    found = sail(globe=0.5, temperature=temperature).penalty(step([(0, 0), (1, 1)]))
+    assert float(found) == pytest.approx(0.5 * expected, rel=1e-5)
 
 
 def test_weights_of_users_are_of_users_alone():

@@ -71,6 +71,45 @@ def test_products_with_the_hessian_are_those_of_the_dense_one():
     assert torch.allclose(dense, dense.T, atol=1e-5)
 
 
+def test_the_step_is_the_dense_newton_step():
+    """θ − (H + λI)⁻¹ (∇Σ_left L(G') − ∇Σ_all L(G)) / N, the gradients and H of the objective itself."""
+    learner, expected = small(), small()
+    new = replace(observed(interactions([]), interactions([]), 3, 3), index=1, removed=interactions(EVENTS).take([0]))
+    Influence(damping=2.0, iterations=200)._forget(learner, new)
+    expected.fits.open(1)  # the same negatives
+    events, tables = interactions(EVENTS), list(expected.encoder.tables().values())
+    near = np.isin(events.user, 0) | np.isin(events.item, 0)
+    (touching,), (left,) = (
+        [step.batch for step in expected.loop(events.take(np.flatnonzero(x)))] for x in (near, np.arange(6) > 0)
+    )
+    gone = (touching.user == 0) & (touching.item == 0)
+    assert gone.sum() == 1
+    stays = touching._replace(
+        **{n: getattr(touching, n)[~gone] for n in ("user", "item", "value", "positive", "negative")}
+    )
+    after = expected.graph.without(new.removed)
+
+    def slope(batch, graph):
+        loss = expected.objective(expected.encoder(graph), batch) * len(batch.user)
+        return torch.cat([x.flatten() for x in torch.autograd.grad(loss, tables, create_graph=True)])
+
+    moved = (slope(stays, after) - slope(touching, expected.graph)).detach() / 5
+    slopes = slope(left, after) / 5
+    dense = torch.stack(
+        [
+            torch.cat(
+                [x.flatten() for x in torch.autograd.grad(one, tables, retain_graph=True, materialize_grads=True)]
+            )
+            for one in slopes
+        ]
+    )
+    step = torch.linalg.solve(dense + 2.0 * torch.eye(len(dense)).double(), moved)
+    assert float(step.norm()) > 1e-3
+    before = torch.cat([x.detach().flatten() for x in tables])
+    found = torch.cat([x.detach().flatten() for x in learner.encoder.tables().values()])
+    assert torch.allclose(before - found, step, atol=1e-4 * float(step.norm()), rtol=1e-2)
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_without_deletions_it_is_fine_tuning():
     a, b = game().play(Influence()), game().play(FineTune())

@@ -16,7 +16,7 @@ from gnnrec.encoders.ngcf import NGCF
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
 from gnnrec.strategies.chain import Chain
-from gnnrec.strategies.distil.contrastive import ContrastiveDistill
+from gnnrec.strategies.distil.contrastive import RELATIONS, ContrastiveDistill
 from gnnrec.strategies.distil.ewc import EWC
 from gnnrec.strategies.distil.graph_sail import GraphSAIL
 from gnnrec.strategies.distil.pisa import PISA
@@ -26,7 +26,13 @@ from gnnrec.strategies.distil.scores import Distill, LightDistill
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.parts import EMA
 from gnnrec.testing.strategies import game
-from gnnrec.testing.worlds import FIT, MEASURE, Game, differing
+from gnnrec.testing.worlds import FIT, MEASURE, Game, differing, one_thread
+
+
+@pytest.fixture(scope="module")
+def tuned():
+    with one_thread():
+        return game().play(FineTune())
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -39,15 +45,23 @@ from gnnrec.testing.worlds import FIT, MEASURE, Game, differing
         lambda: LightDistill(0.0),
         lambda: GraphSAIL(0.0, 0.0, 0.0),
         lambda: ContrastiveDistill(0.0),
+        lambda: ContrastiveDistill(0.0, relations=RELATIONS),
         lambda: ContrastiveDistill(layers=0.0),
+        lambda: ContrastiveDistill(layers=0.0, relations=RELATIONS, weights=UserWeights(3, 4)),
+        lambda: Distill(0.0, weights=UserWeights(3, 4)),
+        lambda: LightDistill(0.0, weights=UserWeights(3, 4)),
+        lambda: GraphSAIL(0.0, 0.0, 0.0, weights=UserWeights(3, 4)),
         lambda: PISA(0.0),
         lambda: EMA(0.0),
         lambda: Chain({"pull": Pull(0.0), "fine": FineTune()}),
     ],
-    ids=["pull", "ewc", "distill", "light_distill", "graph_sail", "sgct", "lwc_kd", "pisa", "ema", "chain"],
+    ids=[
+        *("pull", "ewc", "distill", "light_distill", "graph_sail", "sgct", "mgct", "lwc_kd", "lwc_kd_piw"),
+        *("distill_piw", "light_distill_piw", "graph_sail_piw", "pisa", "ema", "chain"),
+    ],
 )
-def test_with_nothing_to_add_it_is_fine_tuning(make):
-    a, b = game().play(make()), game().play(FineTune())
+def test_with_nothing_to_add_it_is_fine_tuning(make, tuned):
+    a, b = game().play(make()), tuned
     for t in a.prints:
         assert not differing(*({n: x for n, x in p.prints[t].items() if not n.startswith("strategy.")} for p in (a, b)))
     assert_frame_equal(*(p.results().filter(pl.col("split") != "cost") for p in (a, b)), check_exact=True)
@@ -67,9 +81,8 @@ def test_with_nothing_to_add_it_is_fine_tuning(make):
         EMA,
     ],
 )
-def test_with_something_to_add_it_is_not(make):
-    a, b = game().play(make()), game().play(FineTune())
-    assert "encoder.item.weight" in differing(a.prints[3], b.prints[3])
+def test_with_something_to_add_it_is_not(make, tuned):
+    assert "encoder.item.weight" in differing(game().play(make()).prints[3], tuned.prints[3])
 
 
 TERMS = {
@@ -78,7 +91,7 @@ TERMS = {
     "distill": lambda: Distill(best=5, others=5),
     "light_distill": LightDistill,
     "graph_sail": lambda: GraphSAIL(clusters=3),
-    "lwc_kd": lambda: ContrastiveDistill(relations=("ui", "iu", "uu", "ii"), layers=0.1, weights=UserWeights(3, 4)),
+    "lwc_kd": lambda: ContrastiveDistill(relations=RELATIONS, layers=0.1, weights=UserWeights(3, 4)),
     "pisa": lambda: PISA(clusters=3),
 }
 

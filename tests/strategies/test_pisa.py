@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import jensenshannon
+from scipy.special import softmax
 from support.penalties import LATER, NEW, OLD, PAIRS, embeddings, graph, prepared, step, teacher
 from torch.nn import functional as F
 
@@ -30,18 +32,46 @@ def test_pisa_s_contrast_by_hand():
     assert float(found) == pytest.approx((np.array([0.4, 0.8]) * loss).mean(), rel=1e-5)
 
 
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def pulled(anchors, z, own, weight):
+    """Return the mean over users of weight · the mean over their anchors of −log of the share that is the user's own."""
+    near = unit(anchors) @ unit(z).T
+    loss = np.log(np.exp(near).sum(1)) - near[np.arange(len(near)), own]
+    return np.mean([w * loss[np.array(own) == u].mean() for u, w in enumerate(weight)])
+
+
 def test_pisa_pulls_who_drifts_to_the_forward_model_and_others_to_the_old_one():
-    # With one centre everybody's share is 1 and nobody drifts: w = .5 for both, and both count on either side.
-    forward = embeddings(OLD[0].flip(0), OLD[1])
+    old_user, old_item, user = (x.double().numpy() for x in (*OLD, NEW[0]))
+    ahead_user, ahead_item = np.array([[0.5, 2.0], [1.0, 0.2]]), np.array([[0.0, 1.0], [1.0, 0.5]])
+    forward = embeddings(torch.tensor(ahead_user).float(), torch.tensor(ahead_item).float())
+    near = Neighbours.of(teacher(), graph(LATER), True, 10)  # user 0 has item 0, user 1 both
+    strategy = PISA(strength=2.0, share=0.5, temperature=1.0, clusters=2)
+    centre = np.array([[3.0, 0.0], [0.0, 1.0]])
+    given = {"_centres": (0, torch.tensor(centre).float()), "_index": 1}
+    strategy = prepared(strategy, _forward=forward, _old=near, _new=near, **given)
+    p, q = softmax(old_user @ centre.T, axis=1), softmax(user @ centre.T, axis=1)
+    drift = np.array([jensenshannon(a, b) ** 2 for a, b in zip(p, q, strict=True)])
+    w = 1 / (1 + np.exp(-(drift - drift.mean())))
+    mover = int(drift.argmax())
+    assert drift[mover] > 1.5 * drift[1 - mover]
+    plastic, stable = np.zeros(2), np.zeros(2)
+    plastic[mover], stable[1 - mover] = w[mover], 1 - w[1 - mover]
+    own, item = [0, 1, 1], [0, 0, 1]
+    expected = pulled(ahead_user, user, [0, 1], plastic) + pulled(ahead_item[item], user, own, plastic)
+    expected += pulled(old_user, user, [0, 1], stable) + pulled(old_item[item], user, own, stable)
+    assert strategy.penalty(step([(0, 0), (1, 1)])).item() == pytest.approx(2 * expected, rel=1e-5)
+
+
+def test_pisa_finds_centres_of_the_present_items_in_every_epoch():
     near = Neighbours.of(teacher(), graph(LATER), True, 10)
-    strategy = PISA(strength=2.0, share=1.0, temperature=1.0, clusters=1)
-    strategy = prepared(strategy, _forward=forward, _old=near, _new=near, _index=1)
-    z, half = NEW[0], torch.tensor([0.5, 0.5])
-    cosine = F.normalize(OLD[1], dim=1) @ F.normalize(z, dim=1).T
-    loss = cosine.logsumexp(1, keepdim=True) - cosine  # of each item as an anchor of each user
-    beside = (0.5 * loss[0, 0] + 0.5 * loss[:, 1].mean()) / 2  # user 0's item and user 1's two, alike in both models
-    expected = strategy._pulled(forward.user, z, half) + strategy._pulled(OLD[0], z, half) + 2 * beside
-    assert strategy.penalty(step([(0, 0), (1, 1)])).item() == pytest.approx(2 * float(expected), rel=1e-5)
+    strategy = prepared(PISA(clusters=2), _forward=embeddings(*OLD), _old=near, _new=near, _index=1)
+    for epoch, rows in ((0, NEW), (0, OLD), (1, OLD)):
+        strategy.penalty(step([(0, 0), (1, 1)], rows, epoch))
+        found = {tuple(x) for x in strategy._centres[1].tolist()}
+        assert found == {tuple(x) for x in (NEW if epoch == 0 else OLD)[1].tolist()}
 
 
 def test_pisa_keeps_the_weights_of_who_drifts_most():

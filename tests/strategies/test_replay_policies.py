@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Interactions
+from gnnrec.encoders.lightgcn import LightGCN
+from gnnrec.learner import Learner
+from gnnrec.objectives.joint import Joint
 from gnnrec.scorers.pairs import pair_scores
 from gnnrec.strategies.policies import (
     InverseDegree,
@@ -20,7 +25,7 @@ from gnnrec.strategies.policies import (
 )
 from gnnrec.strategies.replay import Replay
 from gnnrec.testing.strategies import StrategyContract, game
-from gnnrec.testing.worlds import differing, interactions
+from gnnrec.testing.worlds import FIT, MEASURE, Game, differing, interactions, observed
 
 EVENTS = interactions([(0, 0), (0, 1), (1, 0), (0, 2), (2, 3), (1, 4)])
 
@@ -31,6 +36,14 @@ class TestInverseDegree(StrategyContract):
 
 class TestProportional(StrategyContract):
     make = staticmethod(lambda: Replay(budget=40, policy=Proportional()))
+
+
+class TestRecency(StrategyContract):
+    make = staticmethod(lambda: Replay(budget=40, policy=Recency(200.0)))
+
+
+class TestWindow(StrategyContract):
+    make = staticmethod(lambda: Replay(budget=40, policy=NewestShare(0.5)))
 
 
 class TestLoss(StrategyContract):
@@ -116,10 +129,33 @@ def test_what_weighs_nothing_is_never_drawn_and_no_more_than_there_is():
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("same", [lambda: InverseDegree(0.0), lambda: NewestShare(1.0), lambda: Loss(0.0)])
+@pytest.mark.parametrize(
+    "same", [lambda: InverseDegree(0.0), lambda: NewestShare(1.0), lambda: Loss(0.0), lambda: Recency(1e300)]
+)
 def test_without_a_preference_policies_are_uniform(same):
     a, b = (game().play(Replay(30, policy=policy), until=1).prints[1] for policy in (same(), Uniform()))
     assert not differing(a, b)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_where_nobody_has_shifted_each_user_weighs_alike():
+    still = Game(game().stream, lambda: Learner(LightGCN(8, 0), Joint(width=8), FIT, measure=MEASURE))
+    a, b = (still.play(Replay(30, policy=p), until=2).prints[2] for p in (Proportional(), InverseDegree(1.0)))
+    assert not differing(a, b)
+
+
+def test_what_is_there_twice_and_taken_back_once_stays_once():
+    twice = Interactions(*(np.array(x) for x in ([0, 0, 1], [0, 0, 1], [1.0, 1.0, 1.0], [5.0, 5.0, 6.0])))
+    nothing = twice.take(slice(0, 0))
+    new = replace(observed(nothing, nothing, 2, 2), index=1, removed=twice.take(slice(0, 1)))
+    for whole in (True, False):  # as what updates, and as a candidate that was not chosen
+        strategy = Replay(policy=Uniform())
+        strategy.stored = twice
+        if whole:
+            strategy.prepare(None, new)
+            assert strategy.data(nothing, new).item.tolist() == [0, 1]
+        strategy.consolidate(None, new)
+        assert strategy.stored.item.tolist() == [0, 1]
 
 
 @pytest.mark.usefixtures("one_thread")

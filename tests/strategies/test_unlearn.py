@@ -10,6 +10,7 @@ import pytest
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.types import Features
 from gnnrec.strategies.adapted.igc import IGC
+from gnnrec.strategies.distil.ewc import EWC
 from gnnrec.strategies.distil.pull import Pull
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.frozen import Frozen
@@ -27,6 +28,7 @@ INNER = {
     "fine_tune": FineTune,
     "replay": lambda: Replay(budget=50),
     "pull": lambda: Pull(0.1),
+    "ewc": lambda: EWC(10.0, samples=20),
     "sml": lambda: SML(passes=1, hidden=8),
     "igc": lambda: IGC(alike=3, nearest=2),
     "filter": lambda: Refresh(GraphFilter()),

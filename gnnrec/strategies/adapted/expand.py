@@ -24,10 +24,11 @@ class Expand(Strategy):
     expandable graph convolution for streaming recommendation" (DEGC), WWW 2023, whose filters are here columns of the rows: an
     encoder without weight matrices passes each column along by itself.
 
-    Departs from the paper in this, in that one fit prunes, refines and expands where there are three, in that users' rows are
-    no mean of their history, and in that what is pruned is gone: in the published code the operator that prunes is never run.
-    The width so follows the data, from `least` up. Experimental. With 0 columns, strength and cut it is fine-tuning. It needs
-    no state: the width is that of the tables. Under ``fit.budget=ahead`` an update that drops columns is not judged.
+    Departs from the paper in this, in that one fit prunes, refines and expands where there are three, in that single weights
+    have no L1 term of their own, in that users' rows are no mean of their history, and in that what is pruned is gone: in the
+    published code the operator that prunes is never run. The width so follows the data, from `least` up. Experimental. With 0
+    columns, strength and cut it is fine-tuning. It needs no state: the width is that of the tables. Under ``fit.budget=ahead``
+    an update that drops columns is not judged.
 
     Args:
         columns: added with every increment; they start at a tenth of the rows' size.

@@ -77,7 +77,9 @@ class GraphPrompt(Strategy):
 
     Departs from the published code in that an epoch is kept for its metric on valid (there, on the test snapshot), in that
     gates start as the identity, in that ages decay edges before they are normalised (there ½ of the weights is a softmax over a
-    node's neighbours), and in that the mean of updates is plain. Without events to fit on and without `recency` it is `frozen`.
+    node's neighbours), in that the mean of updates is plain, and in that there is no structural prompt: embeddings are neither
+    started from a frozen model's features over a sample of the history, nor fitted beside the gates. Parameters of the
+    objective go on being trained. Without events to fit on and without `recency` it is `frozen`.
 
     Args:
         period: updates from one interpolation to the next; 0: none.

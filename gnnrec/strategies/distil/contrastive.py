@@ -55,7 +55,11 @@ class ContrastiveDistill(Strategy):
     anchor's negatives ("per_anchor": InfoNCE), over all anchors' negatives of the batch without the positive ("batch", the
     published code's), or over all old nodes ("full", as in the code published with CCD, KDD 2024).
 
-    Departs from the paper in that negatives are drawn once per update, and in InfoNCE as default. Needs no state.
+    "uu" and "ii" are nearest by cosine, not by how often two were taken together. With one layer, "ui" and "iu", LWC-KD is SGCT
+    on the input rows; of an encoder that passes no messages these are the read-out.
+
+    Departs from the paper in that negatives are drawn once per update, alike many for every relation, and may be old neighbours
+    of the anchor, and in InfoNCE as default. Needs no state.
 
     Args:
         strength: λ of the read-out.
@@ -142,8 +146,8 @@ class ContrastiveDistill(Strategy):
         return self.weights
 
     def nodes(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return positives and negatives of the batch's old nodes."""
-        if self._teacher is None:
+        """Return positives and negatives of the batch's old nodes; by layers whole tables are made, of all nodes."""
+        if self._teacher is None or self.layers is not None:
             return no_nodes(batch)
         found: dict[bool, list[Tensor]] = {True: [batch.user[:0]], False: [batch.item[:0]]}
         for related in self._related:

@@ -32,7 +32,8 @@ class EWC(Strategy):
     the chunk). With chunk = 1 that is the mean of squared gradients of single events; with more it is the same in expectation
     where gradients of different events are independent and of mean 0, as at a minimum, for a chunk-th of the propagations. Rows
     without an importance above a thousandth of the table's largest are not stored. Other parameters than rows are free. What an
-    event that is taken back has said stays in Ω, a sum of squares without names, and wears off by γ.
+    event that is taken back has said stays in Ω, a sum of squares without names, and wears off by γ. Under ``fit.rows=touched``
+    F is of the rows of each chunk's own nodes.
 
     Args:
         strength: λ.

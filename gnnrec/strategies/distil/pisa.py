@@ -35,8 +35,10 @@ class PISA(Strategy):
     over neighbours is the mean over a user's own, `neighbours` at most; in that of new ones users who were not known take part,
     with weight `newcomers`.
 
-    Departs from the published code in that neighbours are at most so many, and in that the weights are constants to descent
-    unless `through`. With α = 0 it is fine-tuning, and the forward fit is not made. Needs no state.
+    Departs from the published code in that neighbours are at most so many, in that the weights are constants to descent unless
+    `through`, and in that messages pass over what `graph` says (there: over the newest block, ``graph=block``). With α = 0 it
+    is fine-tuning, and the forward fit is not made. Under ``fit.budget=equal`` each of the two fits has the steps. Needs no
+    state.
 
     Args:
         strength: α.

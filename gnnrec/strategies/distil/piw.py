@@ -20,7 +20,7 @@ class UserWeights(nn.Module):
     SAIL-PIW (Wang et al., AAAI 2023), as the code published with CCD (KDD 2024) has it. μ are k centres of items, soft clusters
     by Student's t, sharpened as in deep embedded clustering: `spread` is λ · KL(p ‖ q). The weights are trained to make the
     loss that they weigh small, and the mean of 1 is all that keeps them from vanishing; `detached` takes the slope through the
-    embeddings away, so that the model is not moved to where weights are small.
+    embeddings away, so that the model is not moved to where weights are small. Student's t has one degree of freedom.
 
     Departs from that code in that s is divided by its mean over the batch: squares of differences between shares are of the
     order of 1e-6 and less, of which a network makes the same weight for everybody (measured on two logs: no list changed).

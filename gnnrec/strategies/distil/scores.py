@@ -32,7 +32,8 @@ class Distill(Strategy):
 
     Learning without forgetting (Li & Hoiem, ECCV 2016) for lists: over the batch's users that the old model knew; C_u are the
     old model's top k and others by chance. s is the objective's affinity; the item term, which follows counters, is no opinion
-    of the model and is left out. Chance candidates are drawn anew in every update, alike for all users. Needs no state.
+    of the model and is left out. Chance candidates are drawn anew in every update, alike for all users. λ is added to the loss,
+    where IncCTR and the paper divide 1 between both. Needs no state.
 
     Args:
         strength: λ.
@@ -60,7 +61,7 @@ class Distill(Strategy):
         self.weights = weights
         self._teacher: Teacher | None = None
         self._objective: Objective | None = None
-        self._row = self._candidates = self._repeats = torch.empty(0, dtype=torch.int64)
+        self._row = self._common = self._candidates = self._repeats = torch.empty(0, dtype=torch.int64)
 
     def remember(self, learner: Learner, new: Observed) -> None:
         """Keep the old model, and its best items for the increment's users."""
@@ -75,13 +76,23 @@ class Distill(Strategy):
         device, num_items = teacher.z.user.device, len(teacher.z.item)
         users = teacher.users(torch.tensor(new.train.user, device=device))
         draw = generator(self.seed, new.index, "distill").choice(num_items, min(self.others, num_items), replace=False)
-        best = top(teacher, users, min(self.best, num_items))
-        common = torch.from_numpy(draw).to(device).expand(len(users), -1)
-        self._candidates = torch.cat([best, common], dim=1)
-        twice = (common.unsqueeze(2) == best.unsqueeze(1)).any(2)
-        self._repeats = torch.cat([torch.zeros_like(best, dtype=torch.bool), twice], dim=1)
+        self._common = torch.from_numpy(draw).to(device)
+        self._candidates = torch.empty(0, min(self.best, num_items) + len(draw), dtype=torch.int64, device=device)
+        self._repeats = torch.zeros_like(self._candidates, dtype=torch.bool)
         self._row = torch.full((len(teacher.z.user),), -1, dtype=torch.int64, device=device)
-        self._row[users] = torch.arange(len(users), device=device)
+        self._look_up(teacher, users)
+
+    def _look_up(self, teacher: Teacher, users: Tensor) -> None:
+        """Choose the candidates of further old users."""
+        if not len(users):
+            return
+        best = top(teacher, users, min(self.best, len(teacher.z.item)))
+        common = self._common.expand(len(users), -1)
+        twice = (common.unsqueeze(2) == best.unsqueeze(1)).any(2)
+        repeats = torch.cat([torch.zeros_like(best, dtype=torch.bool), twice], dim=1)
+        self._row[users] = len(self._candidates) + torch.arange(len(users), device=users.device)
+        self._candidates = torch.cat([self._candidates, torch.cat([best, common], dim=1)])
+        self._repeats = torch.cat([self._repeats, repeats])
 
     def modules(self) -> UserWeights | None:
         """Return what learns the weights of users."""
@@ -95,10 +106,10 @@ class Distill(Strategy):
         return batch.user[:0], torch.unique(items)
 
     def _lists(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the old users of the batch whose candidates are chosen, [n], and these, [n, c]."""
+        """Return the old users of the batch, [n], and their candidates, [n, c]: those replayed beside the increment's too."""
         assert self._teacher is not None
         users = self._teacher.users(batch.user)
-        users = users[self._row[users] >= 0]
+        self._look_up(self._teacher, users[self._row[users] < 0])
         return users, self._candidates[self._row[users]]
 
     def _shares(self, scores: Tensor, users: Tensor) -> Tensor:
@@ -125,7 +136,8 @@ class LightDistill(Strategy):
     """Fine-tune with λ · mean (s_t(u, i) − s_{t−1}(u, i))² over old items i of the batch's old users, `items` at most of each.
 
     After LightDistillation (arXiv 2505.19810): only what a user took before is distilled, without a further parameter. s is the
-    objective's affinity. The items are the same through an update. Needs no state.
+    objective's affinity. The items are the same through an update. Departs from the paper in that the teacher is the model that
+    served, not a cheaper one. Needs no state.
 
     Args:
         strength: λ.

@@ -220,6 +220,11 @@ class Selector(Strategy):
     def _note(self, name: str, gain: float) -> None:
         self.gains.add(name, Gain(len(self.chosen) - 1, self._context, gain))
 
+    @property
+    def counted_bytes(self) -> int:
+        """Return the sum over the candidates, all of which are kept ready."""
+        return sum(candidate.counted_bytes for candidate in self.candidates.values())
+
     def state(self) -> StrategyState:
         """Return what is known of the candidates, what is held, and their own states."""
         found: StrategyState = {
