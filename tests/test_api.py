@@ -130,7 +130,7 @@ def test_the_objects_given_stay_as_they_were(stream):
     strategy, encoder, objective = gr.Replay(50), gr.LightGCN(8, 1), gr.BPR()
     for _ in range(2):
         gr.compare(stream, [strategy], encoder, objective, seeds=[0, 4], options=FAST, quiet=True)
-        assert (strategy.seen, strategy.seed, len(encoder.user)) == (0, 0, 0)
+        assert (len(strategy.stored), strategy.seed, len(encoder.user)) == (0, 0, 0)
 
 
 def test_an_encoder_may_follow_the_seed(stream):

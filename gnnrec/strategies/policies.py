@@ -17,7 +17,6 @@ from gnnrec.data.types import Floats, Interactions
 from gnnrec.learner import Learner
 from gnnrec.scorers.pairs import pair_scores
 
-
 ALIKE = 1e-12
 """Divergences of equal rows are below it, not 0."""
 
@@ -83,7 +82,7 @@ class Recency:
         """Need nothing."""
 
     def weights(self, stored: Interactions, learner: Learner) -> Floats:
-        """Return [n]; the store is in the order of time but for a reservoir's, hence the sort."""
+        """Return [n]; events of one increment need not be in the order of time, hence the sort."""
         age = np.empty(len(stored))
         age[np.argsort(stored.time, kind="stable")] = np.arange(len(stored))[::-1]
         return np.asarray(2.0 ** (-age / self.half_life))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gnnrec.core.errors import GnnrecError
-from gnnrec.core.seeds import generator
+from gnnrec.core.seeds import derive, generator
 from gnnrec.data.types import Floats, Interactions, Ints, Observed
 from gnnrec.learner import Learner
 from gnnrec.strategies.base import Strategy, StrategyState
@@ -16,48 +17,69 @@ from gnnrec.strategies.policies import ReplayPolicy
 
 
 class Keeping(Protocol):
-    """Which of the events seen so far are stored."""
+    """Which of the events seen so far are stored.
 
-    def add(self, stored: Interactions, events: Interactions, seen: int, rng: np.random.Generator) -> Interactions:
-        """Return the store after `events`, of which `seen` others came before."""
+    Attributes:
+        below: what has been turned away had this priority or a higher one; a number that is saved with the store.
+    """
+
+    below: float
+
+    def add(self, stored: Interactions, events: Interactions, seed: int) -> Interactions:
+        """Return the store after `events`, in the order of arrival."""
         ...
 
 
 class AllEvents:
     """Keep every event; the sample is uniform over all history."""
 
-    def add(self, stored: Interactions, events: Interactions, seen: int, rng: np.random.Generator) -> Interactions:
+    def __init__(self) -> None:
+        self.below = 1.0
+
+    def add(self, stored: Interactions, events: Interactions, seed: int) -> Interactions:
         """Return the store with the events behind it."""
         return Interactions.concat([stored, events])
 
 
 class Reservoir:
-    """Keep a uniform sample of at most `size` events (Vitter 1985, algorithm R: the n-th is kept with probability M/n).
+    """Keep a uniform sample of at most `size` events: those of the lowest priority, a hash of the event.
 
-    Once events have been taken back it is not uniform any more: their places go to the events that come next, whatever there
-    was before them.
+    "Bottom-k" sampling (Cohen & Kaplan, PODC 2007). Every event that is left has had the same chance, after others have been
+    taken back too, which is what it has over a reservoir whose places are drawn (Vitter 1985): what was turned away stays so,
+    and until more has come the store is smaller than `size`. Events of one pair and time share their fate.
 
     Args:
-        size: M, stored events.
+        size: stored events.
     """
 
     def __init__(self, size: int = 20_000) -> None:
         if size < 1:
             raise GnnrecError(f"strategy.store.size must be at least 1 event, got {size}")
-        self.size = size
+        self.size, self.below = size, 1.0
 
-    def add(self, stored: Interactions, events: Interactions, seen: int, rng: np.random.Generator) -> Interactions:
+    def add(self, stored: Interactions, events: Interactions, seed: int) -> Interactions:
         """Return the reservoir after `events`."""
         pool = Interactions.concat([stored, events])
-        slot = np.arange(len(stored))
-        room = min(self.size - len(stored), len(events))
-        slot = np.concatenate([slot, len(stored) + np.arange(room)])
-        place = rng.integers(
-            0, seen + np.arange(room, len(events)) + 1
-        )  # of the n-th event among n that came before it
-        kept = np.flatnonzero(place < self.size)
-        slot[place[kept]] = len(stored) + room + kept  # of several in one slot the last stays, as one after the other
-        return pool.take(slot)
+        priority = _priority(pool, seed)
+        if (priority < self.below).sum() > self.size:
+            self.below = float(np.partition(priority, self.size)[self.size])
+        return pool.take(np.flatnonzero(priority < self.below))
+
+
+def _priority(events: Interactions, seed: int) -> Floats:
+    """Return a number between 0 and 1 for each event, [n], the same whenever it is asked for."""
+    found = np.full(len(events), derive(seed, "store"), np.uint64)
+    for column in (events.user, events.item, events.time):
+        found = _scattered(found + np.ascontiguousarray(column).view(np.uint64))
+    return np.asarray((found >> np.uint64(11)) * 2.0**-53)
+
+
+def _scattered(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return a one-to-one image of 64 bits in which each depends on all: SplitMix64 (Steele et al., OOPSLA 2014)."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 class Replay(Strategy):
@@ -80,7 +102,7 @@ class Replay(Strategy):
         if budget < 0:
             raise GnnrecError(f"strategy.budget must be 0 or more events, got {budget}")
         self.budget, self.store, self.policy = budget, store or AllEvents(), policy
-        self.stored, self.seen = Interactions.empty(), 0
+        self.stored = Interactions.empty()
         self._weight: Floats | None = None
         self._cleared = -1
 
@@ -116,16 +138,14 @@ class Replay(Strategy):
 
     def consolidate(self, learner: Learner, new: Observed) -> None:
         """Offer the increment's events to the store."""
-        rng = generator(self.seed, new.index, "store")
         if self._cleared != new.index:  # another strategy has made this update
             self._clear(new)
-        self.stored = self.store.add(self.stored, new.train, self.seen, rng)
-        self.seen += len(new.train)
+        self.stored = self.store.add(self.stored, new.train, self.seed)
 
     def state(self) -> StrategyState:
-        """Return the stored events and how many have been seen."""
-        return {**to_state(self.stored), "seen": self.seen}
+        """Return the stored events, and which were turned away."""
+        return {**to_state(self.stored), "below": self.store.below}
 
     def restore(self, state: StrategyState) -> None:
         """Take up the store."""
-        self.stored, self.seen = from_state(state), int(state["seen"])
+        self.stored, self.store.below = from_state(state), float(state["below"])

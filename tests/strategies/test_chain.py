@@ -87,7 +87,7 @@ def test_modules_and_states_lie_under_the_parts_names():
     chain = Chain({"lwc": ContrastiveDistill(weights=UserWeights(3, 4)), "replay": Replay(40)})
     played = game().play(chain, until=1)
     names = set(played.strategy.state_dict())
-    assert {"replay.user", "replay.seen", "modules.lwc.centre"} <= names
+    assert {"replay.user", "replay.below", "modules.lwc.centre"} <= names
 
 
 @pytest.mark.parametrize(

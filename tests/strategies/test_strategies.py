@@ -179,35 +179,61 @@ def test_replayed_events_are_distinct_old_ones_with_every_new_one():
     assert not np.array_equal(data.time, Replay(30, seed=1).data(new[1].train, new[1]).time)
 
 
+def chance(counts, rounds, size):
+    """Return how likely counts so uneven are where each of `rounds` rounds keeps `size` events, all with the same chance."""
+    n, share = len(counts), size / len(counts)
+    statistic = ((counts - rounds * share) ** 2).sum() / (rounds * share * (1 - share)) * (n - 1) / n
+    return stats.chi2.sf(statistic, n - 1)
+
+
 def test_reservoir_keeps_every_event_with_the_same_chance():
     events, rounds, size, counts = random_events(60, 10, 10), 3000, 12, np.zeros(60)
     for n in range(rounds):
-        rng, stored, seen = np.random.default_rng(n), events.take(slice(0, 0)), 0
+        store, stored = Reservoir(size), events.take(slice(0, 0))
         for part in (slice(0, 5), slice(5, 40), slice(40, 60)):
-            stored = Reservoir(size).add(stored, events.take(part), seen, rng)
-            seen += part.stop - part.start
+            stored = store.add(stored, events.take(part), n)
         assert len(stored) == size
+        assert np.all(np.diff(stored.time) > 0)
         counts[stored.time.astype(int)] += 1
-    share, n = size / 60, 60
-    statistic = ((counts - rounds * share) ** 2).sum() / (rounds * share * (1 - share)) * (n - 1) / n
-    assert stats.chi2.sf(statistic, n - 1) > 1e-3
+    assert chance(counts, rounds, size) > 1e-3
 
 
-def test_a_reservoir_takes_many_events_in_the_time_of_a_draw_each():
-    """A loop over events took 1.4 s here; the bound is the same machine's time for as many plain draws, generously."""
+def test_reservoir_is_uniform_after_events_are_taken_back():
+    events, rounds, counts, kept = random_events(80, 10, 10), 3000, np.zeros(80), 0
+    gone = np.arange(0, 40, 2)
+    for n in range(rounds):
+        store = Reservoir(12)
+        stored = store.add(events.take(slice(0, 0)), events.take(slice(0, 40)), n).without(events.take(gone))
+        stored = store.add(stored, events.take(slice(40, 80)), n)
+        counts[stored.time.astype(int)] += 1
+        kept += len(stored)
+        assert len(stored) <= 12
+    left = np.setdiff1d(np.arange(80), gone)
+    assert counts[gone].sum() == 0
+    # Sizes vary, so that counts spread no more than if each event were drawn by itself.
+    share = kept / rounds / len(left)
+    assert (
+        stats.chi2.sf(((counts[left] - rounds * share) ** 2).sum() / (rounds * share * (1 - share)), len(left) - 1)
+        > 1e-3
+    )
+    assert counts[1:40:2].mean() == pytest.approx(counts[40:].mean(), rel=0.05)  # old ones and new ones alike
+
+
+def test_a_reservoir_takes_many_events_in_no_time():
+    """The bound is the same machine's time for as many plain draws, generously."""
     n = 200_000
     events, rng = random_events(n, 500, 500), np.random.default_rng(0)
     begin = time.perf_counter()
     [rng.random() for _ in range(n)]
     draws, begin = time.perf_counter() - begin, time.perf_counter()
-    stored = Reservoir(20_000).add(events.take(slice(0, 0)), events, 0, rng)
+    stored = Reservoir(20_000).add(events.take(slice(0, 0)), events, 0)
     assert time.perf_counter() - begin < 5 * draws
     assert len(stored) == len(np.unique(stored.time)) == 20_000
 
 
 def test_reservoir_larger_than_the_log_keeps_it_all():
     new = game().stream.increments[0].observed.train
-    stored = Reservoir(10_000).add(new.take(slice(0, 0)), new, 0, np.random.default_rng(0))
+    stored = Reservoir(10_000).add(new.take(slice(0, 0)), new, 0)
     assert np.array_equal(stored.time, new.time)
 
 
