@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 
@@ -19,6 +20,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden run's numbers instead of comparing")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plug_ins_of_lightning() -> Iterator[None]:
+    """Look once for callbacks that other distributions bring: every trainer does, 12 ms of each of thousands of fits."""
+    from lightning_fabric.utilities import registry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "entry_points", functools.cache(registry.entry_points))
+        yield
 
 
 @pytest.fixture
