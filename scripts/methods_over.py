@@ -5,11 +5,13 @@
 Reads runs/methods/*/table/summary.csv; strategies that are not in every one of them are left out, and said. A table of each
 data set is written beside its summary, as Markdown: recall@20 under both scorers, how far it is from fine-tuning and whether it
 is at least as good as full retraining (`--scorer`, corrected over all rows), what an update costs, and recall@20 by segment.
+over-<scorer>.md has a line per strategy: its mean rank, how far it is from fine-tuning on each data set, and what it costs.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,8 @@ def main() -> int:
     found = ranks(rows.filter(everywhere))
     draw(found, given.runs / f"ranks-{given.scorer}.png")
     pl.DataFrame({"strategy": found.names, "mean_rank": found.mean}).write_csv(given.runs / f"ranks-{given.scorer}.csv")
+    order = dict(zip(found.names, found.mean, strict=True))
+    (given.runs / f"over-{given.scorer}.md").write_text(overview(given.runs, list(tables), order, given.scorer))
     p = "n/a" if found.p is None else f"{found.p:.3g}"
     print(f"{found.blocks} data sets, Friedman p {p}; rows differ if {found.distance:.2f} ranks apart (Nemenyi, 5 %)")
     for name, mean in zip(found.names, found.mean, strict=True):
@@ -56,23 +60,11 @@ def main() -> int:
 
 def markdown(table: Path, scorer: str) -> str:
     """Return the table of one data set, the best row first."""
-    summary, pairs = pl.read_csv(table / "summary.csv"), pl.read_csv(table / "differences.csv")
-    pairs = pairs.filter(pl.col("metric") == "recall@20", pl.col("scorer").is_in([scorer, "reference"]))
-    pairs = pairs.filter(reference_scorer=scorer)
-    tuned, full = (
-        {row["strategy"]: row for row in pairs.filter(reference=name).iter_rows(named=True)}
-        for name in ("fine_tune", "full_retrain")
-    )
+    summary = pl.read_csv(table / "summary.csv")
+    tuned, full = compared(table, scorer, "fine_tune"), compared(table, scorer, "full_retrain")
     own = {row["strategy"]: row for row in summary.filter(scorer=scorer).iter_rows(named=True)}
     other = {row["strategy"]: row for row in summary.filter(scorer="model").iter_rows(named=True)}
     beside = {row["strategy"]: row for row in summary.filter(scorer="reference").iter_rows(named=True)}
-    if "fine_tune" in full:  # a pair stands in the table once
-        turned = full["fine_tune"]
-        tuned["full_retrain"] = {
-            "difference": -turned["difference"],
-            "low": -turned["high"],
-            "high": -turned["low"],
-        }
     unit = own["fine_tune"]["seconds_per_update"] if "fine_tune" in own else None
     lines = [
         f"| strategy | recall@20 model | recall@20 {scorer} | ndcg@20 {scorer} | from fine_tune | as good as full_retrain "
@@ -94,6 +86,48 @@ def markdown(table: Path, scorer: str) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def compared(table: Path, scorer: str, reference: str) -> dict[str, dict[str, Any]]:
+    """Return how far each row is from a strategy in recall@20, by the row's name."""
+    pairs = pl.read_csv(table / "differences.csv").filter(metric="recall@20", reference_scorer=scorer)
+    pairs = pairs.filter(pl.col("scorer").is_in([scorer, "reference"]))
+    found = {row["strategy"]: row for row in pairs.filter(reference=reference).iter_rows(named=True)}
+    for row in pairs.filter(strategy=reference).iter_rows(named=True):  # a pair stands in the table once
+        turned = {"difference": -row["difference"], "low": -row["high"], "high": -row["low"]}
+        found.setdefault(row["reference"], turned)
+    return found
+
+
+def overview(runs: Path, names: list[str], order: dict[str, float], scorer: str) -> str:
+    """Return a line per strategy, in the order of mean ranks."""
+    apart = [compared(runs / name / "table", scorer, "fine_tune") for name in names]
+    costs = [
+        dict(
+            pl.read_csv(runs / name / "table" / "summary.csv")
+            .filter(scorer=scorer)["strategy", "seconds_per_update"]
+            .iter_rows()
+        )
+        for name in names
+    ]
+    lines = [
+        f"| strategy | mean rank | {' | '.join(names)} | update, in fine_tune's |",
+        "|---" * (len(names) + 3) + "|",
+    ]
+    for strategy, rank in order.items():
+        factors = [cost[strategy] / cost["fine_tune"] for cost in costs]
+        spent = math.prod(factors) ** (1 / len(factors))
+        cells = [shown(found.get(strategy)) for found in apart]
+        lines.append(f"| {strategy} | {rank:.1f} | {' | '.join(cells)} | {spent:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def shown(row: dict[str, Any] | None) -> str:
+    """Return a difference, in bold where its interval leaves 0 out."""
+    if row is None:
+        return ""
+    text = f"{round(row['difference'], 4) + 0.0:+.4f}".replace("0.", ".", 1)  # no -0
+    return f"**{text}**" if row["low"] > 0 or row["high"] < 0 else text
 
 
 def segments(table: Path, scorer: str) -> str:

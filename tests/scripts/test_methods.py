@@ -47,6 +47,9 @@ def test_a_record_is_made_and_read(record, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "2 data sets" in said
     assert (record / "ranks-blend.png").exists()
+    lines = (record / "over-blend.md").read_text().splitlines()
+    assert {x.split(" | ")[0] for x in lines[2:]} == {f"| {name}" for name in SPACES}
+    assert next(x for x in lines if x.startswith("| fine_tune |")).endswith("|  |  | 1.0 |")
     for name in ("tried", "plain"):
         table = record / name / "table"
         summary = pl.read_csv(table / "summary.csv").filter(scorer="blend")
