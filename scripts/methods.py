@@ -159,6 +159,8 @@ def main() -> int:
     per_user = pl.read_parquet(beside / "per_user.parquet")
     differences = pl.concat(significance.compare(per_user, metric, first=first) for metric in ("recall@20", METRIC))
     write_atomic(beside / "differences.csv", differences.write_csv())
+    if not given.defaults:
+        write_atomic(beside / "trials.csv", trials(Path(config["output"])).write_csv())
     print(f"{done.text}\nreport: {done.path}")
     return 0
 
@@ -181,6 +183,17 @@ def results_of(jobs: list[Job], scene: Scene) -> pl.DataFrame:
     """Return the tidy rows of the runs that are finished."""
     folders = [(job, job.folder(scene.setting.stream)) for job in jobs]
     return pl.concat([named(read_frames(f), job.name)["results"] for job, f in folders if finished(f)], how="diagonal")
+
+
+def trials(output: Path) -> pl.DataFrame:
+    """Return what was tried: strategy, setting, value on valid, or why there is none."""
+    rows = []
+    for file in sorted((output / "trials").glob("*.json")):
+        found = json.loads(file.read_text())
+        setting = " ".join(found["asked"]["overrides"])
+        rows.append((file.stem.rpartition("-")[0], setting, found.get("value"), found.get("failed")))
+    schema = {"strategy": pl.String, "setting": pl.String, METRIC: pl.Float64, "failed": pl.String}
+    return pl.DataFrame(rows, schema, orient="row")
 
 
 def tried(name: str, plain: list[str], config: Config, scene: Scene, progress: Progress) -> list[str]:

@@ -4,6 +4,7 @@
     python scripts/views.py amazon_games --seeds 0 threads=1 logger=none      # a part of it; without --seeds: the table
 
 Everything is kept below `output`, runs/views/LOG where not given; the same command goes on with what a killed one has left.
+Beside the table: differences.csv, recall@20 of every row against both strategies over all edges.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import argparse
 import sys
 from pathlib import Path
 
+import polars as pl
 from methods import LOGS, cut, typed
 
 from gnnrec.config.compose import compose
+from gnnrec.core.files import write_atomic
+from gnnrec.evaluation import significance
 from gnnrec.runs.compare import compare
 from gnnrec.runs.job import Job
 from gnnrec.runs.progress import Progress
@@ -37,8 +41,12 @@ def main() -> int:
         for view in VIEWS
         for strategy in STRATEGIES
     ]
-    table = Path(config["output"]) / "table"
-    done = compare(jobs, scene, typed(), Progress(), output=table)
+    done = compare(jobs, scene, typed(), Progress(), output=Path(config["output"]) / "table")
+    beside = Path(done.path).parent
+    per_user = pl.read_parquet(beside / "per_user.parquet")
+    against = [f"{strategy}, {VIEWS[0]}" for strategy in STRATEGIES]
+    differences = significance.compare(per_user, "recall@20", references=against)
+    write_atomic(beside / "differences.csv", differences.write_csv())
     print(f"{done.text}\nreport: {done.path}")
     return 0
 

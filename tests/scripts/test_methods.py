@@ -43,6 +43,9 @@ def record(tmp_path_factory):
 def test_a_record_is_made_and_read(record, monkeypatch, capsys):
     assert len(list((record / "tried" / "trials").glob("pull-*.json"))) == 2
     assert not (record / "plain" / "trials").exists()
+    trials = pl.read_csv(record / "tried" / "table" / "trials.csv")
+    assert trials["strategy"].to_list() == ["pull", "pull"]
+    assert trials["ndcg@20"].null_count() == 0
     assert ran(monkeypatch, methods_over, record) == 0
     said = capsys.readouterr().out
     assert "2 data sets" in said
