@@ -83,7 +83,7 @@ def input_bytes(stream: Stream) -> dict[str, bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SharedRun:
     """A run that several tests of a contract look at.
 
     Attributes:
@@ -97,7 +97,7 @@ class Kept:
     fitted: tuple[tuple[int, Interactions], ...] = ()
 
 
-_HELD: dict[str, tuple[type, Kept]] = {}
+_HELD: dict[str, tuple[type, SharedRun]] = {}
 """What the contract in progress has played already, by name."""
 
 
@@ -110,7 +110,7 @@ class StrategyContract:
 
     make: Make
 
-    def _once(self, name: str, play: Callable[[], Kept]) -> Kept:
+    def _once(self, name: str, play: Callable[[], SharedRun]) -> SharedRun:
         """Return what `play` does, done once for all tests of this contract that only look at it."""
         held = _HELD.get(name)
         if held is None or held[0] is not type(self):
@@ -118,16 +118,16 @@ class StrategyContract:
         return held[1]
 
     def _plain(self) -> Played:
-        return self._once("plain", lambda: Kept(game().play(self.make()))).played
+        return self._once("plain", lambda: SharedRun(game().play(self.make()))).played
 
     def _odd(self, kind: str) -> Played:
-        return self._once(f"odd {kind}", lambda: Kept(odd_game(kind).play(self.make()))).played
+        return self._once(f"odd {kind}", lambda: SharedRun(odd_game(kind).play(self.make()))).played
 
-    def _saved(self, folder: Path) -> Kept:
+    def _saved(self, folder: Path) -> SharedRun:
         """Return a run that has been saved; below this folder, where it was not yet."""
-        return self._once("saved", lambda: Kept(game().play(self.make(), folder), folder))
+        return self._once("saved", lambda: SharedRun(game().play(self.make(), folder), folder))
 
-    def _forgetful(self) -> Kept:
+    def _forgetful(self) -> SharedRun:
         """Return a run over the increment that takes back, with what it has fitted."""
         return self._once("forgetful", lambda: _noted(self.make()))
 
@@ -226,7 +226,7 @@ class StrategyContract:
         assert np.all(seconds > 0)
 
 
-def _noted(strategy: Strategy) -> Kept:
+def _noted(strategy: Strategy) -> SharedRun:
     """Play the stream that takes events back, and note what is fitted when."""
     fitted, fit, update, now = list[tuple[int, Interactions]](), Learner.fit, strategy.update, 0
 
@@ -243,4 +243,4 @@ def _noted(strategy: Strategy) -> Kept:
         patched.setattr(Learner, "fit", noted)
         patched.setattr(strategy, "update", begun)
         played = forgetting_game().play(strategy)
-    return Kept(played, fitted=tuple(fitted))
+    return SharedRun(played, fitted=tuple(fitted))
