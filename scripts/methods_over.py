@@ -5,7 +5,8 @@
 Reads runs/methods/*/table/summary.csv; strategies that are not in every one of them are left out, and said. A table of each
 data set is written beside its summary, as Markdown: recall@20 under both scorers, how far it is from fine-tuning and whether it
 is at least as good as full retraining (`--scorer`, corrected over all rows), what an update costs, and recall@20 by segment.
-over-<scorer>.md has a line per strategy: its mean rank, how far it is from fine-tuning on each data set, and what it costs.
+over-<scorer>.md has a line per strategy: its mean rank, how far it is from fine-tuning on each data set, and along how many
+edges messages go in an update.
 """
 
 from __future__ import annotations
@@ -65,11 +66,11 @@ def markdown(table: Path, scorer: str) -> str:
     own = {row["strategy"]: row for row in summary.filter(scorer=scorer).iter_rows(named=True)}
     other = {row["strategy"]: row for row in summary.filter(scorer="model").iter_rows(named=True)}
     beside = {row["strategy"]: row for row in summary.filter(scorer="reference").iter_rows(named=True)}
-    unit = own["fine_tune"]["seconds_per_update"] if "fine_tune" in own else None
+    unit = own.get("fine_tune")
     lines = [
         f"| strategy | recall@20 model | recall@20 {scorer} | ndcg@20 {scorer} | from fine_tune | as good as full_retrain "
-        "| churn | update, in fine_tune's |",
-        "|---|---|---|---|---|---|---|---|",
+        "| churn | edges, in fine_tune's | seconds, in fine_tune's |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     ranked = {n: row for n, row in {**own, **beside}.items() if row["recall@20_all"] is not None}
     for name, row in sorted(ranked.items(), key=lambda pair: -pair[1]["recall@20_all"]):
@@ -82,7 +83,7 @@ def markdown(table: Path, scorer: str) -> str:
             interval(tuned.get(name)),
             (full.get(name) or {}).get("as_good") or "",
             f"{row['churn']:.2f}" if row.get("churn") is not None else "",
-            f"{row['seconds_per_update'] / unit:.1f}" if trained and unit else "",
+            *(times(row, unit, what) if trained else "" for what in ("edges_touched", "seconds_per_update")),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -105,7 +106,7 @@ def overview(runs: Path, names: list[str], order: dict[str, float], scorer: str)
     costs = [
         dict(
             pl.read_csv(runs / name / "table" / "summary.csv")
-            .filter(scorer=scorer)["strategy", "seconds_per_update"]
+            .filter(scorer=scorer)["strategy", "edges_touched"]
             .iter_rows()
         )
         for name in names
@@ -128,6 +129,11 @@ def shown(row: dict[str, Any] | None) -> str:
         return ""
     text = f"{round(row['difference'], 4) + 0.0:+.4f}".replace("0.", ".", 1)  # no -0
     return f"**{text}**" if row["low"] > 0 or row["high"] < 0 else text
+
+
+def times(row: dict[str, Any], unit: dict[str, Any] | None, what: str) -> str:
+    """Return how many times the unit's cost a row has."""
+    return f"{row[what] / unit[what]:.1f}" if unit and row.get(what) is not None else ""
 
 
 def segments(table: Path, scorer: str) -> str:
