@@ -112,7 +112,7 @@ def overview(runs: Path, names: list[str], order: dict[str, float], scorer: str)
         for name in names
     ]
     lines = [
-        f"| strategy | mean rank | {' | '.join(names)} | update, in fine_tune's |",
+        f"| strategy | mean rank | {' | '.join(names)} | edges, in fine_tune's |",
         "|---" * (len(names) + 3) + "|",
     ]
     for strategy, rank in order.items():
