@@ -19,6 +19,7 @@ KINDS: dict[str, Any] = {
     "strategies": list[Any],
     "references": list[Any],
     "output": str,
+    "figures": bool,
     "resume": bool,
     "state.keep": int,
     "threads": int | None,

@@ -39,6 +39,10 @@ absorbed only then; test events are never absorbed. Seconds per update run from 
 could serve: extension, fit, selection, one propagation; the choice of the blend is paid for by the blend's row alone. \
 docs/protocol.md has the rules and formulas."""
 
+NO_FIGURES = (
+    "No figures were asked for (figures=false); gnnrec report draws them. Those that lie here, if any, are older."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -86,9 +90,11 @@ def report(
         write_atomic(output / "summary.csv", summary.write_csv())
         write_atomic(output / "run.json", json.dumps({**record, RUNS: sorted(runs)}, indent=1))
         quality = increments.per_increment(scene.setting.stream, scene.dataset.reports)
-        pictures, missing = figures.write_all(
-            results, summary, frames["predictions"], output / "figures", quality=quality, first=first
-        )
+        pictures, missing = list[Path](), [NO_FIGURES]
+        if config.get("figures", True):
+            pictures, missing = figures.write_all(
+                results, summary, frames["predictions"], output / "figures", quality=quality, first=first
+            )
         html.write(
             output / PAGE,
             title=f"{config['name']}: how the model absorbs each increment",

@@ -22,7 +22,7 @@ from gnnrec.runs.shared import references
 
 NOT_THE_MODEL = {
     *("data", "name", "seed", "seeds", "strategies", "references", "output"),
-    *("resume", "threads", "state", "logger", "sweep", "plugins"),
+    *("figures", "resume", "threads", "state", "logger", "sweep", "plugins"),
 }
 """Keys that make no other row of the table; the data of all rows have one fingerprint."""
 MEASURED = ("evaluation.", "data.positive_from", "data.feedback")
@@ -58,7 +58,7 @@ def rebuild(
         progress.say(f"blends with several grids: that of reference rows is that of {runs[0].folder.name}")
     frames = [read_frames(run.folder) for run in runs]
     parts = [named(f, name) for f, name in zip(frames, names([run.config for run in runs], frames), strict=True)]
-    config = {**config, "output": str(_root(folders[0]))}
+    config = {**config, "output": str(_root(folders[0])), "figures": True}
     if (now := build.protocol_hash(config)) == runs[0].protocol:
         parts.append(references(config, scene, progress))
     else:

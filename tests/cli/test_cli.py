@@ -23,7 +23,9 @@ TINY = [
     "fit.base.max_epochs=2",
     "logger=none",
     "threads=1",
+    "figures=false",
 ]
+DRAWN = [word for word in TINY if word != "figures=false"]
 TIMED = ("seconds", "peak_memory")
 KEY = ["strategy", "scorer", "seed", "trained_to", "evaluated_on", "split", "segment", "metric"]
 WITH_PARAMETERS = "strategies=[frozen,{replay:{budget:50}},{replay:{budget:0}},{replay_reservoir:{store:{size:30}}}]"
@@ -56,9 +58,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """Return the output of a comparison and how it was called."""
     output = tmp_path_factory.mktemp("compared")
-    arguments = ["compare", *TINY, WITH_PARAMETERS, f"output={output}"]
-    assert main(arguments) == 0
-    return output, arguments
+    more = [WITH_PARAMETERS, f"output={output}"]
+    assert main(["compare", *DRAWN, *more]) == 0
+    return output, ["compare", *TINY, *more]
 
 
 def test_a_comparison_writes_what_it_promises(compared):
@@ -70,6 +72,16 @@ def test_a_comparison_writes_what_it_promises(compared):
     named = {"frozen", "replay[budget=50]", "replay[budget=0]", "replay_reservoir"}
     assert named | {"popularity", "oracle"} <= rows
     assert json.loads((output / "run.json").read_text())["command"].startswith("gnnrec compare data=simulated")
+    assert "No figures were asked for" not in (output / "report.html").read_text()
+
+
+def test_without_figures_there_is_all_else_and_report_draws_them(tmp_path):
+    assert main(["compare", *TINY, "strategies=[stale]", f"output={tmp_path}"]) == 0
+    assert "No figures were asked for" in (tmp_path / "report.html").read_text()
+    assert not (tmp_path / "figures").exists()
+    assert main(["report", str(tmp_path)]) == 0
+    assert list((tmp_path / "figures").glob("*.png"))
+    assert "No figures were asked for" not in (tmp_path / "report.html").read_text()
 
 
 def test_a_strategy_s_parameters_reach_it(compared):

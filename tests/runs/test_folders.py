@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 import yaml
 from support.forks import heeding
-from test_cli import TINY, refused, runs
+from test_cli import DRAWN, TINY, refused, runs
 
 from gnnrec.cli.main import compose, main
 from gnnrec.core.errors import GnnrecError
@@ -175,7 +175,7 @@ def test_a_comparison_of_other_runs_does_not_write_over_a_page(output, tmp_path,
     assert rows(folder) == {"stale", "frozen"}
     before = {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
     capsys.readouterr()
-    assert main(["compare", *TINY, "strategies=[frozen]", f"output={folder}"]) == 0
+    assert main(["compare", *DRAWN, "strategies=[frozen]", f"output={folder}"]) == 0
     out, err = capsys.readouterr()
     assert "1 finished run reused" in err
     assert f"{folder / 'report.html'} is of other runs and is kept" in out
