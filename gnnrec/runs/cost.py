@@ -103,8 +103,7 @@ class Shown:
     """What users are shown before an update, to see how much of it is shown no more behind it.
 
     The lists are those that would be served: of items that are known, under the mask of the settings: without what a user has
-    had by then, or with it. So a row that lets
-    nothing in has some churn too: what its users have had meanwhile.
+    had by then, or with it. So a row that lets nothing in has some churn too: what its users have had meanwhile.
 
     Args:
         scorers: what serves before the update, by the names of the rows; those that rank are compared.
