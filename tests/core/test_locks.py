@@ -14,7 +14,7 @@ from test_sweep import call, states
 
 from gnnrec.cli.main import main
 
-STARTS = 6
+STARTS = 4
 
 
 def test_of_sweeps_started_at_one_moment_one_runs_and_the_others_are_refused(forks, tmp_path):

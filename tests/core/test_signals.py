@@ -25,7 +25,7 @@ from gnnrec.store.verify import verify
 
 RUN = [
     *("data=simulated", "data.users=200", "data.items=100", "data.events=4000", "stream.increments=4"),
-    *("fit.max_epochs=15", "fit.patience=50", "fit.base.max_epochs=2", "logger=none", "threads=1"),
+    *("fit.max_epochs=8", "fit.patience=50", "fit.base.max_epochs=2", "logger=none", "threads=1", "figures=false"),
 ]
 CALLS = {
     "run": ["run", *RUN, "strategy=fine_tune"],

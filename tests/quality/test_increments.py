@@ -88,7 +88,7 @@ def test_a_comparison_on_a_store_shows_it_and_records_what_it_saw(store, tmp_pat
 
 def test_runs_on_two_versions_are_not_mixed(tmp_path, capsys):
     store = grown(tmp_path, versions=4, each=120)
-    where = ["data=store", f"data.path={store.path}", "stream=by_version", "strategies=[stale]", *FIT]
+    where = ["data=store", f"data.path={store.path}", "stream=by_version", "strategies=[stale]", *FIT, "figures=false"]
     output = f"output={tmp_path / 'out'}"
     assert main(["compare", *where, output]) == 0
     add(store, write(tmp_path / "new.csv", rows(120, 9, START + 9 * DAY, users=90)))
@@ -105,7 +105,7 @@ def test_runs_on_two_versions_are_not_mixed(tmp_path, capsys):
 
 def test_an_erasure_is_another_version_of_the_data(tmp_path, capsys):
     store = grown(tmp_path, versions=3, each=120)
-    where = ["data=store", f"data.path={store.path}", "stream=by_version", "strategies=[stale]", *FIT]
+    where = ["data=store", f"data.path={store.path}", "stream=by_version", "strategies=[stale]", *FIT, "figures=false"]
     assert main(["compare", *where, f"output={tmp_path / 'out'}"]) == 0
     assert main(["data", "forget", str(store.path), "--user", "u1", "--yes"]) == 0
     assert main(["compare", *where, f"output={tmp_path / 'out'}"]) == 2

@@ -58,6 +58,6 @@ def test_side_information_reaches_the_encoder_from_a_file(tmp_path):
     ]
     side = f"data.side={{file: {tmp_path}/titles.dat, id: '0', hashed: ['1', '2']}}"
     tiny = [x for x in TINY if not x.startswith("data")]
-    assert main(["compare", *COMPARED, *tiny, *given, side]) == 0
+    assert main(["compare", *COMPARED, *tiny, *given, side, "figures=false"]) == 0
     found = pl.read_csv(tmp_path / "run" / "summary.csv").filter(pl.col("scorer") == "model")
     assert found["recall@20_all"][0] > 0

@@ -26,7 +26,7 @@ def ends(folder):
     return newest(Path(folder) / "base"), newest(Path(folder) / "run")
 
 
-@pytest.mark.parametrize(("kills", "seed"), [(20, 0), pytest.param(100, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "seed"), [(8, 0), pytest.param(100, 1, marks=pytest.mark.slow)])
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(tmp_path, kills, seed):
     command = [sys.executable, str(TESTS / "support" / "lives.py"), str(tmp_path), str(kills), str(seed)]
     path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])

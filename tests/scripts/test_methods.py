@@ -33,7 +33,7 @@ def record(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(methods, "LAST", 1)
         patch.setattr(methods, "SPACES", SPACES)
-        for name, more in (("tried", []), ("plain", ["--defaults"])):
+        for name, more in (("tried", []), ("plain", ["--defaults", "figures=false"])):
             given = ["simulated", "--seeds", "0", *more, f"output={folder / name}", *TINY]
             assert ran(patch, methods, *given, "--part", "1/2") == 0  # full_retrain alone
             assert ran(patch, methods, *given) == 0

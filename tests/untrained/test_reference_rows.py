@@ -32,7 +32,15 @@ from gnnrec.untrained.itemknn import NearestItems
 from gnnrec.untrained.popularity import PopularItems
 
 GRID = Grid(half_life=(100.0, 300.0))
-TINY = ["data=simulated", "data.users=60", "data.items=40", "data.events=800", "stream.increments=2", "logger=none"]
+TINY = [
+    "data=simulated",
+    "data.users=60",
+    "data.items=40",
+    "data.events=800",
+    "stream.increments=2",
+    "logger=none",
+    "figures=false",
+]
 FILES = sorted(path.stem for path in folder().glob("reference/*.yaml"))
 
 
