@@ -26,6 +26,7 @@ _PLACES = {
     "EWC": "gnnrec.strategies.distil.ewc",
     "GraphSAIL": "gnnrec.strategies.distil.graph_sail",
     "PISA": "gnnrec.strategies.distil.pisa",
+    "UserWeights": "gnnrec.strategies.distil.piw",
     "Pull": "gnnrec.strategies.distil.pull",
     **dict.fromkeys(("Distill", "LightDistill"), "gnnrec.strategies.distil.scores"),
     "FineTune": "gnnrec.strategies.fine_tune",
@@ -34,8 +35,11 @@ _PLACES = {
     **dict.fromkeys(("FullRetrain", "WarmRetrain"), "gnnrec.strategies.full_retrain"),
     **dict.fromkeys(("EMA", "Align"), "gnnrec.strategies.parts"),
     "Influence": "gnnrec.strategies.influence",
+    **dict.fromkeys(
+        ("InverseDegree", "LossRank", "NewestShare", "Proportional", "Recency"), "gnnrec.strategies.policies"
+    ),
     "Refresh": "gnnrec.strategies.refresh",
-    **dict.fromkeys(("Replay", "Reservoir"), "gnnrec.strategies.replay"),
+    **dict.fromkeys(("AllEvents", "Replay", "Reservoir"), "gnnrec.strategies.replay"),
     "SML": "gnnrec.strategies.sml",
     "Selector": "gnnrec.strategies.selection.select",
     "Stale": "gnnrec.strategies.stale",

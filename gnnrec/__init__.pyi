@@ -29,6 +29,7 @@ from gnnrec.strategies.distil.contrastive import ContrastiveDistill as Contrasti
 from gnnrec.strategies.distil.ewc import EWC as EWC
 from gnnrec.strategies.distil.graph_sail import GraphSAIL as GraphSAIL
 from gnnrec.strategies.distil.pisa import PISA as PISA
+from gnnrec.strategies.distil.piw import UserWeights as UserWeights
 from gnnrec.strategies.distil.pull import Pull as Pull
 from gnnrec.strategies.distil.scores import Distill as Distill
 from gnnrec.strategies.distil.scores import LightDistill as LightDistill
@@ -40,7 +41,13 @@ from gnnrec.strategies.full_retrain import WarmRetrain as WarmRetrain
 from gnnrec.strategies.influence import Influence as Influence
 from gnnrec.strategies.parts import EMA as EMA
 from gnnrec.strategies.parts import Align as Align
+from gnnrec.strategies.policies import InverseDegree as InverseDegree
+from gnnrec.strategies.policies import LossRank as LossRank
+from gnnrec.strategies.policies import NewestShare as NewestShare
+from gnnrec.strategies.policies import Proportional as Proportional
+from gnnrec.strategies.policies import Recency as Recency
 from gnnrec.strategies.refresh import Refresh as Refresh
+from gnnrec.strategies.replay import AllEvents as AllEvents
 from gnnrec.strategies.replay import Replay as Replay
 from gnnrec.strategies.replay import Reservoir as Reservoir
 from gnnrec.strategies.selection.select import Selector as Selector

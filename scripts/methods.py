@@ -23,11 +23,12 @@ from typing import Any
 
 import polars as pl
 
+from gnnrec.cli.exit import guarded
 from gnnrec.cli.train import prepare
 from gnnrec.config.compose import compose
 from gnnrec.config.options import overrides as written
 from gnnrec.core import resources
-from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.core.files import write_atomic
 from gnnrec.evaluation import significance
 from gnnrec.evaluation.results import by_segment, regrets
@@ -106,9 +107,9 @@ SPACES: dict[str, list[Setting]] = {
     "expand": scaled(("columns",), (4, 16, 32)),
     "fold_in": scaled(("ridge",), (1.0, 5.0, 25.0)),
     "filter": scaled(("recommender.half_life",), (5000.0, 50_000.0, 500_000.0)),
-    "select": [],
-    "ewc_replay": [],
-    "replay_graph_sail": [],
+    "select": scaled(("price",), (0.0, 0.005, 0.02)),
+    "ewc_replay": scaled(("parts.replay.budget",), (1000, 5000, 20_000)),
+    "replay_graph_sail": scaled(("parts.replay.budget",), (1000, 5000, 20_000)),
 }
 """What is tried of each strategy: three settings, or none where there is nothing to set."""
 
@@ -130,10 +131,12 @@ def main() -> int:
     )
     parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
     given = parser.parse_intermixed_args()
+    names = given.strategies.split(",") if given.strategies else list(SPACES)
+    if not given.defaults and (odd := [n for n in names if n not in SPACES]):
+        raise GnnrecError(f"--strategies: '{odd[0]}' has no settings to try{nearest(odd[0], SPACES)}")
+    (part, of), seeds = shared(given.part), numbers(given.seeds)
     plain, config, scene = cut("methods", given.experiment, given.overrides)
     progress = Progress()
-    names = given.strategies.split(",") if given.strategies else list(SPACES)
-    part, of = map(int, given.part.split("/"))
     mine = names[part::of]
     if not mine:
         raise GnnrecError(
@@ -143,9 +146,7 @@ def main() -> int:
     if given.trials_only:
         return 0
     jobs = [
-        Job(name, compose([*plain, f"strategy={name}", *rows[name], f"seed={seed}"]))
-        for seed in map(int, given.seeds.split(","))
-        for name in rows
+        Job(name, compose([*plain, f"strategy={name}", *rows[name], f"seed={seed}"])) for seed in seeds for name in rows
     ]
     if of > 1:
         run_all(jobs, scene, progress)
@@ -153,7 +154,11 @@ def main() -> int:
     first = 1 if given.defaults else LAST + 1  # where nothing was tried, nothing is behind a trial
     done = compare(jobs, scene, typed(), progress, first, Path(config["output"]) / "table")
     beside = Path(done.path).parent
-    write_atomic(beside / "regret.csv", regrets(results_of(jobs, scene), METRIC, first).write_csv())
+    results = results_of(jobs, scene)
+    write_atomic(beside / "regret.csv", regrets(results, METRIC, first).write_csv())
+    own = results.filter(pl.col("strategy").is_in(["select", *compose(["strategy=select"])["strategy"]["candidates"]]))
+    write_atomic(beside / "regret-select.csv", regrets(own, METRIC, first).write_csv())
+    write_atomic(beside / "table.txt", done.text + "\n")
     rows = pl.read_parquet(beside / "results.parquet")
     write_atomic(beside / "segments.csv", by_segment(rows, "recall@20", first).write_csv())
     per_user = pl.read_parquet(beside / "per_user.parquet")
@@ -163,6 +168,21 @@ def main() -> int:
         write_atomic(beside / "trials.csv", trials(Path(config["output"])).write_csv())
     print(f"{done.text}\nreport: {done.path}")
     return 0
+
+
+def shared(part: str) -> tuple[int, int]:
+    """Return k and n of `--part k/n`."""
+    k, _, n = part.partition("/")
+    if not (k.isdecimal() and n.isdecimal() and int(k) < int(n)):
+        raise GnnrecError(f"--part {part} must be k/n, whole numbers with k below n: 0/2 and 1/2 for two processes")
+    return int(k), int(n)
+
+
+def numbers(seeds: str) -> list[int]:
+    """Return the seeds of `--seeds 0,1,2`."""
+    if odd := [x for x in seeds.split(",") if not x.isdecimal()]:
+        raise GnnrecError(f"--seeds {seeds}: '{odd[0]}' is no whole number; separate them by commas, as in 0,1,2")
+    return [int(x) for x in seeds.split(",")]
 
 
 def cut(record: str, experiment: str, overrides: list[str]) -> tuple[list[str], Config, Scene]:
@@ -227,4 +247,4 @@ def outcome(name: str, asked: list[str], scene: Scene, short: Scene, progress: P
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(lambda _: main(), ["scripts/methods.py"]))

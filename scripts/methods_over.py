@@ -3,8 +3,9 @@
     python scripts/methods_over.py runs/methods --scorer blend --metric ndcg@20
 
 Reads runs/methods/*/table/summary.csv; strategies that are not in every one of them are left out, and said. A table of each
-data set is written beside its summary, as Markdown: recall@20 under both scorers, how far it is from fine-tuning and whether it
-is at least as good as full retraining (`--scorer`, corrected over all rows), what an update costs, and recall@20 by segment.
+data set is written beside its summary, as Markdown: the setting that trials preferred, recall@20 under both scorers, how far it
+is from fine-tuning and whether it is as good as full retraining (`--scorer`, corrected over all rows; ‡: shown for other
+increments and seeds too), epochs, what an update costs, and recall@20 by segment.
 over-<scorer>.md has a line per strategy: its mean rank, how far it is from fine-tuning on each data set, and along how many
 edges messages go in an update.
 """
@@ -69,20 +70,21 @@ def markdown(table: Path, scorer: str) -> str:
     unit = own.get("fine_tune")
     lines = [
         f"| strategy | recall@20 model | recall@20 {scorer} | ndcg@20 {scorer} | from fine_tune | as good as full_retrain "
-        "| churn | edges, in fine_tune's | seconds, in fine_tune's |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| epochs | churn | edges, in fine_tune's | seconds, in fine_tune's |",
+        "|---" * 10 + "|",
     ]
+    setting = settings(table)
     ranked = {n: row for n, row in {**own, **beside}.items() if row["recall@20_all"] is not None}
     for name, row in sorted(ranked.items(), key=lambda pair: -pair[1]["recall@20_all"]):
         trained = name in own
         cells = [
-            name if trained else f"*{name}*",
+            f"{name}{setting.get(name, '')}" if trained else f"*{name}*",
             spread(other.get(name), "recall@20_all") if trained else "",
             spread(row, "recall@20_all"),
             number(row["ndcg@20"]),
             interval(tuned.get(name)),
             (full.get(name) or {}).get("as_good") or "",
-            f"{row['churn']:.2f}" if row.get("churn") is not None else "",
+            *(f"{row[what]:.{n}f}" if row.get(what) is not None else "" for what, n in (("epochs", 1), ("churn", 2))),
             *(times(row, unit, what) if trained else "" for what in ("edges_touched", "seconds_per_update")),
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -95,9 +97,26 @@ def compared(table: Path, scorer: str, reference: str) -> dict[str, dict[str, An
     pairs = pairs.filter(pl.col("scorer").is_in([scorer, "reference"]))
     found = {row["strategy"]: row for row in pairs.filter(reference=reference).iter_rows(named=True)}
     for row in pairs.filter(strategy=reference).iter_rows(named=True):  # a pair stands in the table once
-        turned = {"difference": -row["difference"], "low": -row["high"], "high": -row["low"]}
+        turned = {"difference": -row["difference"], "low": -row["high"], "high": -row["low"], "wide_p": row["wide_p"]}
         found.setdefault(row["reference"], turned)
     return found
+
+
+def settings(table: Path) -> dict[str, str]:
+    """Return the setting of each strategy that trials preferred, in brackets; none where nothing was tried."""
+    if not (table / "trials.csv").exists():
+        return {}
+    best = pl.read_csv(table / "trials.csv").drop_nulls("ndcg@20").sort("ndcg@20", descending=True, maintain_order=True)
+    best = best.unique("strategy", keep="first").filter(pl.col("setting") != "")
+    return {
+        name: f" ({', '.join(map(short, text.split()))})" for name, text in best.select("strategy", "setting").rows()
+    }
+
+
+def short(override: str) -> str:
+    """Return "budget 20000" of "strategy.budget=20000"."""
+    key, _, value = override.rpartition("=")
+    return f"{key.rpartition('.')[2]} {float(value):g}"
 
 
 def overview(runs: Path, names: list[str], order: dict[str, float], scorer: str) -> str:
@@ -165,7 +184,10 @@ def spread(row: dict[str, Any] | None, name: str) -> str:
 
 def interval(row: dict[str, Any] | None) -> str:
     """Return a difference and its interval."""
-    return "" if row is None else f"{number(row['difference'])} ({number(row['low'])} to {number(row['high'])})"
+    if row is None:
+        return ""
+    anywhere = " ‡" if row["wide_p"] is not None and row["wide_p"] < 0.05 else ""
+    return f"{number(row['difference'])} ({number(row['low'])} to {number(row['high'])}){anywhere}"
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class FoldInUsers(Strategy):
         GnnrecError: the encoder keeps no rows, in `update`.
     """
 
-    def __init__(self, ridge: float = 5.0, unobserved: float = 0.0, seed: int = 0) -> None:
+    def __init__(self, ridge: float = 25.0, unobserved: float = 0.0, seed: int = 0) -> None:
         super().__init__(seed)
         self.ridge, self.unobserved = ridge, unobserved
         self.solver = Solver(0, ridge, unobserved)

@@ -111,7 +111,7 @@ class NewestShare:
         return weight
 
 
-class Loss:
+class LossRank:
     """exp(rank / n), rank by falling score of the present model: what it ranks badly comes more often.
 
     By rank, as in the sliding-window pools of Wang et al. (SPMF, "Streaming ranking based recommender systems", SIGIR 2018) as

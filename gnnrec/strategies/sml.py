@@ -80,7 +80,7 @@ class SML(Strategy):
         GnnrecError: a setting is out of its range; in `begin`: the encoder keeps no rows.
     """
 
-    def __init__(self, passes: int = 3, lr: float = 1e-3, l2: float = 1e-4, hidden: int = 128, seed: int = 0) -> None:
+    def __init__(self, passes: int = 1, lr: float = 1e-3, l2: float = 1e-4, hidden: int = 128, seed: int = 0) -> None:
         super().__init__(seed)
         above_zero("strategy", lr=lr, hidden=hidden)
         if passes < 0 or l2 < 0:

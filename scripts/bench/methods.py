@@ -27,7 +27,7 @@ NAME = "methods"
 EPOCHS = 5
 EXPECTED: dict[str, tuple[float, str]] = {
     "pull": (1.3, "B d more"),
-    "ewc": (1.5, "B d more, and gradients of 1,000 single events"),
+    "ewc": (1.5, "B d more, and gradients of 1,000 events, 16 at a time"),
     "distill": (2.0, "100 candidates of each user of a batch"),
     "light_distill": (1.5, "10 old items of each user of a batch"),
     "ema": (1.2, "a mean"),
@@ -38,9 +38,9 @@ EXPECTED: dict[str, tuple[float, str]] = {
     "lwc_kd_piw": (4.8, "and weights of users"),
     "pisa": (3.5, "two fits and k-means every epoch"),
     "igc": (2.0, "new edges alone; nearest among quiet nodes once"),
-    "sml": (10.0, "three epochs of the transfer"),
+    "sml": (10.0, "an epoch of the transfer, each of its steps over old and fitted rows"),
     "graph_prompt": (2.0, "gates before the whole graph"),
-    "expand": (1.5, "8 columns more"),
+    "expand": (1.5, "16 columns more"),
     "fold_in": (1.0, "no epoch"),
     "filter": (1.0, "no epoch"),
     "unlearn": (1.2, "a state kept"),

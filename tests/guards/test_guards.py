@@ -39,7 +39,7 @@ from gnnrec.strategies.frozen import Frozen
 from gnnrec.strategies.full_retrain import FullRetrain, WarmRetrain
 from gnnrec.strategies.influence import Influence
 from gnnrec.strategies.parts import EMA, Align
-from gnnrec.strategies.policies import Loss, Proportional
+from gnnrec.strategies.policies import LossRank, Proportional
 from gnnrec.strategies.refresh import Refresh
 from gnnrec.strategies.replay import Replay, Reservoir
 from gnnrec.strategies.sml import SML
@@ -59,7 +59,7 @@ STRATEGIES = {
 }
 METHODS = {
     "replay_proportional": lambda: Replay(budget=60, policy=Proportional()),
-    "replay_loss": lambda: Replay(budget=60, policy=Loss()),
+    "replay_loss": lambda: Replay(budget=60, policy=LossRank()),
     "pull": lambda: Pull(0.1),
     "ewc": lambda: EWC(10.0, samples=40),
     "distill": lambda: Distill(best=5, others=5),

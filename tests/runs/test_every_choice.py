@@ -1,4 +1,4 @@
-"""Every encoder, objective and start that a configuration can name runs on a stream to a table of numbers."""
+"""Every encoder, objective, start and strategy that a configuration can name runs on a stream to a table of numbers."""
 
 from __future__ import annotations
 
@@ -39,6 +39,25 @@ def test_it_runs_on_a_stream(choice, tmp_path):
     assert found["strategy"].to_list() == ["fine_tune"]
     assert 0 <= found["recall@20_all"][0] <= 1
     assert found["epochs"][0] > 0
+
+
+UNDRAWN = ["seed=0", "figures=false", "evaluation.matrix=off", "references=[]"]
+"""Nothing but the strategy's own rows."""
+REMOVALS = "increment,user,item\n2,u33,\n"
+"""All of a user that the base knows is taken back with the second increment."""
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in folder().glob("strategy/*.yaml")))
+def test_every_strategy_runs_from_the_command_line(name, tmp_path):
+    given = [f"strategy={name}", *UNDRAWN, f"output={tmp_path}"]
+    if name.startswith("unlearn"):
+        (tmp_path / "removals.csv").write_text(REMOVALS)
+        given += [f"stream.removals={tmp_path}/removals.csv"]
+    assert main(["run", *TINY, *given]) == 0
+    (results,) = tmp_path.glob(f"{name}-*/results.parquet")
+    found = summary(pl.read_parquet(results)).filter(pl.col("scorer") == "model")
+    assert found["strategy"].to_list() == [name]
+    assert 0 <= found["recall@20_all"][0] <= 1
 
 
 def test_side_information_reaches_the_encoder_from_a_file(tmp_path):

@@ -59,12 +59,16 @@ def test_a_record_is_made_and_read(record, monkeypatch, capsys):
         lines = (table / "table-blend.md").read_text().splitlines()
         for row in summary.iter_rows(named=True):
             assert any(
-                x.startswith(f"| {row['strategy']} |") and methods_over.number(row["ndcg@20"]) in x for x in lines
+                x.startswith(f"| {row['strategy']} ") and methods_over.number(row["ndcg@20"]) in x for x in lines
             )
+        tuned = [x for x in lines if x.startswith("| pull (strength 0.")]
+        assert len(tuned) == (name == "tried"), "the setting that trials preferred stands beside the name"
         segments = pl.read_csv(table / "segments.csv").filter(scorer="blend")
         assert segments.sort("strategy")["all"].to_list() == summary.sort("strategy")["recall@20_all"].to_list()
         assert "known user" in (table / "segments-blend.md").read_text()
         assert set(pl.read_csv(table / "regret.csv")["strategy"]) >= {"fine_tune", "pull"}
+        assert set(pl.read_csv(table / "regret-select.csv")["strategy"]) == {"fine_tune", "full_retrain"}
+        assert "Best recall@20" in (table / "table.txt").read_text()
 
 
 def test_what_is_there_is_not_run_again(record, monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from support.penalties import LATER, NEW, OLD, embeddings, graph, prepared, step, teacher
+from support.penalties import LATER, NEW, OLD, Told, embeddings, graph, prepared, step, teacher
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.encoders.lightgcn import LightGCN
@@ -51,7 +51,7 @@ def contrast(denominator, of=("ui",), layers=None, temperature=1.0, then=(OLD,),
     """Return the strategy whose negative of node 0 is node 1 of the other kind, and of node 1 node 0."""
     far = torch.tensor([[1], [0]])
     related = [Relation(name[0] == "u", name[1] == "u", positives(name), far) for name in of]
-    strategy = ContrastiveDistill(1.0, of, layers, temperature=temperature, denominator=denominator)
+    strategy = ContrastiveDistill(None, of, layers, temperature=temperature, denominator=denominator)
     return prepared(strategy, _then=[embeddings(*x) for x in then], _related=related, _strengths=strengths)
 
 
@@ -131,6 +131,41 @@ def test_equal_weights_of_users_are_none():
     torch.nn.init.zeros_(weighted.weights.second.weight)
     pairs = [(0, 1), (1, 1)]
     assert float(weighted.penalty(step(pairs))) == pytest.approx(float(plain.penalty(step(pairs))))
+
+
+def by_loop(weight, new=NEW):
+    """Return the sum over all relations per anchor, node by node, of users by their weights and of items alike."""
+    then, now = ({"u": rows[0].numpy(), "i": rows[1].numpy()} for rows in (OLD, new))
+    near = {"ui": [[0], [0, 1]], "iu": [[0, 1], [1]], "uu": [[1], [0]], "ii": [[1], [0]]}
+    total = 0.0
+    for of, to in RELATIONS:
+        for v in (0, 1):
+            pairs = []
+            for p in near[of + to][v]:
+                good, bad = then[of][v] @ now[to][p], then[of][v] @ now[to][1 - v]
+                pairs.append(math.log(math.exp(good) + math.exp(bad)) - good)
+            total += (weight[v] if of == "u" else 1.0) * sum(pairs) / len(pairs) / 2
+    return total
+
+
+@pytest.mark.parametrize("pairs", [[(0, 1), (1, 0)], [(1, 1), (0, 0), (1, 0)]])
+def test_unequal_weights_are_of_users_alone_each_its_own(pairs):
+    told = contrast("per_anchor", RELATIONS)
+    told.weights = Told(1.5, 0.5)
+    assert float(told.penalty(step(pairs))) == pytest.approx(by_loop([1.5, 0.5]) + 0.25)
+    learnt = contrast("per_anchor", RELATIONS)
+    learnt.weights = by_hand()
+    rows = torch.tensor([[0.0, 0.0], [0.5, 0.0]]), NEW[1]  # as in test_weights_of_users_by_hand
+    weight = by_hand()(OLD[0], rows[0]).tolist()
+    assert weight[0] > weight[1] + 0.1
+    expected = by_loop(weight, rows) + float(by_hand().spread(OLD[1]))
+    assert float(learnt.penalty(step(pairs, rows))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_of_users_hold_in_every_layer():
+    told = contrast("per_anchor", RELATIONS, layers=[2.0, 0.5], then=(OLD, OLD), strengths=(2.0, 0.5))
+    told.weights = Told(1.5, 0.5)
+    assert float(told.penalty(step([(0, 0), (1, 1)]))) == pytest.approx(2.5 * by_loop([1.5, 0.5]) + 0.25)
 
 
 def test_learnt_weights_have_a_mean_of_one_and_a_slope():
@@ -213,6 +248,17 @@ def test_positives_are_old_neighbours_and_negatives_never_the_node_itself(name):
     again = strategy._relation(old, learner, name, new.index)
     assert torch.equal(again.far, related.far)  # by seed and increment
     assert not torch.equal(strategy._relation(old, learner, name, new.index + 1).far, related.far)
+
+
+@pytest.mark.parametrize("layers", [0.1, [0.1, 0.2], 0.0])
+def test_a_strength_beside_layers_is_refused(layers):
+    with pytest.raises(GnnrecError, match=r"strategy\.strength=0\.5 weighs the read-out.*a weight for each layer"):
+        ContrastiveDistill(0.5, layers=layers)
+    assert ContrastiveDistill(layers=layers).strength is None
+
+
+def test_the_read_out_weighs_a_tenth_where_nothing_is_said():
+    assert ContrastiveDistill().strength == 0.1
 
 
 def test_layers_are_as_many_as_the_encoder_has():

@@ -43,20 +43,27 @@ def test_graph_sail_s_local_structure_by_hand():
     assert float(sail(local=2.0).penalty(step([(0, 0), (1, 1)]))) == pytest.approx(2 * (2.25 / 2 + (0.25 + 4) / 2))
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_graph_sail_s_global_structure_by_hand(temperature):
+def places_moved(temperature=1.0, weight=(1.0, 1.0), rows=NEW):
+    """Return the sum of the four mean divergences, of users by their weights and of items alike."""
+
     def places(rows, anchors):
         s = np.exp(rows @ anchors.T / temperature)
         return s / s.sum(1, keepdims=True)
 
-    old, new = [x.numpy() for x in OLD], [x.numpy() for x in NEW]
-    expected = 0.0
+    old, new = [x.numpy() for x in OLD], [x.numpy() for x in rows]
+    total = 0.0
     for kind in (0, 1):
         for anchors in (0, 1):
             p, q = places(new[kind], new[anchors]), places(old[kind], old[anchors])
-            expected += (p * np.log(p / q)).sum(1).mean()
+            moved = (p * np.log(p / q)).sum(1)
+            total += sum(w * x for w, x in zip((1.0, 1.0) if kind else weight, moved, strict=True)) / 2
+    return total
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_graph_sail_s_global_structure_by_hand(temperature):
     found = sail(globe=0.5, temperature=temperature).penalty(step([(0, 0), (1, 1)]))
-    assert float(found) == pytest.approx(0.5 * expected, rel=1e-5)
+    assert float(found) == pytest.approx(0.5 * places_moved(temperature), rel=1e-5)
 
 
 def test_weights_of_users_are_of_users_alone():
@@ -68,6 +75,11 @@ def test_weights_of_users_are_of_users_alone():
     strategy.weights = Told(1.5, 0.5)
     expected = 2 * (0.5 * 2.25 / 2 + (0.25 + 4) / 2) + 0.25
     assert float(strategy.penalty(step([(0, 0), (1, 1)]))) == pytest.approx(expected)
+    strategy = sail(globe=0.5)
+    strategy.weights = Told(1.5, 0.5)
+    expected = 0.5 * places_moved(weight=(1.5, 0.5), rows=rows)
+    assert abs(expected - 0.5 * places_moved(rows=rows)) > 0.01  # with NEW, both users' places move alike
+    assert float(strategy.penalty(step([(0, 0), (1, 1)], rows))) == pytest.approx(expected + 0.25, rel=1e-5)
 
 
 def test_equal_weights_of_users_change_nothing():

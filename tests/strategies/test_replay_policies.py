@@ -16,7 +16,7 @@ from gnnrec.objectives.joint import Joint
 from gnnrec.scorers.pairs import pair_scores
 from gnnrec.strategies.policies import (
     InverseDegree,
-    Loss,
+    LossRank,
     NewestShare,
     Proportional,
     Recency,
@@ -46,8 +46,8 @@ class TestWindow(StrategyContract):
     make = staticmethod(lambda: Replay(budget=40, policy=NewestShare(0.5)))
 
 
-class TestLoss(StrategyContract):
-    make = staticmethod(lambda: Replay(budget=40, policy=Loss()))
+class TestLossRank(StrategyContract):
+    make = staticmethod(lambda: Replay(budget=40, policy=LossRank()))
 
 
 def test_short_histories_weigh_as_much_as_long_ones():
@@ -71,7 +71,7 @@ def learner():
 
 def test_what_is_ranked_badly_weighs_up_to_e_times_as_much():
     model, events = learner(), game().stream.increments[0].observed.train
-    weight = Loss().weights(events, model)
+    weight = LossRank().weights(events, model)
     found = pair_scores(model.objective, model.embed(), events.user, events.item)
     assert np.all(np.diff(weight[np.argsort(-found, kind="stable")]) > 0)
     assert weight.max() == pytest.approx(np.e)
@@ -130,7 +130,7 @@ def test_what_weighs_nothing_is_never_drawn_and_no_more_than_there_is():
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
-    "same", [lambda: InverseDegree(0.0), lambda: NewestShare(1.0), lambda: Loss(0.0), lambda: Recency(1e300)]
+    "same", [lambda: InverseDegree(0.0), lambda: NewestShare(1.0), lambda: LossRank(0.0), lambda: Recency(1e300)]
 )
 def test_without_a_preference_policies_are_uniform(same):
     a, b = (game().play(Replay(30, policy=policy), until=1).prints[1] for policy in (same(), Uniform()))
@@ -176,7 +176,7 @@ def test_policies_of_nothing_are_empty():
         (lambda: InverseDegree(-1.0), r"temperature=-1\.0 must be 0 or more"),
         (lambda: Recency(0.0), r"half_life=0\.0 must be above 0"),
         (lambda: NewestShare(0.0), r"share=0\.0 must be above 0"),
-        (lambda: Loss(-1.0), r"sharpness=-1\.0"),
+        (lambda: LossRank(-1.0), r"sharpness=-1\.0"),
         (lambda: Proportional(0), r"sign=0 must be -1"),
     ],
 )

@@ -44,7 +44,7 @@ class Expand(Strategy):
     combines = False
 
     def __init__(
-        self, columns: int = 8, strength: float = 1e-3, cut: float = 0.25, least: int = 8, seed: int = 0
+        self, columns: int = 16, strength: float = 1e-3, cut: float = 0.25, least: int = 8, seed: int = 0
     ) -> None:
         super().__init__(seed)
         if columns < 0 or strength < 0 or not 0 <= cut <= 1 or least < 1:

@@ -27,6 +27,8 @@ from gnnrec.training.step import Step, no_nodes
 
 RELATIONS = ("ui", "iu", "uu", "ii")
 DENOMINATORS = ("per_anchor", "batch", "full")
+READ_OUT = 0.1
+"""λ of the read-out where none is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,15 @@ class ContrastiveDistill(Strategy):
     anchor's negatives ("per_anchor": InfoNCE), over all anchors' negatives of the batch without the positive ("batch", the
     published code's), or over all old nodes ("full", as in the code published with CCD, KDD 2024).
 
-    "uu" and "ii" are nearest by cosine, not by how often two were taken together. With one layer, "ui" and "iu", LWC-KD is SGCT
-    on the input rows; of an encoder that passes no messages these are the read-out.
+    "uu" and "ii" are nearest by cosine, not by how often two were taken together; they are searched among all old nodes of the
+    kind, which costs n² d per update for n of them. With one layer, "ui" and "iu", LWC-KD is SGCT on the input rows; of an
+    encoder that passes no messages these are the read-out.
 
     Departs from the paper in that negatives are drawn once per update, alike many for every relation, and may be old neighbours
     of the anchor, and in InfoNCE as default. Needs no state.
 
     Args:
-        strength: λ of the read-out.
+        strength: λ of the read-out; None: 0.1, or nothing where `layers` weighs its layers.
         relations: of RELATIONS.
         layers: λ_l of the input of each layer, 0 to L − 1, or one for all of them; None: the read-out is compared instead.
         positives: most old neighbours of a node.
@@ -71,11 +74,15 @@ class ContrastiveDistill(Strategy):
         denominator: of DENOMINATORS.
         weights: learns how much each user's terms count (PIW); None: all alike.
         seed: of the draws.
+
+    Raises:
+        GnnrecError: a setting is out of its range, or both strength and layers are given; in `remember`: the encoder has not as
+            many layers as there are weights.
     """
 
     def __init__(
         self,
-        strength: float = 0.1,
+        strength: float | None = None,
         relations: Sequence[str] = ("ui", "iu"),
         layers: Sequence[float] | float | None = None,
         positives: int = 15,
@@ -90,8 +97,15 @@ class ContrastiveDistill(Strategy):
         for name, given, allowed in (("denominator", [denominator], DENOMINATORS), ("relations", relations, RELATIONS)):
             if wrong := [x for x in given if x not in allowed]:
                 raise GnnrecError(f"strategy.{name}: '{wrong[0]}' is not known{nearest(str(wrong[0]), allowed)}")
+        if layers is None:
+            strength = READ_OUT if strength is None else strength
+        elif strength is not None:
+            raise GnnrecError(
+                f"strategy.strength={strength} weighs the read-out, which strategy.layers={layers} takes the place of; with "
+                "strategy.layers give a weight for each layer there, and strategy.strength=null"
+            )
         by_layer = (layers,) if isinstance(layers, int | float) else tuple(layers or ())
-        if min(strength, *by_layer, 0) < 0:
+        if min(strength or 0, *by_layer, 0) < 0:
             raise GnnrecError(f"strategy.strength and strategy.layers must be 0 or more, got {strength} and {layers}")
         self.strength, self.relations, self.layers = strength, tuple(relations), layers
         self.positives, self.negatives, self.temperature = positives, negatives, temperature
@@ -103,7 +117,7 @@ class ContrastiveDistill(Strategy):
     def remember(self, learner: Learner, new: Observed) -> None:
         """Keep the old model, its layers where they are asked for."""
         if self.layers is None:
-            self._strengths: tuple[float, ...] = (self.strength,)
+            self._strengths: tuple[float, ...] = (self.strength or 0.0,)
             self._then = [learner.snapshot()]
         else:
             self._then = layers_of(learner)

@@ -27,9 +27,10 @@ class Selector(Strategy):
     """First rules, then a bandit: try all candidates for a while, then take the one whose gain is worth its work.
 
     When an increment comes, whatever was fitted to the one before is scored on it, before any of it is absorbed, for the users
-    it knows: NDCG plus recall at the largest cut-off. A candidate's gain is how far it was above decayed popularity. The
-    gains are explained by what was known of the increment beforehand (`gnnrec.strategies.selection.gains`): shares of new users
-    and items, shift of popularity, size, and how far what has served was above the counter.
+    it knows: NDCG plus recall at the largest cut-off, of the model by itself, not of its blend. A candidate's gain is how far
+    it was above decayed popularity. The gains are explained by what was known of the increment beforehand
+    (`gnnrec.strategies.selection.gains`): shares of new users and items, shift of popularity, size, and how far what has served
+    was above the counter.
 
     *Rules.* In the first `explore` updates all candidates are tried on forks, and in every `every`-th later. Until gains are
     known the first candidate serves, or the last where what has served is below the counter by more than `stale`: so name them
