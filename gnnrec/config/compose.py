@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import islice, product
 from math import prod
 from pathlib import Path
@@ -17,6 +18,7 @@ from gnnrec.config.typed import key_of, put_right
 from gnnrec.core.errors import GnnrecError, one_line
 
 Config = dict[str, Any]
+Stamp = tuple[tuple[str, int, int], ...]
 LISTS = ("seeds", "strategies", "references")
 """Keys that hold a list and nothing else: what is elsewhere a grid, range(3) or a,b, is a list there."""
 MOST = 10_000
@@ -34,7 +36,7 @@ def compose(overrides: Sequence[str], extra: Path | None = None) -> Config:
     from omegaconf import OmegaConf
 
     with _composing(overrides, extra) as (hydra_compose, path, right):
-        found = hydra_compose("config", overrides=[*path, *right])
+        found, _ = _composed(hydra_compose, (*path, *right), _stamp(extra))
         plain: Config = dict(OmegaConf.to_container(found, resolve=True))  # type: ignore[arg-type]
         checked = whole.checked(plain, conf.groups(extra))
         # Described, not named: whoever reads a configuration again has no need of the folder that its rows were named in.
@@ -46,8 +48,26 @@ def compose(overrides: Sequence[str], extra: Path | None = None) -> Config:
 def chosen(group: str, overrides: Sequence[str], extra: Path | None = None) -> str:
     """Return the option of `group` that `overrides` make, whether typed or set by the experiment."""
     with _composing(overrides, extra) as (hydra_compose, path, right):
-        found = hydra_compose("config", overrides=[*path, *right], return_hydra_config=True)
-        return str(found.hydra.runtime.choices[group])
+        return str(_composed(hydra_compose, (*path, *right), _stamp(extra))[1][group])
+
+
+@lru_cache(maxsize=16)
+def _composed(hydra_compose: Any, overrides: tuple[str, ...], stamp: Stamp) -> tuple[Any, dict[str, Any]]:
+    """Return what Hydra makes of overrides, unresolved, and the options chosen: a command asks for the same several times."""
+    from omegaconf import open_dict
+
+    found = hydra_compose("config", overrides=list(overrides), return_hydra_config=True)
+    choices = dict(found.hydra.runtime.choices)
+    with open_dict(found):
+        del found["hydra"]
+    return found, choices
+
+
+def _stamp(extra: Path | None) -> Stamp:
+    """Return which YAML files there are, and when they were written: what was composed from others is no answer."""
+    folders = [folder for folder in (conf.folder(), extra) if folder is not None]
+    files = sorted(path for folder in folders for deep in range(3) for path in folder.glob("*/" * deep + "*.yaml"))
+    return tuple((str(path), at.st_mtime_ns, at.st_size) for path in files if path.exists() for at in [path.stat()])
 
 
 @contextmanager

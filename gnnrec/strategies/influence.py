@@ -5,6 +5,7 @@ Letters: n events, u users, i items, d width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 
 from gnnrec.core.errors import GnnrecError, above_zero
-from gnnrec.core.seeds import generator
-from gnnrec.data.types import Interactions, Observed
+from gnnrec.core.seeds import derive, generator
+from gnnrec.data.types import Interactions, Ints, Observed
+from gnnrec.encoders.tables import TABLES, random_rows
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.keys import edge_key
 from gnnrec.learner import Learner
@@ -24,23 +26,33 @@ Rows = dict[str, Tensor]
 
 
 class Influence(Strategy):
-    """Fine-tune; where events are taken back, first θ ← θ − (H + λI)⁻¹ (∇Σ_left L(G') − ∇Σ_all L(G)) / N.
+    """Fine-tune; where events are taken back, first θ ← θ − (H + λD)⁻¹ (∇Σ_left L(G') − ∇Σ_all L(G)) / N.
 
     After Zhang et al., "Recommendation unlearning via influence function" (IFRU, 2023): the gradient counts what the removed
     events brought to the loss and what their edges brought to the embeddings of others. Only events that share a user or an
     item with a removed one enter it, with the negatives they have; N are the events that stay, H the mean Hessian over `sample`
     of those that stay, by products that are differences of gradients. The system is solved by conjugate gradients.
 
+    D is diagonal: n / (N · |x|²) for a row x whose node had n events before, one at least. The curvature that H has at a row is
+    its share of the mean loss, about n / N: a multiple of the identity in the place of D is nothing to a frequent item,
+    everything to a user with ten events among millions, and another thing for losses of cosines, whose curvature goes with
+    1 / |x|². A row that moves by its own length costs λ/2 per event of its node, in any log and under any objective. Nodes
+    without an event left get the row that a new one without a neighbour begins with, as if they had never been trained; a
+    quadratic model does not reach that far.
+
+    A bilinear loss has negative curvature. Where it comes near λD the step would be arbitrarily long: it goes no further than a
+    positive H could take it, |δ| ≤ |g| / λ in the norms of D and its inverse.
+
     A batch counts as often as it has relevant events, which the mean of a ranking loss runs over.
 
-    θ are the rows of users and items. Departs from the paper in the damping λ, in that other parameters of the encoder and the
-    objective stay, in that a pair of which an event is left keeps the weight of all (a stream's removals name all events of a
-    pair), and in that embeddings of nodes further away than one edge count as unchanged in the choice of the events, not in
-    their gradients. It approximates what `unlearn` does exactly: what is left behind has not
-    been bounded. Needs no state.
+    θ are the rows of users and items. Departs from the paper in λD and the bound, in that other parameters of the encoder and
+    the objective stay, in that a pair of which an event is left keeps the weight of all (a stream's removals name all events of
+    a pair), and in that embeddings of nodes further away than one edge count as unchanged in the choice of the events, not in
+    their gradients. It approximates what `unlearn` does exactly: what is left behind has not been bounded, and events that a
+    long fit knows by heart leave more behind, as their gradients are small. Needs no state.
 
     Args:
-        damping: λ; a bilinear loss has negative curvature, which λ has to exceed.
+        damping: λ; a bilinear loss has negative curvature, which λ has to exceed. Lower: longer steps.
         iterations: of conjugate gradients, at most.
         sample: events that H is estimated from.
         seed: of the sample.
@@ -49,7 +61,7 @@ class Influence(Strategy):
         GnnrecError: a setting is out of its range; in `update`: the encoder keeps no rows, or λ is too small.
     """
 
-    def __init__(self, damping: float = 0.1, iterations: int = 20, sample: int = 20_000, seed: int = 0) -> None:
+    def __init__(self, damping: float = 1.0, iterations: int = 20, sample: int = 20_000, seed: int = 0) -> None:
         super().__init__(seed)
         above_zero("strategy", damping=damping, iterations=iterations, sample=sample)
         self.damping, self.iterations, self.sample = damping, int(iterations), int(sample)
@@ -82,23 +94,43 @@ class Influence(Strategy):
         rng = generator(self.seed, new.index, "influence")
         some = left.take(np.sort(rng.choice(len(left), min(self.sample, len(left)), replace=False)))
         sampled = _batches(learner, some)
-        moved = conjugate_gradients(
-            lambda v: _damped(_curvature(learner, sampled, after, v, len(some)), v, self.damping),
+        lost = {name: np.setdiff1d(getattr(known, name), getattr(left, name)) for name in TABLES}
+        moved = self._step(
+            lambda v: _curvature(learner, sampled, after, v, len(some)),
             {name: x / len(left) for name, x in difference.items()},
-            self.iterations,
+            _scale(learner, known, len(left), lost),
         )
-        rows = {name: table.detach() - moved[name] for name, table in learner.encoder.tables().items()}
+        rows = _minus({name: table.detach() for name, table in learner.encoder.tables().items()}, moved)
+        for name, first in _beginnings(learner, lost).items():
+            rows[name][torch.from_numpy(lost[name])] = first.to(rows[name])
         if not all(bool(x.isfinite().all()) for x in rows.values()):
             raise GnnrecError(
                 f"the influence of what is taken back is not finite; raise strategy.damping={self.damping}"
             )
         learner.write(**rows)
 
+    def _step(self, hessian: Callable[[Rows], Rows], slope: Rows, scale: Rows) -> Rows:
+        """Return (H + λD)⁻¹ slope, given D^−½.
 
-def conjugate_gradients(product: Callable[[Rows], Rows], right: Rows, iterations: int) -> Rows:
+        Solved for D^½ times the rows, of which the damping is λ times the identity: that takes fewest iterations.
+        """
+        right = _times(slope, scale)
+        found = conjugate_gradients(
+            lambda v: _damped(_times(hessian(_times(v, scale)), scale), v, self.damping),
+            right,
+            self.iterations,
+            _dot(right, right) ** 0.5 / self.damping,
+        )
+        return _times(found, scale)
+
+
+def conjugate_gradients(
+    product: Callable[[Rows], Rows], right: Rows, iterations: int, longest: float = math.inf
+) -> Rows:
     """Return x with A x = right, A symmetric and given by its products; it stops where A is not positive along the way.
 
-    Hestenes & Stiefel, 1952; at such a direction the last x stands, as truncated Newton methods do (Steihaug, 1983).
+    Hestenes & Stiefel, 1952; at such a direction, and where x would be longer than `longest`, the last x stands, as truncated
+    Newton methods do (Steihaug, 1983); the first is cut to that length.
 
     Raises:
         GnnrecError: A is not positive along `right` itself, so that there is no x.
@@ -119,11 +151,35 @@ def conjugate_gradients(product: Callable[[Rows], Rows], right: Rows, iterations
                 )
             break
         length = size / bend
-        x = {name: x[name] + length * way[name] for name in x}
+        ahead = {name: x[name] + length * way[name] for name in x}
+        if (far := _dot(ahead, ahead) ** 0.5) > longest:
+            return {name: longest / far * b for name, b in ahead.items()} if way is residual else x
+        x = ahead
         residual = {name: residual[name] - length * image[name] for name in x}
         before, size = size, _dot(residual, residual)
         way = {name: residual[name] + (size / before) * way[name] for name in x}
     return x
+
+
+def _scale(learner: Learner, known: Interactions, left: int, lost: Mapping[str, Ints]) -> Rows:
+    """Return D^−½ for every row, [u, 1] and [i, 1]: |x| · √(N / n); 0 for nodes without an event left, which take no part."""
+    found = {}
+    for name, table in learner.encoder.tables().items():
+        # As many as before the removal: with the few that are left, rows that lost most of theirs would overshoot.
+        count = np.maximum(np.bincount(getattr(known, name), minlength=len(table)), 1)
+        rate = torch.from_numpy(np.sqrt(left / count)).to(table)
+        found[name] = (torch.linalg.vector_norm(table.detach(), dim=1) * rate).unsqueeze(1)
+        found[name][torch.from_numpy(lost[name])] = 0.0
+    return found
+
+
+def _beginnings(learner: Learner, nodes: Mapping[str, Ints]) -> Rows:
+    """Return the rows that these nodes would begin with, had they no neighbour: as `Growth` makes them, by their ids."""
+    growth, width, scale = learner.growth, learner.encoder.width, learner.encoder.scale
+    keys = {"user": growth.user_key, "item": growth.item_key}
+    user, item = (random_rows(keys[name][nodes[name]], width, derive(growth.seed, name), scale) for name in TABLES)
+    nobody = BipartiteGraph.empty(len(user), len(item))
+    return dict(zip(TABLES, growth.initial.rows((user, item), (user[:0], item[:0]), nobody), strict=True))
 
 
 def _batches(learner: Learner, events: Interactions) -> list[Batch]:
@@ -146,13 +202,18 @@ def _gradient(learner: Learner, batches: Sequence[Batch], graph: BipartiteGraph)
 
 
 def _curvature(learner: Learner, batches: Sequence[Batch], graph: BipartiteGraph, way: Rows, count: int) -> Rows:
-    """Return H · way, H the Hessian of the mean loss, by central differences of gradients."""
+    """Return H · way, H the Hessian of the mean loss, by central differences of gradients.
+
+    The row that moves most, for its length, moves by a hundredth of it: near enough for one row of a million, which a share of
+    the whole tables' length would take far away, and far enough for single precision.
+    """
     tables = learner.encoder.tables()
-    size = max(_dot(way, way), torch.finfo(torch.float32).tiny) ** 0.5
-    scale = max(
-        _dot({n: t.detach() for n, t in tables.items()}, {n: t.detach() for n, t in tables.items()}) ** 0.5, 1e-6
+    share = max(
+        float((torch.linalg.vector_norm(way[n], dim=1) / _lengths(t.detach())).max())
+        for n, t in tables.items()
+        if len(t)
     )
-    step = 1e-3 * scale / size
+    step = 1e-2 / max(share, torch.finfo(torch.float32).tiny)
     held = {name: table.detach().clone() for name, table in tables.items()}
     ends = []
     with torch.no_grad():
@@ -177,8 +238,18 @@ def _damped(image: Rows, way: Rows, damping: float) -> Rows:
     return {name: image[name] + damping * way[name] for name in way}
 
 
+def _times(rows: Rows, scale: Rows) -> Rows:
+    return {name: rows[name] * scale[name] for name in rows}
+
+
 def _minus(a: Rows, b: Rows) -> Rows:
     return {name: a[name] - b[name] for name in a}
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    """Return the lengths of rows, [n], above 0."""
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=1)
+    return lengths.clamp(min=torch.finfo(torch.float32).tiny)
 
 
 def _dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gnnrec.config import options
-from gnnrec.config.compose import compose
+from gnnrec.config.compose import chosen, compose
 from gnnrec.config.instantiate import instantiate
 from gnnrec.core.errors import GnnrecError
 from gnnrec.runs import build
@@ -139,3 +139,23 @@ def test_an_own_folder_adds_options_and_may_not_replace_targets_at_will(tmp_path
     assert "mine" in options.groups(tmp_path)["strategy"]
     with pytest.raises(GnnrecError, match="did you mean 'mine'"):
         compose(["strategy=minee"], tmp_path)
+
+
+def test_what_was_composed_once_is_composed_again_where_a_file_has_changed(tmp_path):
+    option = tmp_path / "strategy" / "mine.yaml"
+    option.parent.mkdir()
+    for value in (0.25, 0.5):
+        option.write_text(f"_target_: gnnrec.strategies.distil.pull.Pull\nstrength: {value}\nseed: 0\n")
+        for _ in range(2):
+            assert compose(["strategy=mine"], tmp_path)["strategy"]["strength"] == value
+            assert chosen("strategy", ["strategy=mine"], tmp_path) == "mine"
+    (tmp_path / "strategy" / "other.yaml").symlink_to(tmp_path / "nowhere")
+    assert compose(["strategy=mine"], tmp_path)["strategy"]["strength"] == 0.5
+
+
+def test_a_configuration_that_was_changed_by_hand_is_not_what_the_next_one_gets():
+    first = compose(["strategy=replay"])
+    first["strategy"]["budget"] = 7
+    first["data"].clear()
+    assert compose(["strategy=replay"])["strategy"]["budget"] != 7
+    assert compose(["strategy=replay"])["data"]

@@ -11,6 +11,7 @@ import torch
 from polars.testing import assert_frame_equal
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.encoders.initial import NeighbourMean, Random, Spectral, TwoHopMean
 from gnnrec.encoders.inmo import INMO
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.learner import Learner
@@ -50,11 +51,11 @@ def test_conjugate_gradients_go_no_further_than_they_may():
     b = {"x": torch.ones(3, dtype=torch.float64)}
     nearly = torch.diag(torch.tensor([1.0, 2.0, 1e-6], dtype=torch.float64))
     assert float(conjugate_gradients(dense(nearly), b, 50)["x"].norm()) > 1e5
-    found = conjugate_gradients(dense(nearly), b, 50, longest=5.0)["x"]
+    found = conjugate_gradients(dense(nearly), b, 50, longest=7.0)["x"]
     assert torch.equal(found, conjugate_gradients(dense(nearly), b, 2)["x"])
-    assert 0 < float(found.norm()) <= 5.0
-    cut = conjugate_gradients(dense(1e-3 * torch.eye(3).double()), b, 50, longest=5.0)["x"]
-    assert torch.allclose(cut, 5.0 * b["x"] / b["x"].norm())
+    assert 0 < float(found.norm()) <= 7.0
+    cut = conjugate_gradients(dense(1e-3 * torch.eye(3).double()), b, 50, longest=7.0)["x"]
+    assert torch.allclose(cut, 7.0 * b["x"] / b["x"].norm())
 
 
 def small():
@@ -96,7 +97,7 @@ def test_the_step_is_the_dense_newton_step():
     for one in (learner, expected):  # rows long enough for H to be seen beside D
         one.write(*(8 * table.detach() for table in one.encoder.tables().values()))
     new = replace(observed(interactions([]), interactions([]), 3, 3), index=1, removed=interactions(EVENTS).take([0]))
-    Influence(damping=0.5, iterations=200)._forget(learner, new)
+    Influence(damping=2.0, iterations=200)._forget(learner, new)
     expected.fits.open(1)  # the same negatives
     events, tables = interactions(EVENTS), list(expected.encoder.tables().values())
     near = np.isin(events.user, 0) | np.isin(events.item, 0)
@@ -125,9 +126,9 @@ def test_the_step_is_the_dense_newton_step():
         ]
     )
     d = torch.cat([2 / (5 * table.detach().square().sum(1)) for table in tables]).repeat_interleave(2)
-    step = torch.linalg.solve(h + 0.5 * torch.diag(d), moved)
-    assert torch.linalg.eigvalsh(h + 0.5 * torch.diag(d))[0] > 0
-    assert float((step - torch.linalg.solve(0.5 * torch.diag(d), moved)).norm()) > 0.1 * float(step.norm())
+    step = torch.linalg.solve(h + 2.0 * torch.diag(d), moved)
+    assert torch.linalg.eigvalsh(h + 2.0 * torch.diag(d))[0] > 0
+    assert float((step - torch.linalg.solve(2.0 * torch.diag(d), moved)).norm()) > 0.1 * float(step.norm())
     before = torch.cat([x.detach().flatten() for x in tables])
     found = torch.cat([x.detach().flatten() for x in learner.encoder.tables().values()])
     assert torch.allclose(before - found, step, atol=1e-4 * float(step.norm()), rtol=1e-2)
@@ -163,8 +164,9 @@ def test_it_steps_away_from_what_is_taken_back():
 def test_less_is_left_of_what_is_taken_back(objective, share, seed):
     """The scores of pairs taken back exceed those of a model that never saw them by less than without the step."""
     base = simulated().increments[0].observed
-    busy = np.flatnonzero(np.bincount(base.train.user) >= 6)[:4]
-    taken = base.train.take(np.flatnonzero(np.isin(base.train.user, busy))[::2])
+    count = np.bincount(base.train.user)
+    some = np.flatnonzero((count >= 4) & (count <= 6))[:4]
+    taken = base.train.take(np.flatnonzero(np.isin(base.train.user, some))[::2])
 
     def trained(events):
         fit = replace(FIT, budget="equal", steps=40)
@@ -186,13 +188,14 @@ def test_less_is_left_of_what_is_taken_back(objective, share, seed):
     learner.extend(new)
     stepped = excess()
     learner.write(**rows)
-    print("EXCESS", excess(), stepped)
     assert excess() > 0.1
     assert abs(stepped) < (1 - share) * excess()
 
 
-def test_rows_without_an_event_left_begin_again():
+@pytest.mark.parametrize("initial", [Random, TwoHopMean, NeighbourMean, Spectral])
+def test_rows_without_an_event_left_begin_again(initial):
     learner, new = small(), observed(interactions([]), interactions([]), 3, 3)
+    learner.growth.initial = initial()
     begun = {name: table.detach().clone() for name, table in learner.encoder.tables().items()}
     learner.write(*(table + 1 for table in begun.values()))
     gone = interactions(EVENTS).take([0, 1, 4])  # all of the first user, all of the first item
