@@ -31,11 +31,22 @@ class TestLightDistillWithLearntWeights(StrategyContract):
     make = staticmethod(lambda: LightDistill(weights=UserWeights(3, 4)))
 
 
+def lists(row, candidates, then, temperature=1.0):
+    """Return what `prepare` notes: candidates of users, and the old scores of these."""
+    found = torch.tensor(candidates)
+    old = (torch.tensor(then) / temperature).log_softmax(1)
+    noted = {
+        "_row": torch.tensor(row),
+        "_candidates": found,
+        "_then": old,
+        "_repeats": torch.zeros_like(found, dtype=bool),
+    }
+    return {**noted, "_objective": BPR()}
+
+
 def test_distillation_of_lists_by_hand():
     # User 0: old scores 1 and 2, new 1 and 3.
-    lists = {"_row": torch.tensor([0, -1]), "_candidates": torch.tensor([[0, 1]]), "_objective": BPR()}
-    lists["_repeats"] = torch.zeros(1, 2, dtype=torch.bool)
-    strategy = prepared(Distill(2.0, best=1), **lists, _common=torch.tensor([1]))
+    strategy = prepared(Distill(2.0, best=1), **lists([0, -1], [[0, 1]], [[1.0, 2.0]]), _common=torch.tensor([1]))
     p, q = (np.exp(s) / np.exp(s).sum() for s in (np.array([1.0, 2.0]), np.array([1.0, 3.0])))
     first = (p * np.log(p / q)).sum()
     assert strategy.penalty(step([(0, 0)])).item() == pytest.approx(2 * first, rel=1e-5)
@@ -48,9 +59,8 @@ def test_distillation_of_lists_by_hand():
 
 def test_lists_of_several_users_are_a_mean_and_the_temperature_softens_them():
     # Old scores 1 and 2 of user 0, 0 and 1 of user 1 (item 1 first); new ones 1 and 3, 2 and 2.
-    lists = {"_row": torch.tensor([0, 1]), "_candidates": torch.tensor([[0, 1], [1, 0]]), "_objective": BPR()}
-    lists["_repeats"] = torch.zeros(2, 2, dtype=torch.bool)
-    strategy, expected = prepared(Distill(3.0, temperature=2.0), **lists), []
+    noted = lists([0, 1], [[0, 1], [1, 0]], [[1.0, 2.0], [0.0, 1.0]], temperature=2.0)
+    strategy, expected = prepared(Distill(3.0, temperature=2.0), **noted), []
     for old, new in (((1.0, 2.0), (1.0, 3.0)), ((0.0, 1.0), (2.0, 2.0))):
         p, q = (np.exp(np.array(x) / 2) / np.exp(np.array(x) / 2).sum() for x in (old, new))
         expected.append((p * np.log(p / q)).sum())
@@ -58,9 +68,8 @@ def test_lists_of_several_users_are_a_mean_and_the_temperature_softens_them():
 
 
 def test_lists_of_users_count_as_is_learnt():
-    lists = {"_row": torch.tensor([0, -1]), "_candidates": torch.tensor([[0, 1]]), "_objective": BPR()}
-    lists["_repeats"] = torch.zeros(1, 2, dtype=torch.bool)
-    plain, told = prepared(Distill(2.0), **lists), prepared(Distill(2.0), **lists, weights=Told(1.5))
+    noted = lists([0, -1], [[0, 1]], [[1.0, 2.0]])
+    plain, told = prepared(Distill(2.0), **noted), prepared(Distill(2.0), **noted, weights=Told(1.5))
     pairs = [(0, 0), (5, 1)]  # user 5 is new
     assert float(told.penalty(step(pairs))) == pytest.approx(1.5 * float(plain.penalty(step(pairs))) + 0.25)
 
@@ -92,6 +101,9 @@ def test_candidates_are_the_old_models_best_and_others_by_chance_each_once():
     assert items[:, 4:].eq(items[0, 4:]).all()  # alike for all users
     shares = strategy._shares(torch.zeros(items.shape), users).exp()
     assert torch.allclose(shares, (~repeats) / (~repeats).sum(1, keepdim=True))
+    with torch.no_grad():
+        old = learner.objective.affinity(z.user[users].unsqueeze(1), z.item[items]).masked_fill(repeats, -1e4)
+    assert torch.allclose(strategy._then[strategy._row[users]], old.log_softmax(1), atol=1e-5)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -23,6 +23,8 @@ from gnnrec.training.step import Step, no_nodes
 
 BLOCK = 1024
 """Users whose best items are looked for at a time."""
+LISTED = 256
+"""Users whose lists are scored at a time: a list is a hundred rows."""
 NEVER = -1e4
 """A score whose share is 0; infinity less infinity would be no number."""
 
@@ -62,6 +64,7 @@ class Distill(Strategy):
         self._teacher: Teacher | None = None
         self._objective: Objective | None = None
         self._row = self._common = self._candidates = self._repeats = torch.empty(0, dtype=torch.int64)
+        self._then = torch.empty(0)
 
     def remember(self, learner: Learner, new: Observed) -> None:
         """Keep the old model, and its best items for the increment's users."""
@@ -79,11 +82,12 @@ class Distill(Strategy):
         self._common = torch.from_numpy(draw).to(device)
         self._candidates = torch.empty(0, min(self.best, num_items) + len(draw), dtype=torch.int64, device=device)
         self._repeats = torch.zeros_like(self._candidates, dtype=torch.bool)
+        self._then = torch.zeros_like(self._candidates, dtype=teacher.z.item.dtype)
         self._row = torch.full((len(teacher.z.user),), -1, dtype=torch.int64, device=device)
         self._look_up(teacher, users)
 
     def _look_up(self, teacher: Teacher, users: Tensor) -> None:
-        """Choose the candidates of further old users."""
+        """Choose the candidates of further old users, and what the teacher thinks of them all update long."""
         if not len(users):
             return
         best = top(teacher, users, min(self.best, len(teacher.z.item)))
@@ -93,6 +97,10 @@ class Distill(Strategy):
         self._row[users] = len(self._candidates) + torch.arange(len(users), device=users.device)
         self._candidates = torch.cat([self._candidates, torch.cat([best, common], dim=1)])
         self._repeats = torch.cat([self._repeats, repeats])
+        with torch.no_grad():
+            blocks = torch.split(users, LISTED)
+            scores = [listed(teacher.objective, teacher.z, u, self._candidates[self._row[u]]) for u in blocks]
+        self._then = torch.cat([self._then, self._shares(torch.cat(scores), users)])
 
     def modules(self) -> UserWeights | None:
         """Return what learns the weights of users."""
@@ -123,7 +131,7 @@ class Distill(Strategy):
         users, items = self._lists(step.batch)
         if not items.numel():
             return 0.0
-        old = self._shares(listed(self._teacher.objective, self._teacher.z, users, items), users)
+        old = self._then[self._row[users]]
         new = self._shares(listed(self._objective, step.z, users, items), users)
         then = self._teacher.z
         weight = piw.weigh(self.weights, then.user[users], step.z.users(users))
