@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from methods import cut
+from methods import cut, numbers
 
+from gnnrec.cli.exit import guarded
 from gnnrec.config.compose import compose
 from gnnrec.core.files import write_atomic
 from gnnrec.core.seeds import generator
@@ -46,11 +47,11 @@ def main() -> int:
     parser.add_argument("--seeds", default="0,1,2", help="separated by commas")
     parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
     given = parser.parse_intermixed_args()
+    seeds = numbers(given.seeds)
     plain, config, scene = cut("unlearning", given.experiment, given.overrides)
-    seeds = [int(seed) for seed in given.seeds.split(",")]
     folder = Path(config["output"])
     played = {
-        (since, row, seed): play(plain, scene, since, row, seed, folder / f"{since}-{row}-seed{seed}.json")
+        (since, row, seed): play(plain, scene, since, row, seed, folder)
         for seed in seeds
         for since in ("base", "later")
         for row in ROWS
@@ -62,15 +63,16 @@ def main() -> int:
     return 0
 
 
-def play(plain: list[str], scene: Scene, since: str, row: str, seed: int, file: Path) -> dict[str, Any]:
+def play(plain: list[str], scene: Scene, since: str, row: str, seed: int, folder: Path) -> dict[str, Any]:
     """Return lists, recall of what was taken back, and seconds of the update that takes it back, from disk where they are."""
-    if file.exists():
-        return dict(json.loads(file.read_text()))
     config = compose([*plain, f"strategy={ROWS[row]}", f"seed={seed}"])
     stream = replace(scene.setting.stream, increments=scene.setting.stream.increments[: AT + 1])
     forgetting, users = taking_back(stream, since)
     removed = forgetting.increments[AT].observed.removed
     used = never(stream, removed) if row == "never" else forgetting
+    file = folder / f"{since}-{row}-seed{seed}-{build.run_digest(config, used)[:10]}.json"
+    if file.exists():
+        return dict(json.loads(file.read_text()))
     found = lists(config, replace(scene.setting, stream=used, worlds=worlds(used)), users, removed)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, json.dumps(found))
@@ -142,4 +144,4 @@ def changed(one: dict[str, Any], other: dict[str, Any]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(lambda _: main(), ["scripts/unlearning.py"]))
