@@ -153,21 +153,28 @@ def main() -> int:
         return 0
     first = 1 if given.defaults else LAST + 1  # where nothing was tried, nothing is behind a trial
     done = compare(jobs, scene, typed(), progress, first, Path(config["output"]) / "table")
-    beside = Path(done.path).parent
-    results = results_of(jobs, scene)
-    write_atomic(beside / "regret.csv", regrets(results, METRIC, first).write_csv())
-    own = results.filter(pl.col("strategy").is_in(["select", *compose(["strategy=select"])["strategy"]["candidates"]]))
-    write_atomic(beside / "regret-select.csv", regrets(own, METRIC, first).write_csv())
-    write_atomic(beside / "table.txt", done.text + "\n")
-    rows = pl.read_parquet(beside / "results.parquet")
-    write_atomic(beside / "segments.csv", by_segment(rows, "recall@20", first).write_csv())
-    per_user = pl.read_parquet(beside / "per_user.parquet")
-    differences = pl.concat(significance.compare(per_user, metric, first=first) for metric in ("recall@20", METRIC))
-    write_atomic(beside / "differences.csv", differences.write_csv())
+    put_beside(Path(done.path).parent, results_of(jobs, scene), first)
+    write_atomic(Path(done.path).parent / "table.txt", done.text + "\n")
     if not given.defaults:
-        write_atomic(beside / "trials.csv", trials(Path(config["output"])).write_csv())
+        write_atomic(Path(done.path).parent / "trials.csv", trials(Path(config["output"])).write_csv())
     print(f"{done.text}\nreport: {done.path}")
     return 0
+
+
+def put_beside(table: Path, results: pl.DataFrame, first: int) -> None:
+    """Write regrets, segments and differences beside a table."""
+    among = ["select", *compose(["strategy=select"])["strategy"]["candidates"]]
+    rows, per_user = (pl.read_parquet(table / f"{name}.parquet") for name in ("results", "per_user"))
+    files = {
+        "regret": regrets(results, METRIC, first),
+        "regret-select": regrets(results.filter(pl.col("strategy").is_in(among)), METRIC, first),
+        "segments": by_segment(rows, "recall@20", first),
+        "differences": pl.concat(
+            significance.compare(per_user, metric, first=first) for metric in ("recall@20", METRIC)
+        ),
+    }
+    for name, frame in files.items():
+        write_atomic(table / f"{name}.csv", frame.write_csv())
 
 
 def shared(part: str) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from methods import cut, numbers
 
 from gnnrec.cli.exit import guarded
 from gnnrec.config.compose import compose
+from gnnrec.core.errors import GnnrecError
 from gnnrec.core.files import write_atomic
 from gnnrec.core.seeds import generator
 from gnnrec.data.stream.removals import absorbed, with_removals
@@ -83,6 +84,8 @@ def taking_back(stream: Stream, since: str) -> tuple[Stream, Ints]:
     """Return the stream whose last increment takes back what some users did, and those users."""
     begun = [np.unique(i.observed.arrived.user) for i in stream.increments[:AT]]
     known = begun[0] if since == "base" else np.setdiff1d(np.concatenate(begun[1:]), begun[0])
+    if not len(known):
+        raise GnnrecError(f"no user came after the base by increment {AT - 1}; there is nobody to take back")
     count = max(1, round(SHARE * len(known)))
     users = np.sort(generator(0, since, "taken back").choice(known, count, replace=False))
     return with_removals(stream, {AT: [(str(stream.users[u]), None) for u in users]}), users

@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 
 import polars as pl
-from methods import LOGS, cut, typed
+from methods import LOGS, cut, numbers, typed
 
+from gnnrec.cli.exit import guarded
 from gnnrec.config.compose import compose
 from gnnrec.core.files import write_atomic
 from gnnrec.evaluation import significance
@@ -34,10 +35,11 @@ def main() -> int:
     parser.add_argument("--seeds", default="0,1,2", help="separated by commas")
     parser.add_argument("overrides", nargs="*", help="of the configuration, such as output=… threads=1")
     given = parser.parse_intermixed_args()
+    seeds = numbers(given.seeds)
     plain, config, scene = cut("views", given.experiment, given.overrides)
     jobs = [
         Job(f"{strategy}, {view}", compose([*plain, f"graph={view}", f"strategy={strategy}", f"seed={seed}"]))
-        for seed in map(int, given.seeds.split(","))
+        for seed in seeds
         for view in VIEWS
         for strategy in STRATEGIES
     ]
@@ -52,4 +54,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(lambda _: main(), ["scripts/views.py"]))

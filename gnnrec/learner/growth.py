@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from gnnrec.core.seeds import derive
-from gnnrec.data.types import Features, Keys, Observed
+from gnnrec.data.types import Features, Ints, Keys, Observed
 from gnnrec.encoders.base import Encoder, NewNodes
 from gnnrec.encoders.initial import Initial
 from gnnrec.encoders.tables import random_rows
@@ -35,23 +35,26 @@ class Growth:
 
     def grow(self, encoder: Encoder, seen: BipartiteGraph, graph: BipartiteGraph) -> None:
         """Let the encoder take in what is numbered since: by the policy where neighbours allow it, else seeded random rows."""
-        random = self._random(encoder, seen, *self.taken)
+        (users, items), sizes = self.taken, (seen.num_users, seen.num_items)
+        keys = self.user_key[users : sizes[0]], self.item_key[items : sizes[1]]
+        random = self._random(encoder, *keys)
         if not encoder.keeps_rows:
             rows = random[0][:0], random[1][:0]
         elif any(self.taken):
             rows = self.initial.rows(random, (encoder.user.weight.detach(), encoder.item.weight.detach()), seen)
         else:
             rows = self.initial.start(random, seen)
-        (users, items), sizes = self.taken, (seen.num_users, seen.num_items)
-        keys = self.user_key[users : sizes[0]], self.item_key[items : sizes[1]]
         features = None if self.features is None else self.features.first(*sizes)
         encoder.grow(NewNodes(*rows, *keys, features, graph))
         self.taken = sizes
 
-    def _random(self, encoder: Encoder, seen: BipartiteGraph, users: int, items: int) -> tuple[Tensor, Tensor]:
-        """Return random rows of the users and items numbered from these on."""
-        user, item = self.user_key[users : seen.num_users], self.item_key[items : seen.num_items]
-        made = (encoder.width, encoder.scale)
-        pairs = ((user, derive(self.seed, "user")), (item, derive(self.seed, "item")))
-        first, second = (random_rows(keys, made[0], seed, made[1]) for keys, seed in pairs)
-        return first, second
+    def alone(self, encoder: Encoder, users: Ints, items: Ints) -> tuple[Tensor, Tensor]:
+        """Return the rows, [n, d] each, that these users and items would begin with, had they no neighbour."""
+        user, item = self._random(encoder, self.user_key[users], self.item_key[items])
+        return self.initial.rows((user, item), (user[:0], item[:0]), BipartiteGraph.empty(len(user), len(item)))
+
+    def _random(self, encoder: Encoder, user: Keys, item: Keys) -> tuple[Tensor, Tensor]:
+        """Return random rows, [n, d] each, of users and items by their ids."""
+        width, scale = encoder.width, encoder.scale
+        first = random_rows(user, width, derive(self.seed, "user"), scale)
+        return first, random_rows(item, width, derive(self.seed, "item"), scale)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from gnnrec.core.errors import GnnrecError, above_zero
-from gnnrec.core.seeds import derive, generator
+from gnnrec.core.seeds import generator
 from gnnrec.data.types import Interactions, Ints, Observed
-from gnnrec.encoders.tables import TABLES, random_rows
+from gnnrec.encoders.tables import TABLES
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.keys import edge_key
 from gnnrec.learner import Learner
@@ -41,7 +41,8 @@ class Influence(Strategy):
     quadratic model does not reach that far.
 
     A bilinear loss has negative curvature. Where it comes near λD the step would be arbitrarily long: it goes no further than a
-    positive H could take it, |δ| ≤ |g| / λ in the norms of D and its inverse.
+    positive H could take it, |δ| ≤ |g| / λ in the norms of D and its inverse; where H + λD is not positive along g itself, it is
+    D⁻¹g / λ, as if there were no H.
 
     A batch counts as often as it has relevant events, which the mean of a ranking loss runs over.
 
@@ -52,13 +53,13 @@ class Influence(Strategy):
     long fit knows by heart leave more behind, as their gradients are small. Needs no state.
 
     Args:
-        damping: λ; a bilinear loss has negative curvature, which λ has to exceed. Lower: longer steps.
+        damping: λ; should exceed the negative curvature that a bilinear loss has. Lower: longer steps.
         iterations: of conjugate gradients, at most.
         sample: events that H is estimated from.
         seed: of the sample.
 
     Raises:
-        GnnrecError: a setting is out of its range; in `update`: the encoder keeps no rows, or λ is too small.
+        GnnrecError: a setting is out of its range; in `update`: the encoder keeps no rows, or a step is not finite.
     """
 
     def __init__(self, damping: float = 1.0, iterations: int = 20, sample: int = 20_000, seed: int = 0) -> None:
@@ -101,7 +102,8 @@ class Influence(Strategy):
             _scale(learner, known, len(left), lost),
         )
         rows = _minus({name: table.detach() for name, table in learner.encoder.tables().items()}, moved)
-        for name, first in _beginnings(learner, lost).items():
+        begun = learner.growth.alone(learner.encoder, lost["user"], lost["item"])
+        for name, first in zip(TABLES, begun, strict=True):
             rows[name][torch.from_numpy(lost[name])] = first.to(rows[name])
         if not all(bool(x.isfinite().all()) for x in rows.values()):
             raise GnnrecError(
@@ -130,10 +132,10 @@ def conjugate_gradients(
     """Return x with A x = right, A symmetric and given by its products; it stops where A is not positive along the way.
 
     Hestenes & Stiefel, 1952; at such a direction, and where x would be longer than `longest`, the last x stands, as truncated
-    Newton methods do (Steihaug, 1983); the first is cut to that length.
+    Newton methods do (Steihaug, 1983); the first goes, or is cut, to that length.
 
     Raises:
-        GnnrecError: A is not positive along `right` itself, so that there is no x.
+        GnnrecError: A is not positive along `right` itself, and `longest` is infinite, so that there is no x.
     """
     x = {name: torch.zeros_like(b) for name, b in right.items()}
     residual = {name: b.clone() for name, b in right.items()}
@@ -145,11 +147,11 @@ def conjugate_gradients(
         image = product(way)
         bend = _dot(way, image)
         if bend <= 0:
-            if way is residual:
-                raise GnnrecError(
-                    "strategy.damping is below the curvature of the loss, so no step can be told; raise it"
-                )
-            break
+            if way is not residual:
+                break
+            if math.isinf(longest):
+                raise GnnrecError("conjugate gradients need a matrix that is positive along the right side")
+            return {name: longest / size**0.5 * b for name, b in way.items()}
         length = size / bend
         ahead = {name: x[name] + length * way[name] for name in x}
         if (far := _dot(ahead, ahead) ** 0.5) > longest:
@@ -171,15 +173,6 @@ def _scale(learner: Learner, known: Interactions, left: int, lost: Mapping[str, 
         found[name] = (torch.linalg.vector_norm(table.detach(), dim=1) * rate).unsqueeze(1)
         found[name][torch.from_numpy(lost[name])] = 0.0
     return found
-
-
-def _beginnings(learner: Learner, nodes: Mapping[str, Ints]) -> Rows:
-    """Return the rows that these nodes would begin with, had they no neighbour: as `Growth` makes them, by their ids."""
-    growth, width, scale = learner.growth, learner.encoder.width, learner.encoder.scale
-    keys = {"user": growth.user_key, "item": growth.item_key}
-    user, item = (random_rows(keys[name][nodes[name]], width, derive(growth.seed, name), scale) for name in TABLES)
-    nobody = BipartiteGraph.empty(len(user), len(item))
-    return dict(zip(TABLES, growth.initial.rows((user, item), (user[:0], item[:0]), nobody), strict=True))
 
 
 def _batches(learner: Learner, events: Interactions) -> list[Batch]:

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-import polars as pl
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
 import methods
 import methods_over
+import polars as pl
+import pytest
 import views
+from support.scripts import TINY, ran
 
-TINY = [
-    *("data.users=60", "data.items=40", "data.events=900", "stream.increments=3", "encoder.width=4"),
-    *("fit.max_epochs=1", "fit.base.max_epochs=1", "threads=1", "logger=none"),
-]
 SPACES = {"fine_tune": [], "full_retrain": [], "pull": methods.SPACES["pull"][:2]}
-
-
-def ran(monkeypatch, script, *arguments):
-    monkeypatch.setattr(sys, "argv", [f"scripts/{script.__name__}.py", *map(str, arguments)])
-    return script.main()
 
 
 @pytest.fixture(scope="module")

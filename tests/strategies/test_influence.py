@@ -43,8 +43,10 @@ def test_conjugate_gradients_solve_what_is_positive_and_stop_where_it_is_not():
     a, b = root @ root.T + torch.eye(6), torch.randn(6, generator=chance, dtype=torch.float64)
     found = conjugate_gradients(dense(a), {"x": b}, 50)["x"]
     assert torch.allclose(found, torch.linalg.solve(a, b), atol=1e-5)
-    with pytest.raises(GnnrecError, match=r"damping is below the curvature"):
+    with pytest.raises(GnnrecError, match=r"positive along the right side"):
         conjugate_gradients(lambda v: {"x": -v["x"]}, {"x": b}, 50)
+    bounded = conjugate_gradients(lambda v: {"x": -v["x"]}, {"x": b}, 50, longest=7.0)["x"]
+    assert torch.allclose(bounded, 7.0 * b / b.norm())
 
 
 def test_conjugate_gradients_go_no_further_than_they_may():
