@@ -41,8 +41,8 @@ class Influence(Strategy):
     quadratic model does not reach that far.
 
     A bilinear loss has negative curvature. Where it comes near λD the step would be arbitrarily long: it goes no further than a
-    positive H could take it, |δ| ≤ |g| / λ in the norms of D and its inverse; where H + λD is not positive along g itself, it is
-    D⁻¹g / λ, as if there were no H.
+    positive H could take it, |δ| ≤ |g| / λ in the norms of D and its inverse; where H + λD is not positive along g itself, it
+    is D⁻¹g / λ, as if there were no H.
 
     A batch counts as often as it has relevant events, which the mean of a ranking loss runs over.
 
