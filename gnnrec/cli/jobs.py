@@ -36,11 +36,11 @@ def of_grid(grid: Sequence[Sequence[str]], extra: Path | None, say: Say) -> list
 
 
 def of_comparison(config: Config, overrides: Sequence[str], extra: Path | None, say: Say) -> list[Job]:
-    """Return the runs of a comparison, one per listed strategy and seed, all of which can be built; repeats once."""
+    """Return the runs of a comparison, one per listed strategy, policy and seed, all of which can be built; repeats once."""
     from gnnrec.runs.job import Job
     from gnnrec.runs.ready import ready
 
-    plain = [o for o in overrides if key_of(o) not in ("strategy", "seed", "seeds", "strategies")]
+    plain = [o for o in overrides if key_of(o) not in ("strategy", "seed", "seeds", "strategies", "policy", "policies")]
     seeds = _once("seeds", config["seeds"], say)
     jobs = []
     for row, own in _rows(config, extra, say).items():
@@ -51,18 +51,27 @@ def of_comparison(config: Config, overrides: Sequence[str], extra: Path | None, 
 
 
 def _rows(config: Config, extra: Path | None, say: Say) -> dict[str, list[str]]:
-    """Return row → overrides; rows of one strategy are named by their parameters."""
-    known = conf.groups(extra)["strategy"]
-    entries = [
-        entry(given, "strategies", "strategy", known) for given in _once("strategies", config["strategies"], say)
-    ]
+    """Return row → overrides, each strategy under each policy; with every increment: under the strategy's name."""
+    strategies = _listed("strategies", "strategy", config, extra, say)
+    policies = _listed("policies", "policy", config, extra, say)
+    return {
+        row if policy == "every" else f"{row}, {policy}": [*own, *when]
+        for row, own in strategies.items()
+        for policy, when in policies.items()
+    }
+
+
+def _listed(key: str, group: str, config: Config, extra: Path | None, say: Say) -> dict[str, list[str]]:
+    """Return name → overrides of a list's entries; those of one option are named by their parameters."""
+    known = conf.groups(extra)[group]
+    entries = [entry(given, key, group, known) for given in _once(key, config[key], say)]
     names = [name for name, _ in entries]
     rows = {}
     for name, parameters in entries:
-        settings = conf.overrides(parameters, "strategy.")
+        settings = conf.overrides(parameters, f"{group}.")
         several = names.count(name) > 1 and parameters
-        row = f"{name}[{','.join(s.removeprefix('strategy.') for s in settings)}]" if several else name
-        rows[row] = [f"strategy={name}", *settings]
+        row = f"{name}[{','.join(s.removeprefix(f'{group}.') for s in settings)}]" if several else name
+        rows[row] = [f"{group}={name}", *settings]
     return rows
 
 

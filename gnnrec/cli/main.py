@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from gnnrec.cli import finished, train
+from gnnrec.cli import finished, live, train
 from gnnrec.cli.exit import guarded
 from gnnrec.cli.parse import Parser, parse
 from gnnrec.config.compose import compose
@@ -20,6 +20,8 @@ commands:
   gnnrec sweep strategy=replay sweep=replay       search hyper-parameters on increments 1 and 2, score the rest
   gnnrec report DIR...                            table and report again, from finished runs
   gnnrec recommend DIR --user ID -k 10            the lists a run's newest model gives: --users FILE, --all, --output FILE
+  gnnrec update STORE RUN                         bring a run's model up to its store's newest version, if it is no worse
+  gnnrec rollback RUN --to N                      let an older champion serve again
   gnnrec data summary data=file data.path=FILE    what a log holds: counts, growth per increment, dirt
   gnnrec data ingest STORE FILE...                clean files into a new version of a store; then log, show, diff,
                                                   checkout, verify, gc, export, forget
@@ -55,6 +57,8 @@ def _main(arguments: list[str]) -> int:
         "sweep": train.sweep,
         "report": finished.report,
         "recommend": finished.recommend,
+        "update": live.update,
+        "rollback": live.rollback,
         "data": _data,
         "new": _new,
         "check": _check,

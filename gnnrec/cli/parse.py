@@ -59,8 +59,8 @@ def _help(command: str, what: str, extra: Path | None) -> str:
     lines += [f"  {group:<12} {', '.join(options)}" for group, options in conf.groups(extra).items()]
     lines += [
         "",
-        "keys: name, seed, seeds, strategies, references, output, figures, resume, threads, state.keep, plugins.allow",
-        "      and those of the groups",
+        "keys: name, seed, seeds, strategies, policies, references, output, figures, resume, threads, state.keep,",
+        "      plugins.allow, and those of the groups",
         *([_GRID] if command == "run" else []),
         "  -cd, --config-dir  a folder of your own with the same groups",
         "  --cfg job          print the configuration and stop",

@@ -20,7 +20,7 @@ def run(rest: Sequence[str]) -> int:
     given = parse("run", rest, "one run, or with -m a grid of them")
     if given is None:
         return 0
-    belongs_elsewhere(given.overrides, {"seeds": "seed=…", "strategies": "strategy=…"}, "run")
+    belongs_elsewhere(given.overrides, {"seeds": "seed=…", "strategies": "strategy=…", "policies": "policy=…"}, "run")
     grid = expand(given.overrides, given.config_dir) if given.multirun else [given.overrides]
     config = compose(grid[0], given.config_dir)
     if len(grid) > 1:
@@ -51,6 +51,8 @@ def compare(rest: Sequence[str]) -> int:
     instead = {
         "seed": "seeds=[…]",
         "strategy": "strategies=[…]",
+        "policy": "policies=[…]",
+        "policy.": "policies=[{every_n: {n: 4}}] for a policy's parameters",
         "strategy.": "strategies=[{replay: {budget: 5000}}] for a strategy's parameters",
     }
     belongs_elsewhere(given.overrides, instead, "compare")
@@ -71,7 +73,7 @@ def sweep(rest: Sequence[str]) -> int:
     given = parse("sweep", rest, "search hyper-parameters of one strategy")
     if given is None:
         return 0
-    belongs_elsewhere(given.overrides, {"strategies": "strategy=…", "seeds": "seed=…"}, "sweep")
+    belongs_elsewhere(given.overrides, {"strategies": "strategy=…", "seeds": "seed=…", "policies": "policy=…"}, "sweep")
     config = compose(given.overrides, given.config_dir)
     row = chosen("strategy", given.overrides, given.config_dir)
     trials = config["sweep"]["trials"]

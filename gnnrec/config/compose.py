@@ -19,7 +19,7 @@ from gnnrec.core.errors import GnnrecError, one_line
 
 Config = dict[str, Any]
 Stamp = tuple[tuple[str, int, int], ...]
-LISTS = ("seeds", "strategies", "references")
+LISTS = ("seeds", "strategies", "policies", "references")
 """Keys that hold a list and nothing else: what is elsewhere a grid, range(3) or a,b, is a list there."""
 MOST = 10_000
 """Runs of a grid, and elements of a list written as a range."""

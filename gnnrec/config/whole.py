@@ -17,6 +17,7 @@ KINDS: dict[str, Any] = {
     "seed": int,
     "seeds": list[int],
     "strategies": list[Any],
+    "policies": list[Any],
     "references": list[Any],
     "output": str,
     "figures": bool,
@@ -24,6 +25,10 @@ KINDS: dict[str, Any] = {
     "state.keep": int,
     "threads": int | None,
     "plugins.allow": list[str],
+    "live.valid_share": float,
+    "live.judged_share": float,
+    "live.tries": int,
+    "live.keep": int,
     "scorer.rows": list[str],
     "evaluation.topk": list[int],
     "evaluation.graph": str,
@@ -32,11 +37,12 @@ KINDS: dict[str, Any] = {
     "sweep.metric": str,
 }
 """What the keys hold that belong to no constructor."""
-MAPPINGS = {"scorer.grid": False, "fit.base": False, "sweep.space": True}
+MAPPINGS = {"live.gate": False, "scorer.grid": False, "fit.base": False, "sweep.space": True}
 """Keys that hold mappings, and whether they may hold nothing."""
 CLOSED = {
     "state": ("keep",),
     "plugins": ("allow",),
+    "live": ("valid_share", "judged_share", "tries", "keep", "gate"),
     "scorer": ("rows", "companion", "grid"),
     "sweep": ("trials", "metric", "space", "usual"),
 }

@@ -10,6 +10,10 @@ class GnnrecError(ValueError):
     """Bad input or configuration. The command line prints it as one line and exits with code 2."""
 
 
+class DivergedError(GnnrecError):
+    """A fit that came to no finite loss: a smaller rate, or other data, may end well."""
+
+
 def above_zero(prefix: str, **values: float) -> None:
     """Check settings by name.
 

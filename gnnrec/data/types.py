@@ -125,6 +125,7 @@ class Observed:
         user_key, item_key: [num_users], [num_items] hashes of external ids; seeds of initial rows.
         removed: events absorbed earlier that are taken back with this increment, before anything of it is absorbed.
         features: of the nodes that this increment numbers, user [m, f], item [n, g]; None where the data have none.
+        since: the oldest of several increments that are taken up as one; None: it is one.
     """
 
     index: int
@@ -138,6 +139,12 @@ class Observed:
     item_key: Keys
     removed: Interactions = field(default_factory=Interactions.empty)
     features: Features | None = None
+    since: int | None = None
+
+    @property
+    def first(self) -> int:
+        """The oldest increment that is in it."""
+        return self.index if self.since is None else self.since
 
 
 @dataclass(frozen=True, slots=True)

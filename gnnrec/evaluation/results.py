@@ -30,7 +30,7 @@ SCHEMA = pl.Schema(
         "n": pl.Int64(),
     }
 )
-SPLITS = ("next", "test", "valid", "cost", "fit", "blend")
+SPLITS = ("next", "test", "valid", "cost", "fit", "blend", "policy")
 SEGMENTS = (
     "all",
     "known_user",

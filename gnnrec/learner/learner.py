@@ -128,9 +128,9 @@ class Learner:
         Raises:
             GnnrecError: an increment was left out.
         """
-        if new.index > self.index + 1:
+        if new.first > self.index + 1:
             raise GnnrecError(
-                f"increment {new.index} cannot follow increment {self.index}: what lies between would be in no graph, mask or "
+                f"increment {new.first} cannot follow increment {self.index}: what lies between would be in no graph, mask or "
                 "count, until a resumed run lets it in; extend and absorb every increment in turn, fitted or not"
             )
         self.judge(new)

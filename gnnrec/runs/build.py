@@ -20,6 +20,7 @@ from gnnrec.evaluation.reference import BESIDE, USUAL, Counted
 from gnnrec.evaluation.settings import CANDIDATES, MASKS, MATRICES, Settings
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
+from gnnrec.policies.base import Policy
 from gnnrec.runs.experiment import Scenario
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.base import Strategy
@@ -34,6 +35,8 @@ PROTOCOL = 6
 """Version of how rows are measured; raise it with every change that would give another number for the same model."""
 REFERENCES = 1
 """Version of the rows that are computed once; raise it where one of them ranks in another way, and the runs stay."""
+EVERY = {"_target_": "gnnrec.policies.amount.Every"}
+"""The policy of runs from before there was a choice."""
 BASE_KEYS = ("stream", "graph", "encoder", "init", "objective", "trainer", "evaluation", "scorer")
 """Groups that define the base model beside data, `fit.base` and seed."""
 UNMEASURED = ("block",)
@@ -138,6 +141,12 @@ def strategy(config: Config) -> Strategy:
     return made
 
 
+def policy(config: Config) -> Policy:
+    """Return when a run updates."""
+    made: Policy = instantiate(config.get("policy", EVERY), _allowed(config), at="policy")
+    return made
+
+
 def companion(config: Config) -> Untrained | None:
     """Return what the blend sets beside the model, without events; None: ItemKNN, which is counted anyway."""
     node = config["scorer"].get("companion")
@@ -179,8 +188,9 @@ def base_digest(config: Config, stream: Stream) -> str:
 
 def run_digest(config: Config, stream: Stream) -> str:
     """Return the hash of everything that defines a run's results, the code of its plug-ins included."""
-    strategy = config["strategy"]
+    strategy, policy = config["strategy"], config.get("policy", EVERY)
     own = {"strategy": strategy, "fit": config["fit"], "code": _code(strategy, config)}
+    own |= {} if policy == EVERY else {"policy": policy, "policy_code": _code(policy, config)}
     return _digest({**own, "base": base_digest(config, stream)})
 
 

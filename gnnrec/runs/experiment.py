@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,8 @@ from gnnrec.evaluation.evaluate import Settings
 from gnnrec.evaluation.record import Name, Record, score_round
 from gnnrec.evaluation.world import World
 from gnnrec.learner import Learner
+from gnnrec.policies.base import Policy
+from gnnrec.policies.pace import Pace
 from gnnrec.runs import cost, state
 from gnnrec.scorers.model import Scorer
 from gnnrec.strategies.base import Strategy
@@ -69,6 +72,7 @@ def run(
     on_increment: OnIncrement | None = None,
     increments: Iterable[Increment] | None = None,
     on_resume: OnIncrement | None = None,
+    policy: Policy | None = None,
 ) -> Record:
     """Run `strategy` over the stream from the trained base, or the newest state in `folder`, and return its record.
 
@@ -83,36 +87,59 @@ def run(
         increments: base first, taken one at a time, each when the one before it has been saved; None: those of the stream.
             Those that the stream does not hold are absorbed and their cost noted, but there is nothing to score them on.
         on_resume: told once, before the first increment, of the newest one in `folder`.
+        policy: when to update; with every increment where None.
     """
     found = state.load_newest(folder) if folder else None
     at = found or base
     arriving = iter(setting.stream.increments if increments is None else increments)
-    past = [increment.observed for increment in islice(arriving, at.index + 1)]
-    _take_up(learner, at, past)
+    first, *past = [increment.observed for increment in islice(arriving, at.index + 1)]
+    pace = Pace(policy, first)
+    taken = pace.resume(past, at.meta.get("updates", [p.index for p in past]), *_known(at.tables, setting))
+    _take_up(learner, at, [first, *taken])
     if found is None:
         strategy.serve(learner)
-        record = _begin(learner, strategy, setting, name, base, past[0])
+        record = _begin(learner, strategy, setting, name, base, first)
         _save(folder, setting, learner, strategy.state_dict(), record, 0)
+        served = _known(base.tables, setting)[0].get(1, math.nan)
     else:
         record = Record.of(name, at.tables)
         strategy.load_state_dict(at.strategy)
         strategy.serve(learner)
         learner.ready()  # as in `_take_up`: what a strategy of its own serves by
+        served = _known(at.tables, setting)[0].get(at.index + 1, math.nan)
         if on_resume is not None:
             on_resume(at.index, record)
-    del past  # a stream that arrives is held by nobody
+    del past, first, taken  # a stream that arrives is held by nobody
     for t, increment in enumerate(arriving, at.index + 1):
-        now = _absorb(learner, strategy, setting, name, increment.observed, t)
-        _save(folder, setting, learner, strategy.state_dict(), now, t)
+        decision = pace.came(increment.observed, served)
+        now = _absorb(learner, strategy, setting, name, pace.take() if decision.update else None, t)
+        quality, seconds = _known(now.frames(), setting)
+        served = quality.get(t + 1, math.nan)
+        if decision.update:
+            pace.updated(seconds.get(t, 0.0))
+        _save(folder, setting, learner, strategy.state_dict(), now, t, pace.updates)
         record.append(now.frames())
         if on_increment is not None:
             on_increment(t, record)
     return record
 
 
+def _known(tables: Mapping[str, pl.DataFrame], setting: Scenario) -> tuple[dict[int, float], dict[int, float]]:
+    """Return recall@20 of what was served on each increment that came, and the seconds of each update, by increment."""
+    if "results" not in tables:
+        return {}, {}
+    rows = tables["results"].filter(pl.col("scorer") == setting.scorers[-1], pl.col("segment") == "all")
+    came = rows.filter(split="next", metric="recall@20")
+    spent = rows.filter(split="cost", metric="seconds")
+    return (
+        dict(zip(came["evaluated_on"].to_list(), came["value"].to_list(), strict=True)),
+        dict(zip(spent["trained_to"].to_list(), spent["value"].to_list(), strict=True)),
+    )
+
+
 def _take_up(learner: Learner, at: state.State, past: Sequence[Observed]) -> None:
     """Make the learner the one that `at` holds."""
-    learner.follow(past[: at.meta["absorbed"] + 1], at.meta)
+    learner.follow([new for new in past if new.index <= at.meta["absorbed"]], at.meta)
     learner.load_state_dict(at.weights, at.meta)
     # The loaded model serves already: what it needs for that is no cost of the next update, resumed or not.
     learner.ready()
@@ -132,19 +159,25 @@ def _begin(
     return record
 
 
-def _absorb(learner: Learner, strategy: Strategy, setting: Scenario, name: Name, new: Observed, t: int) -> Record:
-    """Let the strategy update the learner by increment t, and return the record of that."""
+def _absorb(
+    learner: Learner, strategy: Strategy, setting: Scenario, name: Name, new: Observed | None, t: int
+) -> Record:
+    """Let the strategy update the learner at increment t, and return the record of that; without `new` it waits."""
     record, served, shown = Record(name), cost.ReadOut(learner.embed()), _shown(setting, learner, t)
 
     def update() -> None:
-        strategy.update(learner, new)
-        learner.ready()
+        if new is not None:
+            strategy.update(learner, new)
+            learner.ready()
 
     spent = cost.timed(learner, update)
     if "peak_memory" in spent:
         spent["peak_memory"] -= served.nbytes
     spent["bytes_kept"] = float(learner.bytes_kept + state.nbytes(strategy.state_dict()) + strategy.counted_bytes)
     _note(record, setting, learner, t, spent)
+    if new is None:
+        for scorer in setting.scorers:
+            record.add(scorer, t, t, "policy", [("all", "waits", 1.0, 1)])
     if "model" in setting.scorers:
         record.add("model", t, t, "cost", [served.rewritten(learner.embed())])
     if shown is not None:
@@ -187,9 +220,15 @@ def _shown(setting: Scenario, learner: Learner, t: int) -> cost.Shown | None:
 
 
 def _save(
-    folder: Path | None, setting: Scenario, learner: Learner, kept: state.Kept, record: Record, t: int
+    folder: Path | None,
+    setting: Scenario,
+    learner: Learner,
+    kept: state.Kept,
+    record: Record,
+    t: int,
+    updates: Sequence[int] = (),
 ) -> state.State:
-    meta = learner.meta()
+    meta = {**learner.meta(), "updates": list(updates)}
     now = state.State(t, learner.state_dict(), kept, meta, record.frames())
     if folder is not None:
         state.save(folder, now, setting.keep)

@@ -79,7 +79,7 @@ def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
     resume = bool(job.config["resume"])
     _open(job, scene, folder, progress, resume)
     learner, strategy = build.learner(job.config, scene.setting), build.strategy(job.config)
-    base = base_state(job.config, scene, progress)
+    base, policy = base_state(job.config, scene, progress), build.policy(job.config)
     last, identity = len(scene.setting.stream.increments) - 1, _log_identity(folder, resume)
     with (
         progress.job(job.row, job.seed, last, learner) as bar,
@@ -97,7 +97,9 @@ def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
                 tracker.increment(earlier, record)
 
         states = folder / "state"
-        record = experiment.run(learner, strategy, scene.setting, job.name, base, states, told, on_resume=told_before)
+        record = experiment.run(
+            learner, strategy, scene.setting, job.name, base, states, told, on_resume=told_before, policy=policy
+        )
     write_frames(folder, record.frames())
     note_status(folder, "done", scene, job.config)
 

@@ -40,4 +40,5 @@ def _build(config: Config) -> None:
     empty = Stream((), nobody, nobody, "explicit", None, False, {}, "")
     build.learner(config, Scenario(empty, [], build.measure(config, empty), build.rows(config)))
     build.strategy(config)
+    build.policy(config)
     build.references(config)

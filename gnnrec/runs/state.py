@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def save(folder: Path, state: State, keep: int = 2) -> None:
     """Write what was measured and then the state below `folder`, and remove all but the newest `keep` states."""
     # The record comes first: a state whose records are incomplete could not be gone on from.
     write_folder(_record(folder, state.index), {f"{name}.parquet": _parquet(f) for name, f in state.tables.items()})
-    write_folder(folder / f"{state.index:06d}", _contents(state))
+    write_folder(folder / f"{state.index:06d}", contents_of(state))
     for old in _numbered(folder)[:-keep] if keep > 0 else []:
         shutil.rmtree(old)
 
@@ -126,7 +126,8 @@ def load_newest(folder: Path) -> State | None:
     return None
 
 
-def _contents(state: State) -> dict[str, bytes]:
+def contents_of(state: State) -> dict[str, bytes]:
+    """Return the files of a state, without what was measured."""
     tensors, values = split(state.strategy)
     meta = {"format": FORMAT, "index": state.index, "strategy": values, **state.meta}
     return {
@@ -136,7 +137,13 @@ def _contents(state: State) -> dict[str, bytes]:
     }
 
 
-def _read(path: Path) -> State:
+def read_state(path: Path) -> State:
+    """Return the state in a folder, without what was measured.
+
+    Raises:
+        GnnrecError: another version of gnnrec saved it.
+        OSError, ValueError, KeyError: it is damaged.
+    """
     contents = read_folder(path)
     meta = json.loads(contents["state.json"])
     if (found := meta["format"]) != FORMAT:
@@ -145,8 +152,12 @@ def _read(path: Path) -> State:
             f"has {FORMAT}); go on with that version, or run it again without resume=true"
         )
     weights, strategy = (load_tensors(contents[f"{n}.safetensors"]) for n in ("weights", "strategy"))
-    kept = join(strategy, meta.pop("strategy"))
-    return State(meta["index"], weights, kept, meta, _measured(path.parent, meta["index"]))
+    return State(meta["index"], weights, join(strategy, meta.pop("strategy")), meta)
+
+
+def _read(path: Path) -> State:
+    found = read_state(path)
+    return replace(found, tables=_measured(path.parent, found.index))
 
 
 def _measured(folder: Path, until: int) -> dict[str, pl.DataFrame]:

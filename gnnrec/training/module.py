@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from gnnrec.core.errors import GnnrecError
+from gnnrec.core.errors import DivergedError, GnnrecError
 from gnnrec.counters.past import PastPopularity
 from gnnrec.data.types import Floats
 from gnnrec.encoders.base import Encoder
@@ -138,7 +138,7 @@ class RecommendationModule(pl.LightningModule):
         loss = torch.stack(self.losses).mean().item()
         self.losses.clear()
         if not math.isfinite(loss):
-            raise GnnrecError(
+            raise DivergedError(
                 f"the training loss became {loss} in epoch {self.passed + self.current_epoch}; lower fit.lr"
             )
         score = None if self.select is None else self.score()

@@ -1,0 +1,211 @@
+"""The champion: which model serves, and what it was made of, so that it can be taken up again.
+
+RUN/live/{decisions.jsonl,champion.json,states/000001/…}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from gnnrec.core import resources
+from gnnrec.core.errors import GnnrecError
+from gnnrec.core.files import remove_strays, sha256, write_atomic, write_folder
+from gnnrec.data.types import Observed
+from gnnrec.learner import Learner
+from gnnrec.live.events import LiveEvents, Shares
+from gnnrec.live.journal import ACCEPTED, ROLLED_BACK, Entry, Journal, lineage, now
+from gnnrec.policies.pace import Pace
+from gnnrec.runs import build, state
+from gnnrec.runs.build import Config, Scene
+from gnnrec.runs.saved import Saved
+from gnnrec.runs.state import Kept, State
+from gnnrec.scorers.model import Scorer
+from gnnrec.strategies.base import Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """What serves.
+
+    Attributes:
+        number: of it; 0: the run's own newest state.
+        learner: the model.
+        kept: the state of the run's strategy.
+        events: what follows what it has absorbed.
+        version: newest version of the store that it has absorbed.
+    """
+
+    number: int
+    learner: Learner
+    kept: Kept
+    events: LiveEvents
+    version: int
+
+
+class LiveFolder:
+    """What a live run keeps below a run's folder.
+
+    Args:
+        saved: the run.
+        config: its configuration, with how it is kept up to date.
+        scene: the data that the run saw.
+    """
+
+    def __init__(self, saved: Saved, config: Config, scene: Scene) -> None:
+        self.folder, self.config, self.scene = saved.folder / "live", config, scene
+        self.saved, self.journal = saved, Journal(self.folder)
+
+    @property
+    def shares(self) -> Shares:
+        """How events are shared out."""
+        live = self.config["live"]
+        return Shares(float(live["valid_share"]), float(live["judged_share"]))
+
+    def number(self) -> int:
+        """Return the number of the champion, and move the pointer where a kill came between decision and pointer.
+
+        Raises:
+            GnnrecError: the pointer is damaged.
+        """
+        entries, path = self.journal.entries(), self.folder / "champion.json"
+        try:
+            found = int(json.loads(path.read_text())["champion"]) if path.is_file() else 0
+        except (ValueError, KeyError, TypeError) as error:
+            raise GnnrecError(f"{path} is damaged ({error}); `gnnrec rollback RUN --to N` sets it again") from None
+        last = entries[-1] if entries else None
+        if last is not None and last.champion != found and last.parent == found:
+            self.point(last.champion)
+            return last.champion
+        return found
+
+    def point(self, number: int) -> None:
+        """Make a champion the one that serves; a reader finds the old one or this one."""
+        write_atomic(self.folder / "champion.json", json.dumps({"champion": number}) + "\n")
+
+    def place(self, number: int) -> Path:
+        """Return where the state of a champion lies."""
+        return self.folder / "states" / f"{number:06d}"
+
+    def has(self, number: int) -> bool:
+        """Return whether a champion can be taken up."""
+        return number == 0 or self.place(number).is_dir()
+
+    def strategy(self) -> Strategy:
+        """Return the run's strategy, new."""
+        return build.strategy(self.config)
+
+    def served(self, learner: Learner) -> Scorer:
+        """Return what serves: the blend where the run has one."""
+        return learner.blend_scorer() if "blend" in self.scene.setting.scorers else learner.serving()
+
+    def load(self, rows: pl.DataFrame) -> Champion:
+        """Take up what serves.
+
+        Args:
+            rows: the events of the store behind the run's versions.
+
+        Raises:
+            GnnrecError: its state is gone or damaged, or the data that it was made of have changed.
+        """
+        number, run = self.number(), self._run_state()
+        absorbed, version = int(run.meta["absorbed"]), max(map(int, self.saved.versions))
+        at = run if number == 0 else self._state(number)
+        observed, events = self._run(run), LiveEvents.behind(self.scene.setting.stream, absorbed)
+        for entry in lineage(self.journal.entries(), number):
+            batch, events = events.batch(rows.filter(pl.col("version").is_in(entry.numbers)), self.shares)
+            observed += [batch.main, batch.tail]
+            version = max(version, *entry.numbers)
+        learner = build.learner(self.config, self.scene.setting)
+        learner.follow(observed, at.meta)
+        learner.load_state_dict(at.weights, at.meta)
+        strategy = self.strategy()
+        strategy.load_state_dict(at.strategy)
+        strategy.serve(learner)
+        learner.ready()
+        return Champion(number, learner, at.strategy, events, version)
+
+    def save(self, number: int, learner: Learner, kept: Kept, versions: Sequence[int]) -> tuple[str, str]:
+        """Write a champion's state, and return the SHA-256 of its weights and of its edges."""
+        meta = {**learner.meta(), "versions": list(versions)}
+        files = state.contents_of(State(number, learner.state_dict(), kept, meta))
+        write_folder(self.place(number), files)
+        return sha256(files["weights.safetensors"]), _edges(learner)
+
+    def prune(self, champion: int) -> None:
+        """Remove all but the newest states; the champion's stays, whatever its age."""
+        states, keep = self.folder / "states", int(self.config["live"]["keep"])
+        remove_strays(states)
+        places = sorted(p for p in states.iterdir() if p.name.isdigit()) if states.is_dir() else []
+        for old in places[:-keep] if keep > 0 else []:
+            if int(old.name) != champion:
+                shutil.rmtree(old)
+
+    def _run_state(self) -> State:
+        found = state.load_newest(self.saved.folder / "state")
+        if found is None:
+            raise GnnrecError(f"{self.saved.folder} holds no state: finish the run first")
+        return found
+
+    def _state(self, number: int) -> State:
+        try:
+            return state.read_state(self.place(number))
+        except GnnrecError:
+            raise
+        except (OSError, ValueError, KeyError) as error:
+            if resources.of_files(error) or resources.of_memory(error):
+                raise
+            older = [e.champion for e in self.journal.entries() if e.outcome == ACCEPTED and e.champion != number]
+            back = next((n for n in reversed(older) if self.place(n).is_dir()), 0)
+            raise GnnrecError(
+                f"the state of champion {number} is damaged ({error}); `gnnrec rollback {self.saved.folder} --to {back}` goes "
+                "back to one that is there"
+            ) from None
+
+    def _run(self, at: State) -> list[Observed]:
+        """Return what the run has absorbed, as it did."""
+        first, *past = [i.observed for i in self.scene.setting.stream.increments]
+        taken = Pace(None, first).resume(past, at.meta.get("updates", [p.index for p in past]), {}, {})
+        return [new for new in (first, *taken) if new.index <= at.meta["absorbed"]]
+
+
+def _edges(learner: Learner) -> str:
+    """Return the SHA-256 of all absorbed pairs, in order."""
+    user, item = learner.seen.edges()
+    return hashlib.sha256(np.stack([user, item]).astype("<i8").tobytes()).hexdigest()
+
+
+def chain(entries: Sequence[Entry], number: int) -> list[int]:
+    """Return the versions that a champion has absorbed behind the run's."""
+    return [v for e in lineage(entries, number) for v in e.numbers]
+
+
+def turn_back(folder: Path, number: int) -> Entry:
+    """Let an older champion serve again; what it has not absorbed waits again.
+
+    Raises:
+        GnnrecError: no such champion was made, or its state is gone.
+    """
+    journal = Journal(folder)
+    entries = journal.entries()
+    lineage(entries, number)
+    state_of = folder / "states" / f"{number:06d}"
+    if number and not state_of.is_dir():
+        there = sorted(int(p.name) for p in (folder / "states").glob("[0-9]*"))
+        raise GnnrecError(
+            f"the state of champion {number} is gone (live.keep); there are {', '.join(map(str, [0, *there]))}"
+        )
+    if number:
+        state.read_state(state_of)
+    last = next((e.champion for e in reversed(entries)), 0)
+    entry = Entry(ROLLED_BACK, number, last, reason="by hand", at=now())
+    journal.append(entry)
+    write_atomic(folder / "champion.json", json.dumps({"champion": number}) + "\n")
+    return entry

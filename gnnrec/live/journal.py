@@ -1,0 +1,138 @@
+"""The journal of a live run: a line per decision, appended and on disk before anything follows from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gnnrec.core.errors import GnnrecError
+from gnnrec.core.files import sync_folder, write_atomic
+
+FORMAT = 1
+NAME = "decisions.jsonl"
+ACCEPTED, KEPT, WAITS, BLOCKED, ROLLED_BACK = "accepted", "kept", "waits", "blocked", "rolled back"
+"""Outcomes: a challenger serves; none passed; the policy waits; the data are not fit; an older champion serves again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One decision: which data, which model, and why.
+
+    Attributes:
+        outcome: one of the above.
+        champion: number of what serves from then on; 0 is the run's own newest state.
+        parent: number of what served before.
+        versions: of the store, that were decided on, and what their rows hash to.
+        rows: events in them.
+        reason: in words.
+        policy: what the policy said.
+        quality: recall@20 of what was served, by what came, by version.
+        tries: what was tried, each with the gate's checks.
+        tried: the try that passed; "" where none did.
+        seconds: of the tries together.
+        model, graph: SHA-256 of the champion's weights and of its edges; "" where there is no new one.
+        at: when, UTC.
+        code: version of gnnrec.
+    """
+
+    outcome: str
+    champion: int
+    parent: int
+    versions: Mapping[str, str] = field(default_factory=dict)
+    rows: int = 0
+    reason: str = ""
+    policy: str = ""
+    quality: Mapping[str, float | None] = field(default_factory=dict)
+    tries: Sequence[Mapping[str, Any]] = ()
+    tried: str = ""
+    seconds: float = 0.0
+    model: str = ""
+    graph: str = ""
+    at: str = ""
+    code: str = ""
+    format: int = FORMAT
+
+    @property
+    def numbers(self) -> list[int]:
+        """The versions, ascending."""
+        return sorted(map(int, self.versions))
+
+
+class Journal:
+    """The decisions of one live run.
+
+    Args:
+        folder: of the live run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+
+    def entries(self) -> list[Entry]:
+        """Return all decisions, oldest first; a last line that a kill has torn is no decision.
+
+        Raises:
+            GnnrecError: another line is no decision, or of another version of gnnrec.
+        """
+        lines = self.path.read_bytes().split(b"\n") if self.path.is_file() else [b""]
+        return [self._read(n, line) for n, line in enumerate(lines[:-1], 1)]
+
+    def append(self, entry: Entry) -> None:
+        """Write a decision, and wait until the disk has it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._mend()
+        line = json.dumps(asdict(entry), allow_nan=False, sort_keys=True) + "\n"
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(handle, line.encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        sync_folder(self.path.parent)
+
+    def _mend(self) -> None:
+        """Take off what a kill has left of a line."""
+        content = self.path.read_bytes() if self.path.is_file() else b""
+        if content and not content.endswith(b"\n"):
+            write_atomic(self.path, content[: content.rfind(b"\n") + 1])
+
+    def _read(self, number: int, line: bytes) -> Entry:
+        try:
+            found = json.loads(line)
+            version = found["format"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise GnnrecError(
+                f"{self.path}, line {number} is no decision ({error}); restore the file from a copy, or remove its folder to "
+                "begin again from the run"
+            ) from None
+        if version != FORMAT:
+            raise GnnrecError(
+                f"{self.path} was written by another version of gnnrec (format {version}, this one has {FORMAT})"
+            )
+        return Entry(**found)
+
+
+def now() -> str:
+    """Return the time as it stands in a decision."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def lineage(entries: Sequence[Entry], champion: int) -> list[Entry]:
+    """Return the decisions that made a champion, oldest first; none for 0.
+
+    Raises:
+        GnnrecError: there is no such champion.
+    """
+    made = {e.champion: e for e in entries if e.outcome == ACCEPTED}
+    chain: list[Entry] = []
+    while champion:
+        if champion not in made:
+            raise GnnrecError(f"no decision made a champion {champion}; `gnnrec status` lists them")
+        chain.append(made[champion])
+        champion = chain[-1].parent
+    return chain[::-1]

@@ -1,0 +1,82 @@
+"""A run's folder and a store, brought together: what an update needs to begin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from gnnrec.config.instantiate import instantiate
+from gnnrec.core.errors import GnnrecError
+from gnnrec.live.champion import LiveFolder
+from gnnrec.live.gate import Gate
+from gnnrec.live.update import COLUMNS, Updater, Waiting
+from gnnrec.runs import build, saved
+from gnnrec.runs.build import Config
+from gnnrec.runs.saved import Saved
+from gnnrec.store.table import Store
+
+
+def one_run(folder: Path) -> Saved:
+    """Return the one finished run in a folder, which has seen a store.
+
+    Raises:
+        GnnrecError: there is none, there are several, or it is of another kind.
+    """
+    found = saved.find(folder)
+    if len(found) > 1:
+        names = ", ".join(r.folder.name for r in found[:5])
+        raise GnnrecError(f"{folder} holds {len(found)} runs; name the folder of one: {names}")
+    run = found[0]
+    if not run.versions:
+        raise GnnrecError(
+            f"{folder} was run on files; what is kept up to date is run on a store: data=store data.path=STORE"
+        )
+    if not run.done:
+        raise GnnrecError(f"{folder} has not finished; go on with it by resume=true")
+    return run
+
+
+def open_live(run: Saved, store: Path, given: Config, allow: Sequence[str] = ()) -> LiveFolder:
+    """Return the live folder of a run.
+
+    Args:
+        run: finished.
+        store: the store that it has seen, where it lies now.
+        given: the configuration's `policy` and `live`, where the run's own do not hold.
+        allow: prefixes of plug-ins that may be imported.
+    """
+    scene = saved.scene_of(run, allow, [str(store)])
+    return LiveFolder(run, {**run.config, **given}, scene)
+
+
+def updater(folder: LiveFolder, blocked: bool = False) -> Updater:
+    """Return what brings it up to date."""
+    gate: Gate = instantiate(folder.config["live"]["gate"], at="live.gate")
+    return Updater(folder, build.policy(folder.config), gate, blocked)
+
+
+def rows_behind(store: Store, run: Saved) -> pl.DataFrame:
+    """Return the events of all versions that a run has not seen: the columns of an update, times in seconds."""
+    first = max(map(int, run.versions))
+    time = pl.col("time").dt.epoch("us") / 1e6
+    rows = store.rows().filter(pl.col("version") > first).sort("version", "place").with_columns(time.alias("time"))
+    return rows.select(COLUMNS).collect(engine="streaming")
+
+
+def waiting(store: Store, rows: pl.DataFrame, absorbed: int) -> Waiting:
+    """Return what a champion has not absorbed.
+
+    Args:
+        store: with the versions.
+        rows: of `rows_behind`.
+        absorbed: newest version that it has.
+    """
+    versions = [v for v in store.versions if v.number > absorbed]
+    reports = {v.number: store.quality(v) or {} for v in versions}
+    return Waiting(
+        rows.filter(pl.col("version") > absorbed),
+        {v.number: store.contents[v.number] for v in versions},
+        {n: str(r.get("verdict", "")) for n, r in reports.items()},
+    )
