@@ -1,0 +1,69 @@
+"""A small run on a store, to be kept up to date."""
+
+from __future__ import annotations
+
+from support.stores import DAY, START, add, rows, write
+
+from gnnrec.cli.main import main
+from gnnrec.live import run as live
+from gnnrec.live.gate import Check, Gate, Verdict
+from gnnrec.store.table import Store
+
+TINY = [
+    *("stream=by_version", "encoder.width=8", "fit.max_epochs=2", "fit.base.max_epochs=3", "fit.batch_size=64"),
+    *("logger=none", "threads=1", "references=[popularity]", "evaluation.topk=[20]"),
+]
+
+
+class Says(Gate):
+    """A gate that says what it is told to: events of chance tell no model from another."""
+
+    def __init__(self, passed=True):
+        super().__init__()
+        self.passed = passed
+
+    def judge(self, *_, **__):
+        return Verdict((Check("said", 0.0, 0.0, self.passed, 0, "as told"),))
+
+
+def grow(store, number, each=160):
+    """Add a day."""
+    users = 40 + 3 * number
+    file = write(
+        store.path.parent / f"day{number}.csv", rows(each, number, START + number * DAY, users=users, items=60)
+    )
+    add(store, file)
+    store.refresh()
+
+
+def made(folder, strategy="fine_tune", versions=3, more=()):
+    """Return a store and the folder of a finished run on its first versions."""
+    store = Store(folder / "store")
+    for number in range(versions):
+        grow(store, number, 600 if number == 0 else 160)
+    given = [
+        "run",
+        "data=store",
+        f"data.path={store.path}",
+        f"strategy={strategy}",
+        "name=live",
+        f"output={folder / 'runs'}",
+    ]
+    assert main([*given, *TINY, *more]) == 0
+    (run,) = (p for p in (folder / "runs").iterdir() if p.name.startswith(strategy))
+    return store, run
+
+
+def updated(store, run, policy=None, again=False, blocked=False, ladder=None, passed=True):
+    """Bring the run up to date by one round, and return the decision and the champion."""
+    from gnnrec.config.compose import compose
+    from gnnrec.live.update import Updater
+
+    whole = compose([])
+    found = live.one_run(run)
+    folder = live.open_live(found, store.path, {"policy": whole["policy"], "live": whole["live"]})
+    all_rows = live.rows_behind(store, found)
+    champion = folder.load(all_rows)
+    usual = live.updater(folder, blocked)
+    updater = Updater(folder, policy or usual.policy, Says(passed), blocked, ladder or usual.ladder)
+    return updater.round(champion, live.waiting(store, all_rows, champion.version), again)
