@@ -85,8 +85,14 @@ def run_ingest(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Co
     for group in groups(files, given.each):
         print(_one(store, group, cleaning, policy, rules)[1], flush=True)
     if given.follow is not None:
-        _follow(given, lambda group: _one(store, group, cleaning, policy, rules))
+        follow(given, lambda group: _one(store, group, cleaning, policy, rules))
     return 0
+
+
+def taking(store: Store, overrides: list[str], compose: Compose) -> Callable[[Group], tuple[bool, str]]:
+    """Return what takes files into a store as `data ingest` without flags does."""
+    cleaning, policy, rules = _cleaning(store, overrides, compose), Policy(), rules_of(RULES)
+    return lambda group: _one(store, group, cleaning, policy, rules)
 
 
 def _check_given(overrides: list[str], files: list[str]) -> None:
@@ -168,7 +174,7 @@ def _one(
     return done.version is not None, printing.ingested(store, done)
 
 
-def _follow(given: argparse.Namespace, take: Callable[[Group], tuple[bool, str]]) -> None:
+def follow(given: argparse.Namespace, take: Callable[[Group], tuple[bool, str]]) -> None:
     """Take what is completed in a folder until nothing comes for `idle` seconds or the user interrupts.
 
     What the store has already is counted once, and named where that is asked for.

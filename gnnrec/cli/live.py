@@ -13,7 +13,11 @@ from gnnrec.core.errors import GnnrecError, one_line
 
 if TYPE_CHECKING:
     from gnnrec.live.journal import Entry
+    from gnnrec.live.run import Live
+    from gnnrec.store.delta_commits import Group
+    from gnnrec.store.table import Store
 
+USUAL = ("policy=every", "live=default")
 OWN = ("policy", "live")
 """Groups of the configuration that an update may change; the rest is the run's."""
 
@@ -34,6 +38,12 @@ def update(rest: Sequence[str]) -> int:
         "--blocked", default="refuse", choices=("accept", "refuse"), help="versions whose quality report says BLOCK"
     )
     parser.add_argument("--again", action="store_true", help="try again what did not pass")
+    parser.add_argument("--follow", type=Path, metavar="FOLDER", help="ingest each new file there, and learn from it")
+    parser.add_argument("--settle", type=float, default=1.0, help="seconds without a change that make a file complete")
+    parser.add_argument("--idle", type=float, help="with --follow: stop after so many seconds without a new file")
+    parser.add_argument(
+        "--verbose", action="store_true", help="with --follow: name the files that the store has already"
+    )
     parser.add_argument("--allow", action="append", default=[], metavar="PREFIX", help="plug-ins the run may import")
     given = parser.parse_intermixed_args(rest)
     return _update(given)
@@ -47,16 +57,65 @@ def _update(given: argparse.Namespace) -> int:
     from gnnrec.store.table import Store
 
     run = live.one_run(given.run)
-    own = {k: own.get(k) or run.config.get(k) or default for k, default in _own([*_all()]).items()}
+    own = {k: own.get(k) or run.config.get(k) or usual for k, usual in _own(USUAL).items()}
     prepare(run.config)
     with locked(run.folder):
         folder, store = live.open_live(run, given.store, own, given.allow), Store(given.store)
-        rows = live.rows_behind(store, run)
-        champion = folder.load(rows)
-        entry, champion = live.updater(folder, given.blocked == "accept").round(
-            champion, live.waiting(store, rows, champion.version), given.again
-        )
-    print(said(entry) if entry else f"nothing new: champion {champion.number} has version {champion.version}")
+        kept = live.Live(folder, store, live.updater(folder, given.blocked == "accept"))
+        entry = kept.round(given.again)
+        print(said(entry) if entry else _nothing_new(kept), flush=True)
+        if given.follow is not None:
+            _follow(given, kept, store)
+    return 0
+
+
+def _follow(given: argparse.Namespace, kept: Live, store: Store) -> None:
+    """Take each new file of a folder into the store, and the store's new version up."""
+    from gnnrec.cli import data
+    from gnnrec.config.compose import compose
+
+    ingest = data.taking(store, [], lambda overrides: dict(compose(overrides)["data"]))
+
+    def take(group: Group) -> tuple[bool, str]:
+        made, text = ingest(group)
+        entry = kept.round() if made else None
+        return made, f"{text}\n{said(entry)}" if entry else text
+
+    data.follow(given, take)
+
+
+def _nothing_new(kept: Live) -> str:
+    return f"nothing new: champion {kept.champion.number} has version {kept.champion.version}"
+
+
+def status(rest: Sequence[str]) -> int:
+    """Print how a live run stands, and write its page."""
+    parser = Parser(prog="gnnrec status", description="How a run that is kept up to date stands.", allow_abbrev=False)
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
+    parser.add_argument("--store", type=Path, help="where its store lies now, if it has moved")
+    parser.add_argument("--allow", action="append", default=[], metavar="PREFIX", help="plug-ins the run may import")
+    parser.add_argument(
+        "--last", type=int, default=10, metavar="N", help="decisions to print (default 10); the page has all"
+    )
+    given = parser.parse_args(rest)
+    from gnnrec.live import run as live
+    from gnnrec.live.status import absorbed, status_of
+    from gnnrec.reporting import status as page
+    from gnnrec.reporting import terminal
+    from gnnrec.store.table import Store
+
+    run = live.one_run(given.run)
+    place = given.store or Path(str(run.config["data"]["path"]))
+    folder, store = live.open_live(run, place, _own(USUAL), given.allow), Store(place)
+    rows, version = live.rows_behind(store, run), absorbed(folder)
+    found = status_of(folder, rows, live.waiting(store, rows, version), version, store.versions[-1].number)
+    print(found.answer)
+    if found.decisions.height:
+        shown = found.decisions.tail(given.last).drop("why")
+        print(terminal.plain(shown))
+    path = folder.folder / "status.html"
+    page.write(path, f"{run.folder.name}, kept up to date", found.answer, found.decisions)
+    print(f"page: {path}")
     return 0
 
 
@@ -107,7 +166,3 @@ def _own(overrides: Sequence[str]) -> dict[str, Any]:
 
     named = {key_of(o).split(".")[0] for o in overrides}
     return {k: v for k, v in compose(list(overrides)).items() if k in named} if overrides else {}
-
-
-def _all() -> list[str]:
-    return [f"{group}={option}" for group, option in (("policy", "every"), ("live", "default"))]

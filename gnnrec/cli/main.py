@@ -21,6 +21,7 @@ commands:
   gnnrec report DIR...                            table and report again, from finished runs
   gnnrec recommend DIR --user ID -k 10            the lists a run's newest model gives: --users FILE, --all, --output FILE
   gnnrec update STORE RUN                         bring a run's model up to its store's newest version, if it is no worse
+  gnnrec status RUN                               what serves, what was decided and why, what waits
   gnnrec rollback RUN --to N                      let an older champion serve again
   gnnrec data summary data=file data.path=FILE    what a log holds: counts, growth per increment, dirt
   gnnrec data ingest STORE FILE...                clean files into a new version of a store; then log, show, diff,
@@ -59,6 +60,7 @@ def _main(arguments: list[str]) -> int:
         "recommend": finished.recommend,
         "update": live.update,
         "rollback": live.rollback,
+        "status": live.status,
         "data": _data,
         "new": _new,
         "check": _check,

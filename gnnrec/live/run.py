@@ -9,8 +9,9 @@ import polars as pl
 
 from gnnrec.config.instantiate import instantiate
 from gnnrec.core.errors import GnnrecError
-from gnnrec.live.champion import LiveFolder
+from gnnrec.live.champion import Champion, LiveFolder
 from gnnrec.live.gate import Gate
+from gnnrec.live.journal import Entry
 from gnnrec.live.update import COLUMNS, Updater, Waiting
 from gnnrec.runs import build, saved
 from gnnrec.runs.build import Config
@@ -80,3 +81,25 @@ def waiting(store: Store, rows: pl.DataFrame, absorbed: int) -> Waiting:
         {v.number: store.contents[v.number] for v in versions},
         {n: str(r.get("verdict", "")) for n, r in reports.items()},
     )
+
+
+class Live:
+    """A live run at work: its champion stays at hand from one round to the next.
+
+    Args:
+        folder: of the live run.
+        store: that it learns from.
+        updater: what brings it up to date.
+    """
+
+    def __init__(self, folder: LiveFolder, store: Store, updater: Updater) -> None:
+        self.folder, self.store, self.updater = folder, store, updater
+        self.champion: Champion = folder.load(rows_behind(store, folder.saved))
+
+    def round(self, again: bool = False) -> Entry | None:
+        """Decide on what the store has and the champion has not; None: there is nothing new."""
+        self.store.refresh()
+        rows = rows_behind(self.store, self.folder.saved)
+        found = waiting(self.store, rows, self.champion.version)
+        entry, self.champion = self.updater.round(self.champion, found, again)
+        return entry

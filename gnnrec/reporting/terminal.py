@@ -68,6 +68,18 @@ def _length(rows: list[list[str]], gap: str) -> int:
     return sum(widths) + len(gap) * (len(widths) - 1)
 
 
+def plain(frame: pl.DataFrame) -> str:
+    """Return a table as it is: texts first, numbers with four decimals, whole ones without."""
+    rows = [[_cell(v) for v in line] for line in frame.iter_rows()]
+    return _drawn([frame.columns, *rows], GAP)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return tables.number(value, 4)
+    return "n/a" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def width_of_terminal() -> int | None:
     """Return the number of columns of the terminal that is printed to; None where output goes elsewhere."""
     try:

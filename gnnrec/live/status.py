@@ -1,0 +1,125 @@
+"""How a live run stands: what serves, what it was decided by, and what waits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from gnnrec.live.champion import LiveFolder
+from gnnrec.live.journal import ACCEPTED, Entry, lineage
+from gnnrec.live.update import Waiting
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a live run stands.
+
+    Attributes:
+        champion: number of what serves; 0: the run's own model.
+        version: newest version that it has absorbed.
+        newest: newest version of the store.
+        waiting: events that it has not absorbed.
+        age: days of event time from the newest event it knows to the newest there is; NaN without times or where nothing waits.
+        decisions: a row each: when, outcome, champion, versions, events, recall@20 of what was served, seconds, tries, why.
+        due: when the next update is, in words.
+    """
+
+    champion: int
+    version: int
+    newest: int
+    waiting: int
+    age: float
+    decisions: pl.DataFrame
+    due: str
+
+    @property
+    def answer(self) -> str:
+        """What there is to know first, in a few lines."""
+        made = "the run's own model" if not self.champion else f"champion {self.champion}"
+        behind = "up to date" if not self.waiting else f"{self.waiting:,} events behind"
+        age = f", {self.age:.1f} days" if self.waiting and math.isfinite(self.age) else ""
+        return f"{made} serves, of version {self.version} of {self.newest}: {behind}{age}.\nNext update: {self.due}."
+
+
+def status_of(folder: LiveFolder, rows: pl.DataFrame, waits: Waiting, version: int, newest: int) -> Status:
+    """Return how a live run stands.
+
+    Args:
+        folder: of the live run.
+        rows: events of all versions behind the run's.
+        waits: those that the champion has not absorbed.
+        version: newest that it has absorbed.
+        newest: newest of the store.
+    """
+    entries = folder.journal.entries()
+    return Status(
+        folder.number(),
+        version,
+        newest,
+        waits.rows.height,
+        _age(rows, waits.rows),
+        table(entries),
+        _due(entries, waits),
+    )
+
+
+def absorbed(folder: LiveFolder) -> int:
+    """Return the newest version that the champion has absorbed, without loading it."""
+    versions = [int(v) for v in folder.saved.versions]
+    return max([*versions, *(v for e in lineage(folder.journal.entries(), folder.number()) for v in e.numbers)])
+
+
+def table(entries: Sequence[Entry]) -> pl.DataFrame:
+    """Return the decisions as a table."""
+    rows = [
+        {
+            "when": e.at.replace("T", " ").removesuffix("+00:00"),
+            "decision": e.outcome,
+            "serves": str(e.champion),
+            "versions": _span(e.numbers),
+            "by": e.tried or " → ".join(str(t["try"]) for t in e.tries),
+            "why": e.reason,
+            "events": e.rows,
+            "recall@20 served": _mean(e.quality),
+            "seconds": e.seconds,
+        }
+        for e in entries
+    ]
+    schema = {
+        **dict.fromkeys(("when", "decision", "serves", "versions", "by", "why"), pl.String()),
+        **{"events": pl.Int64(), "recall@20 served": pl.Float64(), "seconds": pl.Float64()},
+    }
+    return pl.DataFrame(rows, schema=schema)
+
+
+def _due(entries: Sequence[Entry], waits: Waiting) -> str:
+    if not waits.rows.height:
+        return "with the next version"
+    last = entries[-1] if entries else None
+    same = last is not None and last.numbers == sorted(waits.contents)
+    if last is None or not same:
+        return "now, `gnnrec update` has not looked at what waits"
+    return f"with the next version ({last.reason or last.policy})" if last.outcome != ACCEPTED else "now"
+
+
+def _age(rows: pl.DataFrame, waits: pl.DataFrame) -> float:
+    if not waits.height or waits["time"].null_count() or rows["time"].null_count():
+        return math.nan
+    first, newest = waits["time"].min(), waits["time"].max()
+    known = rows.filter(~pl.col("version").is_in(waits["version"].unique()))["time"].max()
+    start = first if known is None else known
+    return (float(newest) - float(start)) / DAY  # type: ignore[arg-type]
+
+
+def _mean(quality: Mapping[str, float | None]) -> float | None:
+    known = [v for v in quality.values() if v is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _span(numbers: Sequence[int]) -> str:
+    return "" if not numbers else str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
