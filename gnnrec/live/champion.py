@@ -62,6 +62,7 @@ class LiveFolder:
     def __init__(self, saved: Saved, config: Config, scene: Scene) -> None:
         self.folder, self.config, self.scene = saved.folder / "live", config, scene
         self.saved, self.journal = saved, Journal(self.folder)
+        _check(config["live"])
 
     @property
     def shares(self) -> Shares:
@@ -182,9 +183,20 @@ def _edges(learner: Learner) -> str:
     return hashlib.sha256(np.stack([user, item]).astype("<i8").tobytes()).hexdigest()
 
 
-def chain(entries: Sequence[Entry], number: int) -> list[int]:
-    """Return the versions that a champion has absorbed behind the run's."""
-    return [v for e in lineage(entries, number) for v in e.numbers]
+def _check(live: Config) -> None:
+    """Refuse settings that leave nothing to train on, to judge by, or to try.
+
+    Raises:
+        GnnrecError: names the key.
+    """
+    for key in ("tries", "keep"):
+        if int(live[key]) < 1:
+            raise GnnrecError(f"live.{key}={live[key]} must be 1 or more")
+    for key in ("valid_share", "judged_share"):
+        if not 0 < float(live[key]) < 0.9:
+            raise GnnrecError(f"live.{key}={live[key]} must lie between 0 and 0.9")
+    if (both := float(live["valid_share"]) + float(live["judged_share"])) >= 1:
+        raise GnnrecError(f"live.valid_share + live.judged_share = {both:g} leave nothing to train on")
 
 
 def turn_back(folder: Path, number: int) -> Entry:

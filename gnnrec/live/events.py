@@ -32,7 +32,7 @@ class Shares:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class UpdateEvents:
     """What one update takes up.
 
     Attributes:
@@ -104,7 +104,7 @@ class LiveEvents:
             last.index,
         )
 
-    def batch(self, rows: pl.DataFrame, shares: Shares) -> tuple[Batch, LiveEvents]:
+    def batch(self, rows: pl.DataFrame, shares: Shares) -> tuple[UpdateEvents, LiveEvents]:
         """Return the events of some versions as one update, and what follows it.
 
         Args:
@@ -141,7 +141,7 @@ class LiveEvents:
         tail = replace(_observed(self.index + 2, none, none, known[2], keys), arrived=judged)
         at = _events(rows, users, items)
         came = {int(v): at.take((rows["version"] == v).to_numpy()) for v in rows["version"].unique().sort()}
-        return Batch(main, tail, came), LiveEvents(users, items, self.left.clear(), self.index + 2)
+        return UpdateEvents(main, tail, came), LiveEvents(users, items, self.left.clear(), self.index + 2)
 
 
 def _observed(

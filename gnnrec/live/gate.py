@@ -50,7 +50,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     """What the gate says of a challenger."""
 
     checks: tuple[Check, ...]
@@ -72,7 +72,7 @@ class Verdict:
         return "; ".join(c.said for c in (against or self.checks))
 
 
-class Gate:
+class AcceptanceGate:
     """Non-inferiority to the champion, and floors, by recall@20 of the scorer that is served.
 
     Args:
@@ -113,7 +113,7 @@ class Gate:
         measure: Settings,
         seconds: float = 0.0,
         share: float = 1.0,
-    ) -> Verdict:
+    ) -> Judgement:
         """Return the verdict on a challenger.
 
         Args:
@@ -134,7 +134,7 @@ class Gate:
         }
         found = evaluate_all(scorers, [Slice(judged, world, segments=False)], measure)[0]
         value = {name: e.per_user[METRIC] for name, e in found.items()} if len(found["champion"].user) else {}
-        return Verdict(
+        return Judgement(
             tuple(self._checks(value, _old(found["champion"], known), seconds, 1 - share * (1 - self.level)))
         )
 

@@ -15,7 +15,7 @@ SLOWER = 10.0
 """By which the rate is divided."""
 SHARE = 2.0
 """Events replayed for each new one."""
-Make = Callable[[], Strategy]
+MakeStrategy = Callable[[], Strategy]
 """Makes the run's own strategy, as the champion left it."""
 
 
@@ -29,10 +29,10 @@ class Rung:
     """
 
     name: str
-    attempt: Callable[[Learner, Make, Observed], Strategy]
+    attempt: Callable[[Learner, MakeStrategy, Observed], Strategy]
 
 
-def as_configured(learner: Learner, make: Make, new: Observed) -> Strategy:
+def as_configured(learner: Learner, make: MakeStrategy, new: Observed) -> Strategy:
     """Update as the run does."""
     strategy = make()
     strategy.serve(learner)
@@ -40,7 +40,7 @@ def as_configured(learner: Learner, make: Make, new: Observed) -> Strategy:
     return strategy
 
 
-def slower(learner: Learner, make: Make, new: Observed) -> Strategy:
+def slower(learner: Learner, make: MakeStrategy, new: Observed) -> Strategy:
     """Update as the run does, at a tenth of the rate."""
     usual = learner.fits.update
     learner.fits.update = replace(usual, lr=usual.lr / SLOWER)
@@ -50,12 +50,12 @@ def slower(learner: Learner, make: Make, new: Observed) -> Strategy:
         learner.fits.update = usual
 
 
-def replaying(learner: Learner, make: Make, new: Observed) -> Strategy:
+def replaying(learner: Learner, make: MakeStrategy, new: Observed) -> Strategy:
     """Fine-tune on the new events and twice as many that have been absorbed before."""
     return _by(Replay(int(SHARE * len(new.train)), seed=learner.seed), learner, make, new)
 
 
-def from_scratch(learner: Learner, make: Make, new: Observed) -> Strategy:
+def from_scratch(learner: Learner, make: MakeStrategy, new: Observed) -> Strategy:
     """Begin anew on everything."""
     return _by(FullRetrain(seed=learner.seed), learner, make, new)
 
@@ -68,7 +68,7 @@ LADDER = (
 )
 
 
-def _by(other: Strategy, learner: Learner, make: Make, new: Observed) -> Strategy:
+def _by(other: Strategy, learner: Learner, make: MakeStrategy, new: Observed) -> Strategy:
     """Update by another strategy; the run's own takes note of the increment as it does behind its own updates."""
     strategy = make()
     strategy.remember(learner, new)

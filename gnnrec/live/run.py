@@ -10,9 +10,9 @@ import polars as pl
 from gnnrec.config.instantiate import instantiate
 from gnnrec.core.errors import GnnrecError
 from gnnrec.live.champion import Champion, LiveFolder
-from gnnrec.live.gate import Gate
+from gnnrec.live.gate import AcceptanceGate
 from gnnrec.live.journal import Entry
-from gnnrec.live.update import COLUMNS, Updater, Waiting
+from gnnrec.live.update import COLUMNS, Backlog, Updater
 from gnnrec.runs import build, saved
 from gnnrec.runs.build import Config
 from gnnrec.runs.saved import Saved
@@ -54,7 +54,7 @@ def open_live(run: Saved, store: Path, given: Config, allow: Sequence[str] = ())
 
 def updater(folder: LiveFolder, blocked: bool = False) -> Updater:
     """Return what brings it up to date."""
-    gate: Gate = instantiate(folder.config["live"]["gate"], at="live.gate")
+    gate: AcceptanceGate = instantiate(folder.config["live"]["gate"], at="live.gate")
     return Updater(folder, build.policy(folder.config), gate, blocked)
 
 
@@ -66,7 +66,7 @@ def rows_behind(store: Store, run: Saved) -> pl.DataFrame:
     return rows.select(COLUMNS).collect(engine="streaming")
 
 
-def waiting(store: Store, rows: pl.DataFrame, absorbed: int) -> Waiting:
+def waiting(store: Store, rows: pl.DataFrame, absorbed: int) -> Backlog:
     """Return what a champion has not absorbed.
 
     Args:
@@ -76,7 +76,7 @@ def waiting(store: Store, rows: pl.DataFrame, absorbed: int) -> Waiting:
     """
     versions = [v for v in store.versions if v.number > absorbed]
     reports = {v.number: store.quality(v) or {} for v in versions}
-    return Waiting(
+    return Backlog(
         rows.filter(pl.col("version") > absorbed),
         {v.number: store.contents[v.number] for v in versions},
         {n: str(r.get("verdict", "")) for n, r in reports.items()},

@@ -10,7 +10,7 @@ import polars as pl
 
 from gnnrec.live.champion import LiveFolder
 from gnnrec.live.journal import ACCEPTED, Entry, lineage
-from gnnrec.live.update import Waiting
+from gnnrec.live.update import Backlog
 
 DAY = 86_400.0
 
@@ -46,7 +46,7 @@ class Status:
         return f"{made} serves, of version {self.version} of {self.newest}: {behind}{age}.\nNext update: {self.due}."
 
 
-def status_of(folder: LiveFolder, rows: pl.DataFrame, waits: Waiting, version: int, newest: int) -> Status:
+def status_of(folder: LiveFolder, rows: pl.DataFrame, waits: Backlog, version: int, newest: int) -> Status:
     """Return how a live run stands.
 
     Args:
@@ -97,7 +97,7 @@ def table(entries: Sequence[Entry]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema)
 
 
-def _due(entries: Sequence[Entry], waits: Waiting) -> str:
+def _due(entries: Sequence[Entry], waits: Backlog) -> str:
     if not waits.rows.height:
         return "with the next version"
     last = entries[-1] if entries else None
@@ -111,7 +111,7 @@ def _age(rows: pl.DataFrame, waits: pl.DataFrame) -> float:
     if not waits.height or waits["time"].null_count() or rows["time"].null_count():
         return math.nan
     first, newest = waits["time"].min(), waits["time"].max()
-    known = rows.filter(~pl.col("version").is_in(waits["version"].unique()))["time"].max()
+    known = rows.filter(~pl.col("version").is_in(waits["version"].unique().to_list()))["time"].max()
     start = first if known is None else known
     return (float(newest) - float(start)) / DAY  # type: ignore[arg-type]
 

@@ -20,11 +20,11 @@ from gnnrec.data.types import Interactions
 from gnnrec.evaluation.evaluate import Slice, evaluate_all
 from gnnrec.learner import Learner
 from gnnrec.live.champion import Champion, LiveFolder
-from gnnrec.live.events import Batch, LiveEvents
-from gnnrec.live.gate import METRIC, Check, Gate, Verdict
+from gnnrec.live.events import LiveEvents, UpdateEvents
+from gnnrec.live.gate import METRIC, AcceptanceGate, Check, Judgement
 from gnnrec.live.journal import ACCEPTED, BLOCKED, KEPT, WAITS, Entry, now
 from gnnrec.live.ladder import LADDER, Rung
-from gnnrec.policies.base import Came, Facts, Policy
+from gnnrec.policies.base import Came, Known, UpdatePolicy
 from gnnrec.policies.pace import drift_of
 from gnnrec.runs.state import Kept
 from gnnrec.strategies.base import Strategy
@@ -33,7 +33,7 @@ COLUMNS = ("user", "item", "value", "time", "late", "version")
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Backlog:
     """Versions of a store that no champion has absorbed.
 
     Attributes:
@@ -65,12 +65,17 @@ class Updater:
     """
 
     def __init__(
-        self, folder: LiveFolder, policy: Policy, gate: Gate, blocked: bool = False, ladder: Sequence[Rung] = LADDER
+        self,
+        folder: LiveFolder,
+        policy: UpdatePolicy,
+        gate: AcceptanceGate,
+        blocked: bool = False,
+        ladder: Sequence[Rung] = LADDER,
     ) -> None:
         self.folder, self.policy, self.gate, self.blocked = folder, policy, gate, blocked
         self.ladder = tuple(ladder)[: int(folder.config["live"]["tries"])]
 
-    def round(self, champion: Champion, waiting: Waiting, again: bool = False) -> tuple[Entry | None, Champion]:
+    def round(self, champion: Champion, waiting: Backlog, again: bool = False) -> tuple[Entry | None, Champion]:
         """Decide on what waits; None where nothing does, or nothing new since it was last decided that the champion stays.
 
         Args:
@@ -95,7 +100,9 @@ class Updater:
             return self._noted(replace(entry, outcome=WAITS, reason=decision.reason)), champion
         return self._climb(champion, batch, after, entry)
 
-    def _climb(self, champion: Champion, batch: Batch, after: LiveEvents, entry: Entry) -> tuple[Entry, Champion]:
+    def _climb(
+        self, champion: Champion, batch: UpdateEvents, after: LiveEvents, entry: Entry
+    ) -> tuple[Entry, Champion]:
         """Try one rung after the other until a challenger passes."""
         tries: list[dict[str, object]] = []
         begin = time.perf_counter()
@@ -125,7 +132,7 @@ class Updater:
         kept = replace(entry, tries=tries, seconds=time.perf_counter() - begin, reason=str(tries[-1]["reason"]))
         return self._noted(kept), champion
 
-    def _attempt(self, rung: Rung, champion: Champion, batch: Batch) -> tuple[Learner, Strategy] | str:
+    def _attempt(self, rung: Rung, champion: Champion, batch: UpdateEvents) -> tuple[Learner, Strategy] | str:
         """Return a challenger and the run's strategy behind it, or why there is none."""
         twin = champion.learner.fork()
 
@@ -144,14 +151,22 @@ class Updater:
             return "embeddings are not finite"
         return twin, strategy
 
-    def _judged(self, champion: Champion, learner: Learner, batch: Batch, seconds: float, share: float) -> Verdict:
+    def _judged(
+        self, champion: Champion, learner: Learner, batch: UpdateEvents, seconds: float, share: float
+    ) -> Judgement:
         was, new = self.folder.served(champion.learner), self.folder.served(learner)
         known, world = champion.learner.seen.num_users, learner.history.world()
         measure = replace(learner.measure, candidates="known")
         return self.gate.judge(was, new, batch.judged, world, known, measure, seconds, share)
 
     def _accept(
-        self, champion: Champion, learner: Learner, strategy: Strategy, batch: Batch, after: LiveEvents, entry: Entry
+        self,
+        champion: Champion,
+        learner: Learner,
+        strategy: Strategy,
+        batch: UpdateEvents,
+        after: LiveEvents,
+        entry: Entry,
     ) -> tuple[Entry, Champion]:
         """Make a challenger the champion: its state first, then the decision, then the pointer."""
         learner.extend(batch.tail)
@@ -171,14 +186,14 @@ class Updater:
         self.folder.journal.append(entry)
         return entry
 
-    def _tried(self, waiting: Waiting) -> bool:
+    def _tried(self, waiting: Backlog) -> bool:
         """Return whether it has been decided already that what serves stays, of these very versions."""
         entries = self.folder.journal.entries()
         last = entries[-1] if entries else None
         same = {str(v): c for v, c in waiting.contents.items()}
         return last is not None and last.outcome == KEPT and dict(last.versions) == same
 
-    def _served(self, champion: Champion, batch: Batch) -> dict[str, float | None]:
+    def _served(self, champion: Champion, batch: UpdateEvents) -> dict[str, float | None]:
         """Return recall@20 of what serves by the events of each version, as they came."""
         slices = [Slice(events, champion.learner.history.world(), segments=False) for events in batch.came.values()]
         measure = replace(champion.learner.measure, candidates="known")
@@ -186,14 +201,16 @@ class Updater:
         value = {v: f[""].per_user.get(METRIC) for v, f in zip(batch.came, found, strict=True)}
         return {str(v): float(x.mean()) if x is not None and len(x) else None for v, x in value.items()}
 
-    def _facts(self, batch: Batch, quality: dict[str, float | None], waiting: Waiting, champion: Champion) -> Facts:
+    def _facts(
+        self, batch: UpdateEvents, quality: dict[str, float | None], waiting: Backlog, champion: Champion
+    ) -> Known:
         past = [came for e in self.folder.journal.entries() if e.outcome == ACCEPTED for came in _came_of(e)]
         came = tuple(Came(v, len(x), _number(quality[str(v)])) for v, x in batch.came.items())
         events = Interactions.concat(list(batch.came.values()))
         log = list(champion.learner.counters.log)
         newest = max((float(x.time.max()) for x in log if len(x)), default=math.nan)
         age = float(events.time.max()) - newest
-        return Facts(
+        return Known(
             tuple(past), came, age, drift_of(Interactions.concat(log[-3:]), events) if log else None, waiting.verdict
         )
 

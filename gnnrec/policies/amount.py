@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from gnnrec.core.errors import GnnrecError, above_zero
 from gnnrec.data.stream.calendar import parse_width
-from gnnrec.policies.base import Decision, Facts
+from gnnrec.policies.base import Decision, Known
 
 
 class Every:
     """Update with every increment: what a table of strategies is made by."""
 
-    def decide(self, facts: Facts) -> Decision:
+    def decide(self, facts: Known) -> Decision:
         """Update."""
         return Decision(True, "every increment")
 
@@ -26,7 +26,7 @@ class EveryN:
         above_zero("policy", n=n)
         self.n = int(n)
 
-    def decide(self, facts: Facts) -> Decision:
+    def decide(self, facts: Known) -> Decision:
         """Update where n increments wait."""
         return Decision(len(facts.waiting) >= self.n, f"{len(facts.waiting)} of {self.n} increments wait")
 
@@ -48,7 +48,7 @@ class AfterRows:
                 f"policy.age={age} must be a number of seconds, minutes, hours, days or weeks, such as 7d"
             )
 
-    def decide(self, facts: Facts) -> Decision:
+    def decide(self, facts: Known) -> Decision:
         """Update where enough waits, or waits long enough."""
         if facts.rows >= self.rows:
             return Decision(True, f"{facts.rows:,} events wait, {self.rows:,} are enough")

@@ -35,7 +35,7 @@ class Came:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Known:
     """What a policy decides by: nothing of it comes from later than the newest increment.
 
     Attributes:
@@ -82,8 +82,8 @@ class Decision:
     reason: str
 
 
-class Policy(Protocol):
+class UpdatePolicy(Protocol):
     """When to update."""
 
-    def decide(self, facts: Facts) -> Decision:
+    def decide(self, facts: Known) -> Decision:
         """Return whether what waits is taken up now."""

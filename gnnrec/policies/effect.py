@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gnnrec.core.errors import GnnrecError, above_zero
-from gnnrec.policies.base import Decision, Facts
+from gnnrec.policies.base import Decision, Known
 
 FIRST = "no update has been made yet, so that nobody knows what one is worth"
 
@@ -22,7 +22,7 @@ class OnDrift:
         above_zero("policy", psi=psi, p=p)
         self.psi, self.p = psi, p
 
-    def decide(self, facts: Facts) -> Decision:
+    def decide(self, facts: Known) -> Decision:
         """Update on drift; where nothing can be said, wait for more events."""
         if (found := facts.drift) is None:
             return Decision(False, f"{facts.rows:,} events wait, too few to see a drift")
@@ -42,7 +42,7 @@ class OnPerformance:
             raise GnnrecError(f"policy.drop={drop} is outside [0, 1)")
         self.drop = drop
 
-    def decide(self, facts: Facts) -> Decision:
+    def decide(self, facts: Known) -> Decision:
         """Update where recall fell."""
         usual, now = facts.fresh_quality, facts.waiting[-1].quality
         if not math.isfinite(now) or not math.isfinite(usual):
@@ -64,7 +64,7 @@ class ByCost:
         above_zero("policy", price=price)
         self.price = price
 
-    def decide(self, facts: Facts) -> Decision:
+    def decide(self, facts: Known) -> Decision:
         """Update where the loss has come up to the price."""
         if not math.isfinite(facts.seconds):
             return Decision(True, FIRST)
@@ -87,7 +87,7 @@ class WithinBudget:
         above_zero("policy", seconds=seconds)
         self.seconds = seconds
 
-    def decide(self, facts: Facts) -> Decision:
+    def decide(self, facts: Known) -> Decision:
         """Update where the saved seconds cover what an update takes."""
         if not math.isfinite(facts.seconds):
             return Decision(True, FIRST)

@@ -12,7 +12,7 @@ import polars as pl
 from gnnrec.data.stream.joined import joined
 from gnnrec.data.types import Interactions, Observed
 from gnnrec.policies.amount import Every
-from gnnrec.policies.base import Came, Decision, Facts, Policy
+from gnnrec.policies.base import Came, Decision, Known, UpdatePolicy
 from gnnrec.quality import drift
 
 
@@ -27,8 +27,8 @@ class Pace:
         updates: increments with which an update was made.
     """
 
-    def __init__(self, policy: Policy | None, base: Observed) -> None:
-        self.policy: Policy = policy or Every()
+    def __init__(self, policy: UpdatePolicy | None, base: Observed) -> None:
+        self.policy: UpdatePolicy = policy or Every()
         self.updates: list[int] = []
         self._past: list[Came] = []
         self._came: list[Came] = []
@@ -41,10 +41,10 @@ class Pace:
         self._came.append(Came(new.index, len(new.arrived) + len(new.folded), quality))
         return self.policy.decide(self.facts(verdict))
 
-    def facts(self, verdict: str = "") -> Facts:
+    def facts(self, verdict: str = "") -> Known:
         """Return what is known now."""
         events = Interactions.concat([x for new in self._waiting for x in (new.arrived, new.folded)])
-        return Facts(
+        return Known(
             tuple(self._past),
             tuple(self._came),
             self._age(events),

@@ -20,7 +20,7 @@ from gnnrec.evaluation.reference import BESIDE, USUAL, Counted
 from gnnrec.evaluation.settings import CANDIDATES, MASKS, MATRICES, Settings
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
-from gnnrec.policies.base import Policy
+from gnnrec.policies.base import UpdatePolicy
 from gnnrec.runs.experiment import Scenario
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.base import Strategy
@@ -141,9 +141,9 @@ def strategy(config: Config) -> Strategy:
     return made
 
 
-def policy(config: Config) -> Policy:
+def policy(config: Config) -> UpdatePolicy:
     """Return when a run updates."""
-    made: Policy = instantiate(config.get("policy", EVERY), _allowed(config), at="policy")
+    made: UpdatePolicy = instantiate(config.get("policy", EVERY), _allowed(config), at="policy")
     return made
 
 

@@ -15,7 +15,7 @@ from gnnrec.evaluation.evaluate import Settings
 from gnnrec.evaluation.record import Name, Record, score_round
 from gnnrec.evaluation.world import World
 from gnnrec.learner import Learner
-from gnnrec.policies.base import Policy
+from gnnrec.policies.base import UpdatePolicy
 from gnnrec.policies.pace import Pace
 from gnnrec.runs import cost, state
 from gnnrec.scorers.model import Scorer
@@ -72,7 +72,7 @@ def run(
     on_increment: OnIncrement | None = None,
     increments: Iterable[Increment] | None = None,
     on_resume: OnIncrement | None = None,
-    policy: Policy | None = None,
+    policy: UpdatePolicy | None = None,
 ) -> Record:
     """Run `strategy` over the stream from the trained base, or the newest state in `folder`, and return its record.
 

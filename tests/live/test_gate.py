@@ -10,7 +10,7 @@ from gnnrec.data.types import Interactions
 from gnnrec.evaluation.settings import Settings
 from gnnrec.evaluation.world import World
 from gnnrec.graph.bipartite import BipartiteGraph
-from gnnrec.live.gate import Gate, Told, lower_bound
+from gnnrec.live.gate import AcceptanceGate, Told, lower_bound
 from gnnrec.scorers.references import PopularityScorer
 
 
@@ -23,7 +23,7 @@ def recall(rng, users, mean, churn):
 
 @pytest.mark.parametrize("users", [60, 400])
 def test_what_is_worse_by_the_margin_passes_in_one_of_twenty_cases(users):
-    rng, gate, passed = np.random.default_rng(0), Gate(margin=0.2, resamples=400), 0
+    rng, gate, passed = np.random.default_rng(0), AcceptanceGate(margin=0.2, resamples=400), 0
     for _ in range(500):
         was, new = recall(rng, users, 0.3, 0.4)
         lost = np.where(rng.random(users) < 0.2, 0.0, new)  # a fifth of the recall is gone: the margin
@@ -33,7 +33,7 @@ def test_what_is_worse_by_the_margin_passes_in_one_of_twenty_cases(users):
 
 def test_power_grows_with_users():
     """Of as good a model as the champion, whose lists differ for two users in five, with a margin of a tenth."""
-    rng, gate, power = np.random.default_rng(1), Gate(resamples=300), {}
+    rng, gate, power = np.random.default_rng(1), AcceptanceGate(resamples=300), {}
     for users in (100, 3000):
         passes = []
         for _ in range(60):
@@ -67,7 +67,7 @@ MEASURE = Settings(topk=(10, 20))
 
 def judge(champion, challenger, users=40, known=40, gate=None, **more):
     events, place = asked(users), world(users=40, seen=[(0, 0)])
-    return (gate or Gate(resamples=200)).judge(
+    return (gate or AcceptanceGate(resamples=200)).judge(
         champion(events, place), challenger(events, place), events, place, known, MEASURE, **more
     )
 
@@ -109,7 +109,7 @@ def test_itself_passes_unless_popularity_is_better():
 def test_new_users_have_a_floor():
     found = checks(judge(oracle, oracle, known=20))
     assert found["new users"] is True
-    harsh = judge(oracle, popular, known=20, gate=Gate(cold_floor=5.0, resamples=200))
+    harsh = judge(oracle, popular, known=20, gate=AcceptanceGate(cold_floor=5.0, resamples=200))
     assert checks(harsh)["new users"] is False
 
 
@@ -117,12 +117,12 @@ def test_too_few_users_or_events_that_tell_nothing_leave_it_open():
     few = judge(oracle, oracle, users=5)
     assert few.undecided
     assert "5 users can be scored, 10 are needed" in few.reason
-    gate, same = Gate(resamples=200), np.ones(50)
+    gate, same = AcceptanceGate(resamples=200), np.ones(50)
     assert gate._harness(same - same, 0.95).passed is None
 
 
 def test_time_has_a_ceiling():
-    slow = judge(oracle, oracle, gate=Gate(seconds=1.0, resamples=200), seconds=2.0)
+    slow = judge(oracle, oracle, gate=AcceptanceGate(seconds=1.0, resamples=200), seconds=2.0)
     assert not slow.passed
     assert "took 2.0 s, 1 s are allowed" in slow.reason
 
@@ -132,4 +132,4 @@ def test_time_has_a_ceiling():
 )
 def test_settings_that_mean_nothing_are_refused(wrong):
     with pytest.raises(GnnrecError, match=rf"live\.gate\.{next(iter(wrong))}="):
-        Gate(**wrong)
+        AcceptanceGate(**wrong)

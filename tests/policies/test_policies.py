@@ -8,7 +8,7 @@ import pytest
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.policies.amount import AfterRows, Every, EveryN
-from gnnrec.policies.base import Came, Facts
+from gnnrec.policies.base import Came, Known
 from gnnrec.policies.effect import ByCost, OnDrift, OnPerformance, WithinBudget
 from gnnrec.quality.drift import Drift
 
@@ -16,7 +16,7 @@ DAY = 86_400.0
 
 
 def facts(*waiting, past=(), **more):
-    return Facts(tuple(past), tuple(waiting), **more)
+    return Known(tuple(past), tuple(waiting), **more)
 
 
 def test_every_and_every_nth():

@@ -6,7 +6,7 @@ from support.stores import DAY, START, add, rows, write
 
 from gnnrec.cli.main import main
 from gnnrec.live import run as live
-from gnnrec.live.gate import Check, Gate, Verdict
+from gnnrec.live.gate import AcceptanceGate, Check, Judgement
 from gnnrec.store.table import Store
 
 TINY = [
@@ -15,7 +15,7 @@ TINY = [
 ]
 
 
-class Says(Gate):
+class Says(AcceptanceGate):
     """A gate that says what it is told to: events of chance tell no model from another."""
 
     def __init__(self, passed=True):
@@ -23,7 +23,7 @@ class Says(Gate):
         self.passed = passed
 
     def judge(self, *_, **__):
-        return Verdict((Check("said", 0.0, 0.0, self.passed, 0, "as told"),))
+        return Judgement((Check("said", 0.0, 0.0, self.passed, 0, "as told"),))
 
 
 def grow(store, number, each=160):
@@ -38,6 +38,7 @@ def grow(store, number, each=160):
 
 def made(folder, strategy="fine_tune", versions=3, more=()):
     """Return a store and the folder of a finished run on its first versions."""
+    folder.mkdir(exist_ok=True)
     store = Store(folder / "store")
     for number in range(versions):
         grow(store, number, 600 if number == 0 else 160)
