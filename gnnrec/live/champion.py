@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,11 +107,13 @@ class LiveFolder:
         """Return what serves: the blend where the run has one."""
         return learner.blend_scorer() if "blend" in self.scene.setting.scorers else learner.serving()
 
-    def load(self, rows: pl.DataFrame) -> Champion:
+    def load(self, rows: pl.DataFrame, contents: Mapping[int, str], side: pl.DataFrame | None = None) -> Champion:
         """Take up what serves.
 
         Args:
             rows: the events of the store behind the run's versions.
+            contents: what the rows of each version hash to.
+            side: what is known of items.
 
         Raises:
             GnnrecError: its state is gone or damaged, or the data that it was made of have changed.
@@ -119,8 +121,9 @@ class LiveFolder:
         number, run = self.number(), self._run_state()
         absorbed, version = int(run.meta["absorbed"]), max(map(int, self.saved.versions))
         at = run if number == 0 else self._state(number)
-        observed, events = self._run(run), LiveEvents.behind(self.scene.setting.stream, absorbed)
+        observed, events = self._run(run), LiveEvents.behind(self.scene.setting.stream, absorbed, side)
         for entry in lineage(self.journal.entries(), number):
+            self._check_data(entry, contents)
             batch, events = events.batch(rows.filter(pl.col("version").is_in(entry.numbers)), self.shares)
             observed += [batch.main, batch.tail]
             version = max(version, *entry.numbers)
@@ -169,6 +172,16 @@ class LiveFolder:
                 f"the state of champion {number} is damaged ({error}); `gnnrec rollback {self.saved.folder} --to {back}` goes "
                 "back to one that is there"
             ) from None
+
+    def _check_data(self, entry: Entry, contents: Mapping[int, str]) -> None:
+        """Refuse data that are not those a champion was made of."""
+        for number, then in entry.versions.items():
+            if (found := contents.get(int(number))) != then:
+                how = "is gone" if found is None else f"was {then[:12]} and is {found[:12]} (erased from, or made anew)"
+                raise GnnrecError(
+                    f"champion {entry.champion} has learnt version {number} of the store, which {how}; `gnnrec rollback "
+                    f"{self.saved.folder} --to {entry.parent}` goes back to before it"
+                )
 
     def _run(self, at: State) -> list[Observed]:
         """Return what the run has absorbed, as it did."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import node_key
+from gnnrec.data.side import vectors
 from gnnrec.data.stream.splits import after_ties
 from gnnrec.data.types import Floats, Interactions, Ints, Keys, Observed, Stream, Texts, owned
 
@@ -86,22 +88,31 @@ class LiveEvents:
         users, items: numbers so far.
         left: events of the run that it has not absorbed: user, item, value, time; the first update has them.
         index: increments so far.
+        side: what is known of items, where the run had features of them.
     """
 
     users: Numbers
     items: Numbers
     left: pl.DataFrame
     index: int
+    side: pl.DataFrame | None = None
 
     @staticmethod
-    def behind(stream: Stream, absorbed: int) -> LiveEvents:
-        """Return what follows the increments of a run's stream up to `absorbed`."""
+    def behind(stream: Stream, absorbed: int, side: pl.DataFrame | None = None) -> LiveEvents:
+        """Return what follows the increments of a run's stream up to `absorbed`.
+
+        Raises:
+            GnnrecError: the run knew something of items that nobody has now.
+        """
+        if stream.features is not None and side is None:
+            raise GnnrecError("the run was trained with features of items, and the store has none (data.side)")
         last = stream.increments[absorbed].observed
         return LiveEvents(
             Numbers.of(stream.users[: last.num_users].tolist()),
             Numbers.of(stream.items[: last.num_items].tolist()),
             _left(stream, absorbed),
             last.index,
+            None if stream.features is None else side,
         )
 
     def batch(self, rows: pl.DataFrame, shares: Shares) -> tuple[UpdateEvents, LiveEvents]:
@@ -139,9 +150,17 @@ class LiveEvents:
         keys = users.keys(), items.keys()
         main = _observed(self.index + 1, train, valid, known[1], keys)
         tail = replace(_observed(self.index + 2, none, none, known[2], keys), arrived=judged)
+        if self.side is not None:
+            borders = (len(self.items.ids), known[1][1], known[2][1])
+            main, tail = (
+                replace(part, features=vectors(self.side, np.array(items.ids[a:b], object)))
+                for part, (a, b) in zip((main, tail), pairwise(borders), strict=True)
+            )
         at = _events(rows, users, items)
         came = {int(v): at.take((rows["version"] == v).to_numpy()) for v in rows["version"].unique().sort()}
-        return UpdateEvents(main, tail, came), LiveEvents(users, items, self.left.clear(), self.index + 2)
+        return UpdateEvents(main, tail, came), replace(
+            self, users=users, items=items, left=self.left.clear(), index=self.index + 2
+        )
 
 
 def _observed(

@@ -94,7 +94,7 @@ class Live:
 
     def __init__(self, folder: LiveFolder, store: Store, updater: Updater) -> None:
         self.folder, self.store, self.updater = folder, store, updater
-        self.champion: Champion = folder.load(rows_behind(store, folder.saved))
+        self.champion: Champion = folder.load(rows_behind(store, folder.saved), store.contents, store.side())
 
     def round(self, again: bool = False) -> Entry | None:
         """Decide on what the store has and the champion has not; None: there is nothing new."""

@@ -22,7 +22,7 @@ from gnnrec.learner import Learner
 from gnnrec.live.champion import Champion, LiveFolder
 from gnnrec.live.events import LiveEvents, UpdateEvents
 from gnnrec.live.gate import METRIC, AcceptanceGate, Check, Judgement
-from gnnrec.live.journal import ACCEPTED, BLOCKED, KEPT, WAITS, Entry, now
+from gnnrec.live.journal import ACCEPTED, BLOCKED, KEPT, ROLLED_BACK, WAITS, Entry, lineage, now
 from gnnrec.live.ladder import LADDER, Rung
 from gnnrec.policies.base import Came, Known, UpdatePolicy
 from gnnrec.policies.pace import drift_of
@@ -183,15 +183,23 @@ class Updater:
         return entry, Champion(number, learner, kept, after, max(entry.numbers))
 
     def _noted(self, entry: Entry) -> Entry:
-        self.folder.journal.append(entry)
+        """Write a decision down, but for one that says what the last one said."""
+        entries = self.folder.journal.entries()
+        if not entries or replace(entries[-1], at=entry.at) != replace(entry, tries=[*entry.tries]):
+            self.folder.journal.append(entry)
         return entry
 
     def _tried(self, waiting: Backlog) -> bool:
-        """Return whether it has been decided already that what serves stays, of these very versions."""
+        """Return whether it has been decided already that what serves stays, with all that waits: nothing passed, or it had
+        been learnt and was rolled back.
+        """
         entries = self.folder.journal.entries()
         last = entries[-1] if entries else None
-        same = {str(v): c for v, c in waiting.contents.items()}
-        return last is not None and last.outcome == KEPT and dict(last.versions) == same
+        if last is None or last.outcome not in (KEPT, ROLLED_BACK):
+            return False
+        made = [last] if last.outcome == KEPT else lineage(entries, last.parent)
+        known = {v: c for e in made for v, c in e.versions.items()}
+        return all(known.get(str(v)) == c for v, c in waiting.contents.items())
 
     def _served(self, champion: Champion, batch: UpdateEvents) -> dict[str, float | None]:
         """Return recall@20 of what serves by the events of each version, as they came."""

@@ -8,6 +8,7 @@ import shutil
 import pytest
 from support.live_runs import grow, made, updated
 
+from gnnrec.cli.main import main
 from gnnrec.core.errors import DivergedError, GnnrecError
 from gnnrec.live import run as live
 from gnnrec.live.champion import turn_back
@@ -92,6 +93,7 @@ def test_what_does_not_pass_leaves_what_serves_and_joins_the_next(place):
     assert updated(store, run)[0] is None, "nothing new has come since"
     assert updated(store, run, again=True)[0].outcome == ACCEPTED
     turn_back(run / "live", 0)
+    assert updated(store, run)[0] is None, "what was rolled back is not learnt again by itself"
     grow(store, 4)
     entry, champion = updated(store, run)
     assert entry.numbers == [3, 4]
@@ -123,7 +125,9 @@ def test_a_fit_that_diverges_enters_the_ladder_from_what_serves(place):
     clean, _ = updated(store, run)
     kept = updated(store, run)[1]
     turn_back(run / "live", 0)
-    entry, champion = updated(store, run, ladder=(Rung("breaks", breaks), Rung("as configured", as_configured)))
+    entry, champion = updated(
+        store, run, again=True, ladder=(Rung("breaks", breaks), Rung("as configured", as_configured))
+    )
     assert [t["passed"] for t in entry.tries] == [False, True]
     assert "became nan" in entry.tries[0]["reason"]
     assert entry.model == clean.model, "a try that failed leaves no trace"
@@ -171,10 +175,11 @@ def test_rolling_back_serves_what_served_and_what_came_since_waits(place):
     two, _ = updated(store, run)
     turn_back(run / "live", 1)
     assert pointed(run) == 1
-    entry, champion = updated(store, run, policy=EveryN(9))
+    nothing, champion = updated(store, run)
+    assert nothing is None
     assert fingerprint(champion.learner) == fingerprint(one.learner)
+    entry, champion = updated(store, run, again=True)
     assert entry.numbers == [4]
-    entry, champion = updated(store, run)
     assert (entry.champion, entry.parent) == (3, 1)
     assert entry.model == two.model, "the same data, from the same model, the same way"
     with pytest.raises(GnnrecError, match="no decision made a champion 9"):
@@ -190,7 +195,26 @@ def test_a_damaged_state_is_said_with_the_way_back(place):
     with pytest.raises(GnnrecError, match=r"champion 1 is damaged .*gnnrec rollback .* --to 0"):
         updated(store, run)
     turn_back(run / "live", 0)
-    assert updated(store, run)[0].outcome == ACCEPTED
+    assert updated(store, run, again=True)[0].outcome == ACCEPTED
+
+
+def test_a_version_that_was_changed_since_is_said(place):
+    store, run = place
+    grow(store, 3)
+    updated(store, run)
+    (name,) = store.rows().filter(version=3).select("user").unique().sort("user").collect()["user"].to_list()[:1]
+    assert main(["data", "forget", str(store.path), "--user", name, "--yes"]) == 0
+    store.refresh()
+    with pytest.raises(GnnrecError, match=r"the data have changed|has learnt version 3 of the store, which was"):
+        updated(store, run)
+
+
+def test_what_was_said_is_not_said_twice(place):
+    store, run = place
+    grow(store, 3)
+    for _ in range(3):
+        assert updated(store, run, policy=EveryN(2))[0].outcome == WAITS
+    assert len(Journal(run / "live").entries()) == 1
 
 
 def test_old_champions_go_and_what_serves_stays(place):
