@@ -16,6 +16,7 @@ from support.live_runs import grow, made
 
 from gnnrec.store.table import Store
 
+VERSIONS = (3, 4)
 VARYING = ("at", "seconds")
 
 
@@ -49,11 +50,10 @@ def end(run: Path) -> tuple[object, ...]:
 def test_an_update_killed_at_random_moments_ends_with_the_same_bytes(tmp_path, kills, seed):
     made(tmp_path / "origin", "replay", more=["strategy.budget=50"])
     rng, hits, seen = random.Random(seed), 0, set()
-    versions = (3, 4) if kills < 10 else (3, 4, 5, 6)
     with Forks() as forks:
         store, run = place(tmp_path / "origin", tmp_path / "whole")
         spans = []
-        for number in versions:
+        for number in VERSIONS:
             grow(store, number)
             begin = time.perf_counter()
             code, said = forks.run(tmp_path / "log", ["update", store.path, run])
@@ -62,7 +62,7 @@ def test_an_update_killed_at_random_moments_ends_with_the_same_bytes(tmp_path, k
         expected, torn = end(run), 0
         while hits < kills:
             store, run = place(tmp_path / "origin", tmp_path / f"torn{torn}")
-            for number in versions:
+            for number in VERSIONS:
                 grow(store, number)
                 before = champion(run)
                 while True:
