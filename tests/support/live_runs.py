@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from support.stores import DAY, START, add, rows, write
+import numpy as np
+from support.stores import DAY, START, add, write
 
 from gnnrec.cli.main import main
 from gnnrec.live import run as live
@@ -26,13 +27,19 @@ class Says(AcceptanceGate):
         return Judgement((Check("said", 0.0, 0.0, self.passed, 0, "as told"),))
 
 
+def tasteful(n, seed, start, users):
+    """Return a day's rows of users of four tastes, so that a model is better than popularity."""
+    rng = np.random.default_rng(seed)
+    user = rng.integers(0, users, n)
+    item = np.where(rng.random(n) < 0.9, rng.integers(0, 15, n) * 4 + user % 4, rng.integers(0, 60, n))
+    time = start + np.sort(rng.integers(0, DAY, n))
+    return [f"u{u},i{i},{r},{t}" for u, i, r, t in zip(user, item, rng.integers(1, 6, n), time, strict=True)]
+
+
 def grow(store, number, each=160):
     """Add a day."""
-    users = 40 + 3 * number
-    file = write(
-        store.path.parent / f"day{number}.csv", rows(each, number, START + number * DAY, users=users, items=60)
-    )
-    add(store, file)
+    lines = tasteful(each, number, START + number * DAY, 40 + 3 * number)
+    add(store, write(store.path.parent / f"day{number}.csv", lines))
     store.refresh()
 
 

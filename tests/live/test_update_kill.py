@@ -17,6 +17,8 @@ from support.live_runs import grow, made
 from gnnrec.store.table import Store
 
 VERSIONS = (3, 4)
+LENIENT = ["live.gate.margin=0.5", "live.gate.old_margin=0.5"]
+"""So few users could show nothing within the usual margin."""
 VARYING = ("at", "seconds")
 
 
@@ -51,22 +53,24 @@ def test_an_update_killed_at_random_moments_ends_with_the_same_bytes(tmp_path, k
     made(tmp_path / "origin", "replay", more=["strategy.budget=50"])
     rng, hits, seen = random.Random(seed), 0, set()
     with Forks() as forks:
+        forks.run(tmp_path / "log", ["--version"])  # its imports are no part of an update
         store, run = place(tmp_path / "origin", tmp_path / "whole")
         spans = []
         for number in VERSIONS:
             grow(store, number)
             begin = time.perf_counter()
-            code, said = forks.run(tmp_path / "log", ["update", store.path, run])
+            code, said = forks.run(tmp_path / "log", ["update", store.path, run, *LENIENT])
             assert code == 0, said
             spans.append(time.perf_counter() - begin)
         expected, torn = end(run), 0
+        assert expected[0] >= 1, "no update made a champion"
         while hits < kills:
             store, run = place(tmp_path / "origin", tmp_path / f"torn{torn}")
             for number in VERSIONS:
                 grow(store, number)
                 before = champion(run)
                 while True:
-                    pid = forks.start(tmp_path / "log", ["update", store.path, run])
+                    pid = forks.start(tmp_path / "log", ["update", store.path, run, *LENIENT])
                     if hits < kills:
                         time.sleep(rng.uniform(0.0, 1.2 * max(spans)))
                         os.kill(pid, signal.SIGKILL)
