@@ -132,7 +132,9 @@ class PISA(Strategy):
     def _neighbours(self, pairs: tuple[Tensor, Tensor], items: Tensor, z: Tensor, weight: Tensor) -> Tensor:
         """Return C(e_i → z; weight), the mean over each user's neighbours i; `pairs` are users' places and items, [m] twice."""
         position, item = pairs
-        each, row = item.unique(return_inverse=True)  # many users have the same neighbour, whose products are the same
+        each, row = torch.unique(
+            item, return_inverse=True
+        )  # many users have the same neighbour, whose products are the same
         near = self._near(items[each], z)
         loss = near.logsumexp(1)[row] - near[row, position]
         return (weight * mean_by(position, loss.unsqueeze(1), len(z)).squeeze(1)).mean()
