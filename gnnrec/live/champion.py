@@ -18,11 +18,10 @@ import polars as pl
 from gnnrec.core import resources
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.files import remove_strays, sha256, write_atomic, write_folder
-from gnnrec.data.types import Observed
 from gnnrec.learner import Learner
 from gnnrec.live.events import LiveEvents, Shares
 from gnnrec.live.journal import ACCEPTED, ROLLED_BACK, Entry, Journal, lineage, now
-from gnnrec.policies.pace import Pace
+from gnnrec.policies.pace import taken
 from gnnrec.runs import build, state
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.saved import Saved
@@ -95,10 +94,6 @@ class LiveFolder:
         """Return where the state of a champion lies."""
         return self.folder / "states" / f"{number:06d}"
 
-    def has(self, number: int) -> bool:
-        """Return whether a champion can be taken up."""
-        return number == 0 or self.place(number).is_dir()
-
     def strategy(self) -> Strategy:
         """Return the run's strategy, new."""
         return build.strategy(self.config)
@@ -121,7 +116,10 @@ class LiveFolder:
         number, run = self.number(), self._run_state()
         absorbed, version = int(run.meta["absorbed"]), max(map(int, self.saved.versions))
         at = run if number == 0 else self._state(number)
-        observed, events = self._run(run), LiveEvents.behind(self.scene.setting.stream, absorbed, side)
+        observed, events = (
+            taken([i.observed for i in self.scene.setting.stream.increments], run.meta),
+            LiveEvents.behind(self.scene.setting.stream, absorbed, side),
+        )
         for entry in lineage(self.journal.entries(), number):
             self._check_data(entry, contents)
             batch, events = events.batch(rows.filter(pl.col("version").is_in(entry.numbers)), self.shares)
@@ -183,12 +181,6 @@ class LiveFolder:
                     f"{self.saved.folder} --to {entry.parent}` goes back to before it"
                 )
 
-    def _run(self, at: State) -> list[Observed]:
-        """Return what the run has absorbed, as it did."""
-        first, *past = [i.observed for i in self.scene.setting.stream.increments]
-        taken = Pace(None, first).resume(past, at.meta.get("updates", [p.index for p in past]), {}, {})
-        return [new for new in (first, *taken) if new.index <= at.meta["absorbed"]]
-
 
 def _edges(learner: Learner) -> str:
     """Return the SHA-256 of all absorbed pairs, in order."""
@@ -227,8 +219,11 @@ def turn_back(folder: Path, number: int) -> Entry:
         raise GnnrecError(
             f"the state of champion {number} is gone (live.keep); there are {', '.join(map(str, [0, *there]))}"
         )
-    if number:
-        state.read_state(state_of)
+    try:
+        if number:
+            state.read_state(state_of)
+    except (OSError, ValueError, KeyError) as error:
+        raise GnnrecError(f"the state of champion {number} is damaged ({error}); choose another, or 0") from None
     last = next((e.champion for e in reversed(entries)), 0)
     entry = Entry(ROLLED_BACK, number, last, reason="by hand", at=now())
     journal.append(entry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -91,6 +92,19 @@ class Pace:
         if not len(events) or not len(known):
             return math.nan
         return float(np.nanmax(events.time) - np.nanmax(known.time))
+
+
+def taken(increments: Sequence[Observed], meta: Mapping[str, Any]) -> list[Observed]:
+    """Return the increments that a saved learner has absorbed, as it did: those that waited as one with the one behind them.
+
+    Args:
+        increments: base first.
+        meta: of the saved state.
+    """
+    first, *past = increments
+    updates = meta.get("updates", [p.index for p in past])
+    every = [first, *Pace(None, first).resume(past, updates, {}, {})]
+    return [new for new in every if new.index <= meta["absorbed"]]
 
 
 def drift_of(known: Interactions, new: Interactions) -> drift.Drift | None:

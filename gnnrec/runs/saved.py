@@ -11,6 +11,7 @@ import yaml
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.learner import Learner
+from gnnrec.policies.pace import taken
 from gnnrec.runs import build, state
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.folder import differing
@@ -120,7 +121,7 @@ def newest_learner(saved: Saved, scene: Scene) -> Learner:
     if found is None:
         raise GnnrecError(f"{saved.folder} holds no state: it has not finished its first increment")
     learner = build.learner(saved.config, scene.setting)
-    learner.follow([i.observed for i in scene.setting.stream.increments[: found.meta["absorbed"] + 1]], found.meta)
+    learner.follow(taken([i.observed for i in scene.setting.stream.increments], found.meta), found.meta)
     learner.load_state_dict(found.weights, found.meta)
     strategy = build.strategy(saved.config)
     strategy.load_state_dict(found.strategy)

@@ -8,6 +8,7 @@ from polars.testing import assert_frame_equal
 from gnnrec.evaluation.record import Name
 from gnnrec.policies.amount import Every, EveryN
 from gnnrec.policies.effect import OnPerformance
+from gnnrec.policies.pace import taken
 from gnnrec.runs.experiment import run
 from gnnrec.strategies.fine_tune import FineTune
 from gnnrec.strategies.full_retrain import FullRetrain
@@ -64,3 +65,11 @@ def test_a_run_that_was_stopped_goes_on_as_it_would_have(game, make, policy, unt
     played(game, make(), policy(), tmp_path, until)
     again = played(game, make(), policy(), tmp_path)
     assert_frame_equal(again, whole, check_exact=True, check_row_order=False)
+
+
+def test_what_was_absorbed_is_told_as_it_was():
+    increments = [i.observed for i in simulated(increments=5).increments]
+    found = taken(increments, {"updates": [2, 4], "absorbed": 4})
+    assert [(x.first, x.index) for x in found] == [(0, 0), (1, 2), (3, 4)]
+    assert [x.index for x in taken(increments, {"absorbed": 3})] == [0, 1, 2, 3]
+    assert [x.index for x in taken(increments, {"updates": [1, 2], "absorbed": 0})] == [0], "stale takes nothing in"
