@@ -1,10 +1,11 @@
-"""`gnnrec data ingest|log|show|diff|checkout|verify|gc|export|forget`: what needs no Hydra is here."""
+"""`gnnrec data ingest|log|show|diff|checkout|verify|gc|export|forget|prove`: what needs no Hydra is here."""
 
 from __future__ import annotations
 
 import argparse
 import copy
 import re
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from gnnrec.cli import printing
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.quality.rules import RULES, rules_of
-from gnnrec.store import erase, export
+from gnnrec.store import erase, export, proof
 from gnnrec.store.delta_commits import Group, commits
 from gnnrec.store.ingest import Policy, ingest
 from gnnrec.store.source import groups, is_table
@@ -31,6 +32,7 @@ ABOUT = {
     "verify": "hash every version's rows again; exit code 1 where something is wrong",
     "gc": "delete files that no version refers to",
     "forget": "take a user out of every version, after a dry run",
+    "prove": "show that no file of store, runs and exports holds an id; exit code 1 where one does",
 }
 HELP = "\n".join(
     [
@@ -334,7 +336,32 @@ def run_forget(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
         print("dry run: nothing was changed; pass --yes to erase. Models trained before keep what they learnt.")
         return 0
     print(f"erased; certificate: {erase.erase(store, given.user)}")
+    print(f"models keep what they learnt: gnnrec update {store.path} RUN --forget {shlex.quote(given.user)}")
     return 0
+
+
+def run_prove(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
+    """Show that no file of a store, of runs and of exports holds an id; 1 where one does."""
+    parser.add_argument("store", type=Path, help="folder of the store")
+    parser.add_argument("--forgotten", required=True, metavar="ID", help="external id, exact")
+    parser.add_argument(
+        "--also",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="runs, bundles, exports; may be given again",
+    )
+    given = parser.parse_args(rest)
+    for path in (given.store, *given.also):
+        if not path.exists():
+            raise GnnrecError(f"there is no {path}; name a store, or what --also should look through")
+    wrong = 0
+    for path in (Store(given.store).path, *given.also):
+        found = proof.look(path, given.forgotten)
+        wrong += len(found.holding)
+        print("\n".join([f"{path}: {found.said}", *(f"  {p}" for p in found.holding)]))
+    return int(wrong > 0)
 
 
 def _store(parser: argparse.ArgumentParser, rest: Sequence[str]) -> Store:
@@ -351,4 +378,5 @@ ACTIONS = {
     "gc": run_gc,
     "export": run_export,
     "forget": run_forget,
+    "prove": run_prove,
 }

@@ -12,8 +12,10 @@ from gnnrec.config.typed import key_of
 from gnnrec.core.errors import GnnrecError, one_line
 
 if TYPE_CHECKING:
+    from gnnrec.live.champion import LiveFolder
     from gnnrec.live.journal import Entry
     from gnnrec.live.run import Live
+    from gnnrec.runs.saved import Saved
     from gnnrec.store.delta_commits import Group
     from gnnrec.store.table import Store
 
@@ -44,6 +46,13 @@ def update(rest: Sequence[str]) -> int:
     parser.add_argument(
         "--verbose", action="store_true", help="with --follow: name the files that the store has already"
     )
+    parser.add_argument(
+        "--forget",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="make anew what has learnt from a user whom `gnnrec data forget` has taken out of the store",
+    )
     parser.add_argument("--allow", action="append", default=[], metavar="PREFIX", help="plug-ins the run may import")
     given = parser.parse_intermixed_args(rest)
     return _update(given)
@@ -60,13 +69,40 @@ def _update(given: argparse.Namespace) -> int:
     own = {k: own.get(k) or run.config.get(k) or usual for k, usual in _own(USUAL).items()}
     prepare(run.config)
     with locked(run.folder):
-        folder, store = live.open_live(run, given.store, own, given.allow), Store(given.store)
+        store = Store(given.store)
+        run = _made_anew(given, run, store) if given.forget else run
+        folder = live.open_live(run, given.store, own, given.allow)
+        if given.forget:
+            _forget(given, folder, store)
         kept = live.Live(folder, store, live.updater(folder, given.blocked == "accept"))
         entry = kept.round(given.again)
         print(said(entry) if entry else _nothing_new(kept), flush=True)
         if given.follow is not None:
             _follow(given, kept, store)
     return 0
+
+
+def _made_anew(given: argparse.Namespace, run: Saved, store: Store) -> Saved:
+    """Return the run without those who are to be forgotten."""
+    from gnnrec.live.forget import check_erased, remade
+    from gnnrec.runs.progress import Progress
+
+    check_erased(store, given.forget)
+    return remade(run, given.store, given.allow, Progress())
+
+
+def _forget(given: argparse.Namespace, folder: LiveFolder, store: Store) -> None:
+    """Make anew what the live run had learnt, and say where an id is left."""
+    from gnnrec.live.forget import relearnt
+    from gnnrec.store.proof import look
+
+    rounds = relearnt(folder, store, lambda entry: print(said(entry), flush=True))
+    found = [look(folder.saved.folder, user) for user in given.forget]
+    left = [path for proof in found for path in proof.holding]
+    what = f"{len(given.forget)} user{'' if len(given.forget) == 1 else 's'} forgotten"
+    print(
+        f"{what}: {rounds} rounds played again; {found[0].said if not left else 'found in ' + ', '.join(map(str, left[:5]))}"
+    )
 
 
 def _follow(given: argparse.Namespace, kept: Live, store: Store) -> None:

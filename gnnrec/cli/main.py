@@ -25,7 +25,7 @@ commands:
   gnnrec rollback RUN --to N                      let an older champion serve again
   gnnrec data summary data=file data.path=FILE    what a log holds: counts, growth per increment, dirt
   gnnrec data ingest STORE FILE...                clean files into a new version of a store; then log, show, diff,
-                                                  checkout, verify, gc, export, forget
+                                                  checkout, verify, gc, export, forget, prove
   gnnrec new strategy NAME                        a plug-in to begin with (or: new encoder NAME): code, YAML, test
   gnnrec check my_conf/strategy/NAME.yaml         the contract of a plug-in, a line per test
 

@@ -171,14 +171,25 @@ class LiveFolder:
                 "back to one that is there"
             ) from None
 
+    def changed(self, entry: Entry, contents: Mapping[int, str]) -> bool:
+        """Return whether the data of a decision, or the run that it goes on from, are not what they were."""
+        same = all(contents.get(int(number)) == then for number, then in entry.versions.items())
+        return not same or entry.run != self.saved.fingerprint
+
     def _check_data(self, entry: Entry, contents: Mapping[int, str]) -> None:
         """Refuse data that are not those a champion was made of."""
+        if entry.run and entry.run != self.saved.fingerprint:
+            raise GnnrecError(
+                f"champion {entry.champion} goes on from a run on other data: {self.saved.folder} was made anew since; "
+                "`gnnrec update STORE RUN --forget ID` makes it anew too"
+            )
         for number, then in entry.versions.items():
             if (found := contents.get(int(number))) != then:
                 how = "is gone" if found is None else f"was {then[:12]} and is {found[:12]} (erased from, or made anew)"
                 raise GnnrecError(
-                    f"champion {entry.champion} has learnt version {number} of the store, which {how}; `gnnrec rollback "
-                    f"{self.saved.folder} --to {entry.parent}` goes back to before it"
+                    f"champion {entry.champion} has learnt version {number} of the store, which {how}; `gnnrec update STORE "
+                    f"RUN --forget ID` makes it anew after `gnnrec data forget`, `gnnrec rollback {self.saved.folder} --to "
+                    f"{entry.parent}` goes back to before it"
                 )
 
 

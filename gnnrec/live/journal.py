@@ -17,6 +17,8 @@ FORMAT = 1
 NAME = "decisions.jsonl"
 ACCEPTED, KEPT, WAITS, BLOCKED, ROLLED_BACK = "accepted", "kept", "waits", "blocked", "rolled back"
 """Outcomes: a challenger serves; none passed; the policy waits; the data are not fit; an older champion serves again."""
+FORGOT = "forgot"
+"""Events were erased: what had learnt them is gone, and what came since is decided on anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Entry:
         model, graph: SHA-256 of the champion's weights and of its edges; "" where there is no new one.
         at: when, UTC.
         code: version of gnnrec.
+        run: fingerprint of the data of the run that it all goes on from.
+        replay: of a forgetting, the newest version of each round that is played again.
     """
 
     outcome: str
@@ -56,6 +60,8 @@ class Entry:
     at: str = ""
     code: str = ""
     format: int = FORMAT
+    run: str = ""
+    replay: Sequence[int] = field(default_factory=list)
 
     @property
     def numbers(self) -> list[int]:
@@ -136,3 +142,15 @@ def lineage(entries: Sequence[Entry], champion: int) -> list[Entry]:
         chain.append(made[champion])
         champion = chain[-1].parent
     return chain[::-1]
+
+
+def standing(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the rounds that what serves has come through: those that a return to an older champion took back are left out."""
+    found: list[Entry] = []
+    for n, entry in enumerate(entries):
+        if entry.outcome not in (ROLLED_BACK, FORGOT):
+            found.append(entry)
+            continue
+        at = [k for k, e in enumerate(found) if e.outcome == ACCEPTED and e.champion == entry.champion]
+        found = found[: at[0] + 1] if at else lineage(entries[:n], entry.champion)
+    return found

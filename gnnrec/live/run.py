@@ -66,18 +66,19 @@ def rows_behind(store: Store, run: Saved) -> pl.DataFrame:
     return rows.select(COLUMNS).collect(engine="streaming")
 
 
-def waiting(store: Store, rows: pl.DataFrame, absorbed: int) -> Backlog:
+def waiting(store: Store, rows: pl.DataFrame, absorbed: int, until: int | None = None) -> Backlog:
     """Return what a champion has not absorbed.
 
     Args:
         store: with the versions.
         rows: of `rows_behind`.
         absorbed: newest version that it has.
+        until: newest version to look at; None: all.
     """
-    versions = [v for v in store.versions if v.number > absorbed]
+    versions = [v for v in store.versions if v.number > absorbed and (until is None or v.number <= until)]
     reports = {v.number: store.quality(v) or {} for v in versions}
     return Backlog(
-        rows.filter(pl.col("version") > absorbed),
+        rows.filter(pl.col("version").is_in([v.number for v in versions])),
         {v.number: store.contents[v.number] for v in versions},
         {n: str(r.get("verdict", "")) for n, r in reports.items()},
     )
@@ -96,10 +97,10 @@ class Live:
         self.folder, self.store, self.updater = folder, store, updater
         self.champion: Champion = folder.load(rows_behind(store, folder.saved), store.contents, store.side())
 
-    def round(self, again: bool = False) -> Entry | None:
-        """Decide on what the store has and the champion has not; None: there is nothing new."""
+    def round(self, again: bool = False, until: int | None = None) -> Entry | None:
+        """Decide on what the store has, up to a version, and the champion has not; None: there is nothing new."""
         self.store.refresh()
         rows = rows_behind(self.store, self.folder.saved)
-        found = waiting(self.store, rows, self.champion.version)
+        found = waiting(self.store, rows, self.champion.version, until)
         entry, self.champion = self.updater.round(self.champion, found, again)
         return entry

@@ -89,7 +89,8 @@ class Updater:
         quality = self._served(champion, batch)
         parts = {"champion": champion.number, "parent": champion.number, "rows": waiting.rows.height}
         contents = {str(v): c for v, c in waiting.contents.items()}
-        entry = Entry(KEPT, versions=contents, quality=quality, at=now(), code=__version__, **parts)  # type: ignore[arg-type]
+        made = {"at": now(), "code": __version__, "run": self.folder.saved.fingerprint}
+        entry = Entry(KEPT, versions=contents, quality=quality, **made, **parts)  # type: ignore[arg-type]
         if waiting.verdict == "BLOCK" and not self.blocked:
             odd = [v for v, verdict in waiting.verdicts.items() if verdict == "BLOCK"]
             reason = f"the quality report of version {odd[0]} says BLOCK; look at it, then add --blocked accept"
@@ -212,7 +213,7 @@ class Updater:
     def _facts(
         self, batch: UpdateEvents, quality: dict[str, float | None], waiting: Backlog, champion: Champion
     ) -> Known:
-        past = [came for e in self.folder.journal.entries() if e.outcome == ACCEPTED for came in _came_of(e)]
+        past = [came for e in lineage(self.folder.journal.entries(), champion.number) for came in _came_of(e)]
         came = tuple(Came(v, len(x), _number(quality[str(v)])) for v, x in batch.came.items())
         events = Interactions.concat(list(batch.came.values()))
         log = list(champion.learner.counters.log)

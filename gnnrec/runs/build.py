@@ -15,6 +15,7 @@ from gnnrec.config.instantiate import TARGET, instantiate
 from gnnrec.config.sources import sources
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.data.dataset import Dataset
+from gnnrec.data.stream.hashed import observed_hash
 from gnnrec.data.types import Stream
 from gnnrec.evaluation.reference import BESIDE, USUAL, Counted
 from gnnrec.evaluation.settings import CANDIDATES, MASKS, MATRICES, Settings
@@ -179,11 +180,25 @@ def _untrained(node: Config, at: str, config: Config) -> Counted | Untrained:
 
 def base_digest(config: Config, stream: Stream) -> str:
     """Return the hash of everything that defines the base model of a run, the code of its plug-ins included."""
+    return _digest({**_base_parts(config), **_data(stream)})
+
+
+def _base_parts(config: Config) -> dict[str, Any]:
     parts = {key: config[key] for key in BASE_KEYS}
     # What is taken back is in the stream's fingerprint, wherever the file that names it lies.
     parts["stream"] = {k: v for k, v in config["stream"].items() if k != "removals"}
     own = {"fit": config["fit"]["base"], "seed": config["seed"], "code": _code(parts, config)}
-    return _digest({**parts, **own, **_data(stream), "protocol": protocol_hash(config)})
+    return {**parts, **own, "protocol": protocol_hash(config)}
+
+
+def model_digest(config: Config, stream: Stream) -> str:
+    """Return the hash of everything that the base model is made of, whatever comes after the base."""
+    data = _read_as(stream)
+    data["feedback"] = stream.feedback
+    measured = measure(config, stream)
+    universe = measured.universe if measured.candidates == "universe" else None
+    made = {"events": observed_hash(stream.increments[0].observed), "universe": universe}
+    return _digest({**_base_parts(config), **data, **made})
 
 
 def run_digest(config: Config, stream: Stream) -> str:
@@ -217,14 +232,16 @@ def _code(parts: Any, config: Config) -> dict[str, Any]:
 
 def _data(stream: Stream) -> dict[str, Any]:
     """Return what defines the events: their hash, and how they are read where that is not what their values suggest."""
-    read: dict[str, Any] = {"data": stream.fingerprint}
-    if stream.positive_from is not None:
-        read["positive_from"] = stream.positive_from
+    read = {"data": stream.fingerprint, **_read_as(stream)}
     values = np.concatenate([p.value for i in stream.increments for p in (i.observed.train, i.observed.valid, i.test)])
     constant = not len(values) or bool((values == values[0]).all())
     if constant != (stream.feedback == "implicit"):
         read["feedback"] = stream.feedback
     return read
+
+
+def _read_as(stream: Stream) -> dict[str, Any]:
+    return {} if stream.positive_from is None else {"positive_from": stream.positive_from}
 
 
 def _digest(value: Any) -> str:

@@ -62,6 +62,18 @@ def train_base(learner: Learner, setting: Scenario, name: Name, folder: Path | N
     return _save(folder, setting, learner, {}, record, 0)
 
 
+def score_base(
+    learner: Learner, setting: Scenario, name: Name, made: state.State, folder: Path | None = None
+) -> state.State:
+    """Score a base that was fitted on the same events before others than now came after it, and return (and save) its state."""
+    _take_up(learner, made, [setting.stream.increments[0].observed])
+    record = Record(name)
+    known = made.tables["results"].filter(pl.col("split").is_in(["cost", "valid", "fit", "blend"]))
+    record.append({**Record(name).frames(), "results": known})
+    _score(record, setting, learner, 0)
+    return _save(folder, setting, learner, made.strategy, record, 0)
+
+
 def run(
     learner: Learner,
     strategy: Strategy,

@@ -69,6 +69,17 @@ def scene_of(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) 
         allow: prefixes of plug-ins that may be imported; what a run folder allows itself does not count.
         data: where the log or the store lies now; none: where the run read it.
     """
+    scene = scene_now(saved, allow, data)
+    if (now := scene.setting.stream.fingerprint) != saved.fingerprint:
+        raise GnnrecError(
+            f"the data have changed since {saved.folder} ran: fingerprint {saved.fingerprint[:12]} then, {now[:12]} now"
+            f"{_how(saved, scene)}; restore the data or run it again{_forget(saved)}"
+        )
+    return scene
+
+
+def scene_now(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) -> Scene:
+    """Load the data of a run as they are now, changed or not; arguments as of `scene_of`."""
     wanted = [str(p) for p in saved.config["plugins"]["allow"]]
     if odd := [p for p in wanted if p not in allow]:
         raise GnnrecError(f"{saved.folder} was run with plug-ins; if you trust it, add --allow {odd[0]}")
@@ -76,17 +87,11 @@ def scene_of(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) 
     if saved.versions:  # a store that has grown since still holds what the run saw
         config = {**config, "data": {**config["data"], "version": max(map(int, saved.versions))}}
     try:
-        scene = build.scene(config)
+        return build.scene(config)
     except GnnrecError as error:
         if data or not _gone(config):
             raise
         raise GnnrecError(f"{error}; --data PATH says where the data are now") from error
-    if (now := scene.setting.stream.fingerprint) != saved.fingerprint:
-        raise GnnrecError(
-            f"the data have changed since {saved.folder} ran: fingerprint {saved.fingerprint[:12]} then, {now[:12]} now"
-            f"{_how(saved, scene)}; restore the data or run it again"
-        )
-    return scene
 
 
 def _moved(config: Config, data: Sequence[str]) -> Config:
@@ -108,6 +113,10 @@ def _gone(config: Config) -> bool:
 def _how(saved: Saved, scene: Scene) -> str:
     now = {str(number): content for number, content in scene.setting.stream.versions.items()}
     return f" ({differing(saved.versions, now)})" if saved.versions and now else ""
+
+
+def _forget(saved: Saved) -> str:
+    return "; after `gnnrec data forget`, `gnnrec update STORE RUN --forget ID` makes it anew" if saved.versions else ""
 
 
 def newest_learner(saved: Saved, scene: Scene) -> Learner:

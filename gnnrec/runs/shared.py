@@ -9,6 +9,8 @@ import polars as pl
 
 from gnnrec.config.instantiate import instantiate
 from gnnrec.core import signals
+from gnnrec.core.files import write_atomic
+from gnnrec.data.types import Stream
 from gnnrec.evaluation.record import Name
 from gnnrec.evaluation.reference import reference_rows
 from gnnrec.runs import build, experiment, state
@@ -17,34 +19,61 @@ from gnnrec.runs.folder import Frames, finished, locked, note_status, read_frame
 from gnnrec.runs.progress import Progress
 from gnnrec.training.checkpoint import FitCheckpoint
 
+MODEL = "model"
+"""In the folder of a base: what its model was made of."""
+
 
 def base_state(config: Config, scene: Scene, progress: Progress) -> state.State:
-    """Return the base model's state, trained at most once per data, configuration and seed."""
+    """Return the base model's state, trained at most once per events, configuration and seed."""
     signals.check()
-    seed = int(config["seed"])
-    digest = build.base_digest(config, scene.setting.stream)
-    folder = Path(config["output"]) / f"base-seed{seed}-{digest}"
+    seed, stream = int(config["seed"]), scene.setting.stream
+    folder = base_folder(config, stream)
     with locked(folder, wait=progress):
-        found, checkpoint = state.load_newest(folder / "state"), FitCheckpoint(folder / "fit.checkpoint")
+        found, made_of = state.load_newest(folder / "state"), build.model_digest(config, stream)
+        checkpoint = FitCheckpoint(folder / "fit.checkpoint")
         if found is None:
             learner = build.learner(config, scene.setting)
-            learner.checkpoint = checkpoint
-            begun = "going on with a fit that was cut off" if checkpoint.path.is_file() else "fitting"
-            events = len(scene.setting.stream.increments[0].observed.train)
-            progress.say(f"base, seed {seed}: {begun}, {events:,} events")
             every_state = replace(scene.setting, keep=0)  # the base has one, and it stays
-            name = Name(config["name"], "base", seed)
-            with progress.job("base", seed, 0, learner) as bar:
-                found = experiment.train_base(learner, every_state, name, folder / "state")
-                bar.increment(0)
+            name, states = Name(config["name"], "base", seed), folder / "state"
+            if (known := _alike(folder, made_of)) is not None:
+                progress.say(f"base, seed {seed}: fitted before, on the same events; scoring it by what comes now")
+                found = experiment.score_base(learner, every_state, name, known, states)
+            else:
+                begun = "going on with a fit that was cut off" if checkpoint.path.is_file() else "fitting"
+                progress.say(f"base, seed {seed}: {begun}, {len(stream.increments[0].observed.train):,} events")
+                learner.checkpoint = checkpoint
+                with progress.job("base", seed, 0, learner) as bar:
+                    found = experiment.train_base(learner, every_state, name, states)
+                    bar.increment(0)
         checkpoint.remove()
+        if not (folder / MODEL).is_file():
+            write_atomic(folder / MODEL, made_of + "\n")
         return found
+
+
+def base_folder(config: Config, stream: Stream) -> Path:
+    """Return where the base of a run lies."""
+    return Path(config["output"]) / f"base-seed{int(config['seed'])}-{build.base_digest(config, stream)}"
+
+
+def references_folder(config: Config, stream: Stream) -> Path:
+    """Return where the reference rows of a comparison lie."""
+    return Path(config["output"]) / f"references-{build.reference_digest(config, stream)}"
+
+
+def _alike(folder: Path, made_of: str) -> state.State | None:
+    """Return the base beside this folder that was fitted on the same events, and differs in what comes after it."""
+    for other in sorted(folder.parent.glob(f"{folder.name.rsplit('-', 1)[0]}-*")):
+        path = other / MODEL
+        if other != folder and path.is_file() and path.read_text().strip() == made_of:
+            return state.load_newest(other / "state")
+    return None
 
 
 def references(config: Config, scene: Scene, progress: Progress) -> Frames:
     """Return the reference rows, computed once per data and evaluation."""
     stream, measure = scene.setting.stream, scene.setting.measure
-    folder = Path(config["output"]) / f"references-{build.reference_digest(config, stream)}"
+    folder = references_folder(config, stream)
     with locked(folder, wait=progress):
         if not finished(folder):
             made = build.references(config)
