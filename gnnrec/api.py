@@ -187,7 +187,7 @@ def compare(
         **_job(config, encoders[numbers[0]], None, numbers[0]),
         "strategies": {n: described(s) for n, s in named.items()},
     }
-    return Result(runs.joined(parts), scene, _told(shown), memory, tuple(failed))
+    return Result(runs.joined(parts, config), scene, _told(shown), memory, tuple(failed))
 
 
 def run(stream: LogStream, strategy: Strategy, **more: Any) -> Result:

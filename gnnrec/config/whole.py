@@ -24,6 +24,8 @@ KINDS: dict[str, Any] = {
     "resume": bool,
     "state.keep": int,
     "threads": int | None,
+    "privacy.key": str | None,
+    "privacy.least_users": int,
     "plugins.allow": list[str],
     "live.valid_share": float,
     "live.judged_share": float,
@@ -41,6 +43,7 @@ MAPPINGS = {"live.gate": False, "scorer.grid": False, "fit.base": False, "sweep.
 """Keys that hold mappings, and whether they may hold nothing."""
 CLOSED = {
     "state": ("keep",),
+    "privacy": ("key", "least_users"),
     "plugins": ("allow",),
     "live": ("valid_share", "judged_share", "tries", "keep", "gate"),
     "scorer": ("rows", "companion", "grid"),
@@ -103,6 +106,7 @@ def _bounded(config: dict[str, Any]) -> dict[str, Any]:
     bounds: list[tuple[str, Any, int, int]] = [
         ("threads", config["threads"], 1, max(64, 4 * (os.cpu_count() or 1))),
         ("state.keep", config["state"]["keep"], 0, LARGEST),
+        ("privacy.least_users", config["privacy"]["least_users"], 1, LARGEST),
         *((key, value, 0, LARGEST) for key, value in _seeds(config)),
     ]
     for key, value, least, most in bounds:
@@ -137,6 +141,8 @@ def located(config: dict[str, Any]) -> dict[str, Any]:
     for key in ("path", "root"):
         if key in data:
             data[key] = _absolute(data[key])
+    if key := config.get("privacy", {}).get("key"):
+        config["privacy"]["key"] = _absolute(key)
     if (stream := config.get("stream", {})).get("removals"):
         stream["removals"] = _absolute(stream["removals"])
     # These may lie below the data folder as well: only one that lies here is meant to.

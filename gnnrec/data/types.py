@@ -179,6 +179,7 @@ class Stream:
         versions: of a store, what the rows of each version hash to; empty where the data come from files.
         labels: of increments cut by a column, the last value of the column in each; empty where they are cut otherwise.
         features: of all users and items, in order of number; None where the data have none.
+        aliases: what tables call the users, in the place of their ids; None: by these.
     """
 
     increments: tuple[Increment, ...]
@@ -194,3 +195,9 @@ class Stream:
     versions: Mapping[int, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     features: Features | None = None
+    aliases: Texts | None = None
+
+    @property
+    def named(self) -> Texts:
+        """What tables call the users, [u]."""
+        return self.users if self.aliases is None else self.aliases

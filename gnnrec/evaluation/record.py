@@ -79,14 +79,14 @@ class Record:
             users = {
                 **who,
                 "evaluated_on": trained_to + 1,
-                "user": stream.users[found.user].astype(str),
+                "user": stream.named[found.user].astype(str),
                 "known": found.known,
                 "relevant": found.relevant,
                 **{m: found.per_user.get(m) for m in ("recall@20", "ndcg@20")},
             }
             self.per_user.append(pl.DataFrame(users, schema=PER_USER))
         if len(found.predicted):
-            rated = stream.users[found.rated].astype(str)
+            rated = stream.named[found.rated].astype(str)
             values = {**who, "user": rated, "true": found.truth, "predicted": found.predicted}
             self.predictions.append(pl.DataFrame(values, schema=PREDICTIONS))
 

@@ -71,6 +71,12 @@ def check(frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
+def public(frame: pl.DataFrame, least: int) -> pl.DataFrame:
+    """Return the table without figures of fewer than `least` users (of a predicted value: events), which are null."""
+    few = pl.col("split").is_in(["next", "test", "valid"]) & (pl.col("n") < least)
+    return frame.with_columns(value=pl.when(few).then(None).otherwise("value"))
+
+
 # Means over increments ------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from gnnrec import __version__
 from gnnrec.config.instantiate import TARGET, instantiate
 from gnnrec.config.sources import sources
 from gnnrec.core.errors import GnnrecError, nearest
+from gnnrec.core.pseudonyms import key_at, pseudonyms
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.stream.hashed import observed_hash
 from gnnrec.data.types import Stream
@@ -70,7 +72,10 @@ def load(config: Config) -> tuple[Dataset, Stream]:
     allow = _allowed(config)
     splitter = instantiate(config["stream"], allow, at="stream")
     dataset: Dataset = instantiate(config["data"], allow, at="data").load(keep=splitter.columns)
-    return dataset, splitter.build(dataset)
+    stream: Stream = splitter.build(dataset)
+    if (path := config.get("privacy", {}).get("key")) is None:
+        return dataset, stream
+    return dataset, replace(stream, aliases=np.array(pseudonyms(stream.users, key_at(Path(path))), object))
 
 
 def rows(config: Config) -> tuple[str, ...]:
@@ -194,6 +199,7 @@ def _base_parts(config: Config) -> dict[str, Any]:
 def model_digest(config: Config, stream: Stream) -> str:
     """Return the hash of everything that the base model is made of, whatever comes after the base."""
     data = _read_as(stream)
+    data.pop("aliases", None)
     data["feedback"] = stream.feedback
     measured = measure(config, stream)
     universe = measured.universe if measured.candidates == "universe" else None
@@ -241,7 +247,12 @@ def _data(stream: Stream) -> dict[str, Any]:
 
 
 def _read_as(stream: Stream) -> dict[str, Any]:
-    return {} if stream.positive_from is None else {"positive_from": stream.positive_from}
+    read: dict[str, Any] = {} if stream.positive_from is None else {"positive_from": stream.positive_from}
+    if (
+        stream.aliases is not None
+    ):  # tables under other names are others: users of two runs are told to be the same by them
+        read["aliases"] = hashlib.sha256("\n".join(stream.aliases).encode()).hexdigest()
+    return read
 
 
 def _digest(value: Any) -> str:

@@ -12,7 +12,7 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation import results as table
 from gnnrec.reporting import terminal
 from gnnrec.runs import build
-from gnnrec.runs.build import Scene
+from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.folder import TABLES, Frames, check_versions, finished
 from gnnrec.runs.job import Job, failure, run_job
 from gnnrec.runs.pages import Report, report
@@ -51,7 +51,7 @@ def compare(
     parts, failed = run_all(jobs, scene, progress, run_job)
     parts.append(references(config, scene, progress))
     runs = [folder.name for folder in folders if finished(folder)]
-    done = report(joined(parts), config, scene, command, runs, first, output, failed)
+    done = report(joined(parts, config), config, scene, command, runs, first, output, failed)
     return replace(done, failed=tuple(failed))
 
 
@@ -86,10 +86,11 @@ def run_all(
     return parts, [str(error) for error in failed]
 
 
-def joined(parts: Sequence[Frames]) -> Frames:
-    """Return the frames of several runs as one set."""
+def joined(parts: Sequence[Frames], config: Config) -> Frames:
+    """Return the frames of several runs as one set, without figures of too few users to be shown."""
     # Older runs lack columns that newer ones have.
-    return {t: pl.concat([p[t] for p in parts], how="diagonal") for t in TABLES}
+    found = {t: pl.concat([p[t] for p in parts], how="diagonal") for t in TABLES}
+    return found | {"results": table.public(found["results"], int(config.get("privacy", {}).get("least_users", 1)))}
 
 
 def show(job: Job, scene: Scene, progress: Progress) -> str:
@@ -100,7 +101,7 @@ def show(job: Job, scene: Scene, progress: Progress) -> str:
     check_versions(Path(job.config["output"]), scene.setting.stream)
     folder = job.folder(scene.setting.stream)
     _say_reused([folder], progress)
-    frames = joined([run_job(job, scene, progress), references(job.config, scene, progress)])
+    frames = joined([run_job(job, scene, progress), references(job.config, scene, progress)], job.config)
     results = table.check(frames["results"])
     own = results.filter(pl.col("strategy") == job.row, pl.col("scorer") != table.REFERENCE)
     summary = table.summary(results, budget=str(job.config["fit"]["budget"]))

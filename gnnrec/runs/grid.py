@@ -79,7 +79,7 @@ def _table(done: Sequence[tuple[Job, Frames]], scene: Scene, progress: Progress)
     config, frames = done[0][0].config, [f for _, f in done]
     rows = names([job.config for job, _ in done], frames)
     parts = [named(f, name) for f, name in zip(frames, rows, strict=True)]
-    results = table.check(joined([*parts, references(config, scene, progress)])["results"])
+    results = table.check(joined([*parts, references(config, scene, progress)], config)["results"])
     summary = table.summary(results, budget=str(config["fit"]["budget"]))
     text = terminal.comparison(summary, width=terminal.width_of_terminal())
     folders = [f"run: {job.folder(scene.setting.stream)}" for job, _ in done]

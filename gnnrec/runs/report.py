@@ -22,7 +22,7 @@ from gnnrec.runs.shared import references
 
 NOT_THE_MODEL = {
     *("data", "name", "seed", "seeds", "strategies", "references", "output"),
-    *("figures", "resume", "threads", "state", "logger", "sweep", "plugins"),
+    *("figures", "resume", "threads", "state", "logger", "sweep", "plugins", "privacy"),
 }
 """Keys that make no other row of the table; the data of all rows have one fingerprint."""
 MEASURED = ("evaluation.", "data.positive_from", "data.feedback")
@@ -64,7 +64,7 @@ def rebuild(
     else:
         was = runs[0].protocol or "of an older version"
         progress.say(f"measured by protocol {was}, which is {now} by now: reference rows would not compare, left out")
-    return report(joined(parts), config, scene, command, [run.folder.name for run in runs])
+    return report(joined(parts, config), config, scene, command, [run.folder.name for run in runs])
 
 
 def _finished(runs: Sequence[Saved], progress: Progress) -> list[Saved]:

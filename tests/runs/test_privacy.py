@@ -1,0 +1,48 @@
+"""Tables of people: named by keyed hashes, and no figure of a few."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from gnnrec.cli.main import main
+from gnnrec.store.proof import look
+
+TINY = [
+    *("data=simulated", "strategy=fine_tune", "encoder.width=8", "fit.max_epochs=2", "fit.base.max_epochs=2"),
+    *("logger=none", "threads=1", "references=[popularity]", "evaluation.topk=[20]", "stream.increments=3"),
+]
+
+
+def tables(folder):
+    (run,) = (p for p in folder.iterdir() if p.name.startswith("fine_tune"))
+    return run, pl.read_parquet(run / "results.parquet"), pl.read_parquet(run / "per_user.parquet")
+
+
+def test_tables_name_users_by_a_keyed_hash_and_say_the_same(tmp_path):
+    key = f"privacy.key={tmp_path / 'key'}"
+    for name, more in (("plain", []), ("hidden", [key]), ("again", [key])):
+        assert main(["run", *TINY, f"output={tmp_path / name}", *more]) == 0
+    _, results, users = tables(tmp_path / "plain")
+    run, hidden, named = tables(tmp_path / "hidden")
+    measured = pl.col("split") != "cost"
+    assert hidden.filter(measured).equals(results.filter(measured))
+    assert named.drop("user").equals(users.drop("user"))
+    assert named["user"].str.contains("^[0-9a-f]{16}$").all()
+    assert named["user"].n_unique() == users["user"].n_unique()
+    assert named.equals(tables(tmp_path / "again")[2])
+    assert look(tmp_path / "plain", str(users["user"][0])).holding
+    assert not look(run, str(users["user"][0])).holding
+    assert run.name != tables(tmp_path / "plain")[0].name, "tables that name users otherwise are not compared"
+
+
+def test_figures_of_a_few_are_not_shown(tmp_path, capsys):
+    given = ["compare", *TINY, f"output={tmp_path / 'out'}", "strategies=[fine_tune]", "figures=false"]
+    given.remove("strategy=fine_tune")
+    assert main([*given, "privacy.least_users=100000"]) == 0
+    shown = capsys.readouterr().out
+    row = next(line for line in shown.splitlines() if line.startswith("fine_tune") and "model" in line)
+    assert row.split()[2:6] == ["n/a"] * 4
+    written = pl.read_parquet(tmp_path / "out" / "results.parquet")
+    assert written.filter(pl.col("split") == "next")["value"].null_count() == written.filter(split="next").height
+    assert main(given) == 0, "the runs have all of it"
+    assert "n/a  n/a" not in next(li for li in capsys.readouterr().out.splitlines() if li.startswith("fine_tune"))
