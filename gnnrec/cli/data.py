@@ -208,7 +208,7 @@ def follow(given: argparse.Namespace, take: Callable[[Group], tuple[bool, str]])
             last = time.monotonic()  # what was completed while this was taken is looked at, however long it took
         if known and not given.verbose:
             print(f"{known:,} of {given.follow} already in the store (--verbose names them)", flush=True)
-        time.sleep(min(given.settle, 1.0) / 2)
+        time.sleep(max(min(given.settle, 1.0) / 2, 0.02))
 
 
 def _once(text: str, said: str) -> str:
