@@ -52,7 +52,7 @@ def small(monkeypatch, limit):
     monkeypatch.setattr(external_sort, "SAMPLE", 2)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(["first", "all"]), st.sampled_from([10, 64, 150]))
 def test_a_version_is_the_same_whether_memory_holds_it_or_not(tmp_path_factory, seed, repeats, limit):
     folder = tmp_path_factory.mktemp("b")
