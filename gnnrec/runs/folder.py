@@ -118,7 +118,7 @@ def named(frames: Frames, name: Name) -> Frames:
 def note_status(folder: Path, status: str, scene: Scene, config: Config) -> None:
     """Write how a run stands, and by which data, protocol and version it is what it is."""
     stream = scene.setting.stream
-    made = {"protocol": build.protocol_hash(config), "gnnrec": __version__}
+    made = {"protocol": build.protocol_hash(config), "settings": build.settings_hash(config), "gnnrec": __version__}
     content: dict[str, Any] = {"status": status, "fingerprint": stream.fingerprint, **made}
     if stream.versions:
         content["versions"] = {str(number): content_hash for number, content_hash in stream.versions.items()}
