@@ -23,6 +23,7 @@ from gnnrec.data.types import Observed
 from gnnrec.learner import Learner
 from gnnrec.live import pointer, states
 from gnnrec.live.events import LiveEvents, Shares
+from gnnrec.live.health import check_data
 from gnnrec.live.journal import ROLLED_BACK, Entry, Journal, lineage, now
 from gnnrec.policies.pace import taken
 from gnnrec.runs import build, state
@@ -117,6 +118,7 @@ class LiveFolder:
         chain = lineage(entries, number)
         at = self._state(chain[-1]) if chain else self._run_state()
         self._origin = _origin(at if not chain or ORIGIN in at.meta else self._run_state())
+        check_data(chain, contents, self.saved.folder)
         began = taken([i.observed for i in self.scene.setting.stream.increments], self._origin)
         events = LiveEvents.behind(self.scene.setting.stream, int(self._origin["absorbed"]), side)
         came = {int(v): part for (v,), part in rows.partition_by("version", as_dict=True).items()}
@@ -125,7 +127,6 @@ class LiveFolder:
             nonlocal events, version
             yield from began
             for entry in chain:
-                self._check_data(entry, contents)
                 batch, events = events.batch(
                     pl.concat([rows.clear(), *(came[v] for v in entry.numbers if v in came)]), self.shares
                 )
@@ -180,16 +181,6 @@ class LiveFolder:
             )
         if made.code != __version__:
             log.warning("champion %d was made by gnnrec %s, this is %s", made.champion, made.code, __version__)
-
-    def _check_data(self, entry: Entry, contents: Mapping[int, str]) -> None:
-        """Refuse data that are not those a champion was made of."""
-        for number, then in entry.versions.items():
-            if (found := contents.get(int(number))) != then:
-                how = "is gone" if found is None else f"was {then[:12]} and is {found[:12]} (erased from, or made anew)"
-                raise GnnrecError(
-                    f"champion {entry.champion} has learnt version {number} of the store, which {how}; `gnnrec rollback "
-                    f"{self.saved.folder} --to {entry.parent}` goes back to before it"
-                )
 
 
 def _origin(run: State) -> dict[str, Any]:
