@@ -41,7 +41,9 @@ def problems(run: Saved, contents: Mapping[int, str]) -> list[str]:
     chain: list[Entry] = []
     found += _said(lambda: chain.extend(lineage(entries, number)))
     found += _said(lambda: check_data(chain, contents, run.folder))
-    return [*found, *(_state(run, entries, chain[-1]) if chain else _own_state(run))]
+    if chain:
+        found += _state(run, entries, chain[-1])
+    return found if number else [*found, *_own_state(run)]
 
 
 def check_data(chain: Sequence[Entry], contents: Mapping[int, str], run: Path) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 
 from gnnrec.core.errors import one_line
 from gnnrec.live.health import champion_of, problems
-from gnnrec.live.journal import ACCEPTED, Entry, lineage
+from gnnrec.live.journal import ACCEPTED, Entry
 from gnnrec.live.run import rows_behind, waiting
 from gnnrec.live.update import Backlog
 from gnnrec.runs.saved import Saved
@@ -71,9 +71,8 @@ def status_of(run: Saved, store: Store) -> Status:
 
 
 def _absorbed(run: Saved, entries: Sequence[Entry], number: int) -> int:
-    """Return the newest version that the champion has absorbed, without loading it."""
-    known = {e.champion for e in entries if e.outcome == ACCEPTED}
-    learnt = [v for e in lineage(entries, number) for v in e.numbers] if number in known else []
+    """Return the newest version that the champion has absorbed, without loading it, as far as decisions can be read."""
+    learnt = [v for e in entries if e.outcome == ACCEPTED and e.champion == number for v in e.numbers]
     return max([*map(int, run.versions), *learnt])
 
 
