@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import signal
 import sys
@@ -18,10 +19,14 @@ GO_ON = {
     "run": "resume=true goes on from the newest state",
     "compare": "resume=true goes on from the newest state; finished runs are kept",
     "sweep": "the same command goes on; finished trials and runs are kept, and with resume=true a run's newest state",
+    "update": "what served serves; the same command goes on with what waits",
+    "rollback": "what served serves, or what was asked for; the same command decides",
     "data ingest": "the store has the old version or the new one; the same command reads what is missing",
     "data forget": "the same command completes an erasure that was begun",
 }
 """What to do after an interruption."""
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""A disk that takes no more: nothing is wrong with what was asked."""
 _PLAIN = {
     **{"±": "+-", "×": "x", "≥": ">=", "≤": "<=", "−": "-", "–": "-", "—": "-", "→": "->", "…": "...", "·": "."},
     **{
@@ -68,6 +73,8 @@ def _ended(error: BaseException, arguments: Sequence[str]) -> int:
         _let_go(sys.stdout)
         return 0
     line = resources.explained(what, error) or (str(error) if isinstance(error, GnnrecError | OSError) else None)
+    if isinstance(error, OSError) and error.errno in DISK and what in GO_ON:
+        line = f"{error}; once the disk takes files again: {GO_ON[what]}"
     if line is None or os.environ.get("GNNREC_DEBUG"):
         raise error
     _say(line)

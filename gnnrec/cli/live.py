@@ -114,7 +114,10 @@ def _follow(given: argparse.Namespace, kept: Live, store: Store) -> None:
 
     def take(group: Group) -> tuple[bool, str]:
         made, text = ingest(group)
-        entry = kept.round() if made else None
+        try:
+            entry = kept.round() if made else None
+        except GnnrecError as error:  # the version is in the store; it waits for the next update
+            return made, f"{text}\ngnnrec: {one_line(str(error))}; champion {kept.champion.number} stays"
         return made, f"{text}\n{said(entry)}" if entry else text
 
     data.follow(given, take)
@@ -129,30 +132,26 @@ def status(rest: Sequence[str]) -> int:
     parser = Parser(prog="gnnrec status", description="How a run that is kept up to date stands.", allow_abbrev=False)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument("--store", type=Path, help="where its store lies now, if it has moved")
-    parser.add_argument("--allow", action="append", default=[], metavar="PREFIX", help="plug-ins the run may import")
     parser.add_argument(
         "--last", type=int, default=10, metavar="N", help="decisions to print (default 10); the page has all"
     )
     given = parser.parse_args(rest)
     from gnnrec.live import run as live
-    from gnnrec.live.status import absorbed, status_of
+    from gnnrec.live.status import status_of
     from gnnrec.reporting import status as page
     from gnnrec.reporting import terminal
     from gnnrec.store.table import Store
 
     run = live.one_run(given.run)
-    place = given.store or Path(str(run.config["data"]["path"]))
-    folder, store = live.open_live(run, place, _own(USUAL), given.allow), Store(place)
-    rows, version = live.rows_behind(store, run), absorbed(folder)
-    found = status_of(folder, rows, live.waiting(store, rows, version), version, store.versions[-1].number)
+    found = status_of(run, Store(given.store or Path(str(run.config["data"]["path"]))))
     print(found.answer)
     if found.decisions.height:
         shown = found.decisions.tail(given.last).drop("why")
         print(terminal.plain(shown))
-    path = folder.folder / "status.html"
+    path = run.folder / "live" / "status.html"
     page.write(path, f"{run.folder.name}, kept up to date", found.answer, found.decisions)
     print(f"page: {path}")
-    return 0
+    return 1 if found.problems else 0
 
 
 def rollback(rest: Sequence[str]) -> int:

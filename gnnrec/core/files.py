@@ -6,7 +6,8 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SUMS = "SHA256SUMS"
@@ -55,9 +56,13 @@ def write_folder(target: Path, contents: Mapping[str, bytes]) -> None:
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     temporary.mkdir()
     sums = "".join(f"{sha256(content)}  {name}\n" for name, content in contents.items())
-    for name, content in {**contents, SUMS: sums.encode()}.items():
-        write_durable(temporary / name, content)
-    sync_folder(temporary)
+    try:
+        for name, content in {**contents, SUMS: sums.encode()}.items():
+            write_durable(temporary / name, content)
+        sync_folder(temporary)
+    except BaseException:  # a full disk gets its room back
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     # A rename does not replace a folder that holds files; a kill in between leaves neither, never a mixture.
     if target.exists():
         shutil.rmtree(target)
@@ -73,12 +78,22 @@ def read_folder(path: Path) -> dict[str, bytes]:
         OSError: one is missing.
     """
     contents = {}
-    for line in (path / SUMS).read_text().splitlines():
-        digest, name = line.split("  ", 1)
+    for name, digest in sums_of(path).items():
         contents[name] = (path / name).read_bytes()
         if sha256(contents[name]) != digest:
             raise ValueError(f"checksum of {path.name}/{name} differs")
     return contents
+
+
+def sums_of(path: Path) -> dict[str, str]:
+    """Return the SHA-256 that each file of a folder had when `write_folder` wrote it, by name.
+
+    Raises:
+        ValueError: what holds them is damaged.
+        OSError: it is missing.
+    """
+    lines = (path / SUMS).read_text().splitlines()
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
 
 
 def remove_strays(folder: Path) -> None:
@@ -89,10 +104,44 @@ def remove_strays(folder: Path) -> None:
 
 def write_durable(path: Path, content: bytes | str) -> None:
     """Write `content` to a new file and wait until the disk has it."""
-    with path.open("xb") as file:
+    with naming(path), path.open("xb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def append_durable(path: Path, content: bytes) -> None:
+    """Append `content` to a file, and wait until the disk has it; where it does not take it, the file is as it was.
+
+    Raises:
+        OSError: names the file.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    before = os.fstat(handle).st_size
+    try:
+        with naming(path):
+            rest = memoryview(content)
+            while rest:  # a disk that fills takes a part, and only then says no
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
+    except BaseException:
+        with suppress(OSError):
+            os.ftruncate(handle, before)
+        raise
+    finally:
+        os.close(handle)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an error of the disk say which file it was about; a write that fails knows no name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def sync_file(path: Path) -> None:
@@ -104,7 +153,8 @@ def sync_folder(path: Path) -> None:
     """Wait until the disk has the folder's names."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with naming(path):
+            os.fsync(handle)
     finally:
         os.close(handle)
 

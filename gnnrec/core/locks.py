@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import socket
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, SoftFileLock
 
-from gnnrec.core.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.core.files import write_atomic
 
 _MISSING = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _ELSEWHERE = "choose a folder on a local disk"
@@ -41,6 +43,24 @@ def take(path: Path, timeout: float = 0) -> AbstractContextManager[object]:
         lock.release()
         raise _without("locks", path.parent, OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)))
     return held
+
+
+def sign(path: Path) -> None:
+    """Write beside a lock that is held which process holds it, so that whoever is refused can name it."""
+    with suppress(OSError):  # what is locked is locked without it
+        write_atomic(_signature(path), f"{os.getpid()} on {socket.gethostname()}\n")
+
+
+def holder(path: Path) -> str:
+    """Return which process holds a lock, as far as it has said so."""
+    try:
+        return f"another process ({one_line(_signature(path).read_text()[:200])})"
+    except (OSError, ValueError):
+        return "another process"
+
+
+def _signature(path: Path) -> Path:
+    return path.with_name(f"{path.name}.holder")
 
 
 def check_renames(folder: Path) -> None:

@@ -90,6 +90,11 @@ class Record:
             values = {**who, "user": rated, "true": found.truth, "predicted": found.predicted}
             self.predictions.append(pl.DataFrame(values, schema=PREDICTIONS))
 
+    @property
+    def waits(self) -> bool:
+        """Whether the newest increment waits: nothing was trained on it yet."""
+        return bool(self.results) and "policy" in self.results[-1]["split"]
+
     def append(self, frames: dict[str, pl.DataFrame]) -> None:
         """Append what another record holds."""
         for name, rows in (("results", self.results), ("per_user", self.per_user), ("predictions", self.predictions)):

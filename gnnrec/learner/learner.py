@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -172,9 +172,9 @@ class Learner:
         else:
             self.waiting.add(new, new.folded)
 
-    def follow(self, past: Sequence[Observed], meta: Mapping[str, Any] | None = None) -> None:
+    def follow(self, past: Iterable[Observed], meta: Mapping[str, Any] | None = None) -> None:
         """Take in past increments' edges and counts without rows or fits, before `load_state_dict`."""
-        since = len(past) if meta is None else int(meta.get("pending_from", len(past)))
+        since = (meta or {}).get("pending_from", math.inf)
         for new in past:
             self._open(new, None)
             self.history.let_in(new.folded, new.num_users, new.num_items)

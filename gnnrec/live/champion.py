@@ -6,21 +6,25 @@ RUN/live/{decisions.jsonl,champion.json,states/000001/…}
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from gnnrec.core import resources
+from gnnrec import __version__
 from gnnrec.core.errors import GnnrecError
-from gnnrec.core.files import remove_strays, sha256, write_atomic, write_folder
+from gnnrec.core.files import remove_strays, sha256, write_folder
+from gnnrec.data.types import Observed
 from gnnrec.learner import Learner
+from gnnrec.live import pointer, states
 from gnnrec.live.events import LiveEvents, Shares
-from gnnrec.live.journal import ACCEPTED, ROLLED_BACK, Entry, Journal, lineage, now
+from gnnrec.live.health import check_data
+from gnnrec.live.journal import ROLLED_BACK, Entry, Journal, lineage, now
 from gnnrec.policies.pace import taken
 from gnnrec.runs import build, state
 from gnnrec.runs.build import Config, Scene
@@ -28,6 +32,10 @@ from gnnrec.runs.saved import Saved
 from gnnrec.runs.state import Kept, State
 from gnnrec.scorers.model import Scorer
 from gnnrec.strategies.base import Strategy
+
+log = logging.getLogger(__name__)
+ORIGIN = "origin"
+"""In a champion's state: how far the run had come that it began from; its own state may be damaged later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ class LiveFolder:
     def __init__(self, saved: Saved, config: Config, scene: Scene) -> None:
         self.folder, self.config, self.scene = saved.folder / "live", config, scene
         self.saved, self.journal = saved, Journal(self.folder)
+        self._origin: dict[str, Any] = {}
         _check(config["live"])
 
     @property
@@ -70,29 +79,20 @@ class LiveFolder:
         return Shares(float(live["valid_share"]), float(live["judged_share"]))
 
     def number(self) -> int:
-        """Return the number of the champion, and move the pointer where a kill came between decision and pointer.
+        """Return the number of the champion.
 
         Raises:
-            GnnrecError: the pointer is damaged.
+            GnnrecError: the journal has lost lines, or one of it is damaged.
         """
-        entries, path = self.journal.entries(), self.folder / "champion.json"
-        try:
-            found = int(json.loads(path.read_text())["champion"]) if path.is_file() else 0
-        except (ValueError, KeyError, TypeError) as error:
-            raise GnnrecError(f"{path} is damaged ({error}); `gnnrec rollback RUN --to N` sets it again") from None
-        last = entries[-1] if entries else None
-        if last is not None and last.champion != found and last.parent == found:
-            self.point(last.champion)
-            return last.champion
-        return found
+        return pointer.served(self.folder, self.journal.entries())[0]
 
     def point(self, number: int) -> None:
         """Make a champion the one that serves; a reader finds the old one or this one."""
-        write_atomic(self.folder / "champion.json", json.dumps({"champion": number}) + "\n")
+        pointer.point(self.folder, number)
 
     def place(self, number: int) -> Path:
         """Return where the state of a champion lies."""
-        return self.folder / "states" / f"{number:06d}"
+        return states.place(self.folder, number)
 
     def strategy(self) -> Strategy:
         """Return the run's strategy, new."""
@@ -113,39 +113,49 @@ class LiveFolder:
         Raises:
             GnnrecError: its state is gone or damaged, or the data that it was made of have changed.
         """
-        number, run = self.number(), self._run_state()
-        absorbed, version = int(run.meta["absorbed"]), max(map(int, self.saved.versions))
-        at = run if number == 0 else self._state(number)
-        observed, events = (
-            taken([i.observed for i in self.scene.setting.stream.increments], run.meta),
-            LiveEvents.behind(self.scene.setting.stream, absorbed, side),
-        )
-        for entry in lineage(self.journal.entries(), number):
-            self._check_data(entry, contents)
-            batch, events = events.batch(rows.filter(pl.col("version").is_in(entry.numbers)), self.shares)
-            observed += [batch.main, batch.tail]
-            version = max(version, *entry.numbers)
+        entries = self.journal.entries()
+        number, version = pointer.mend(self.folder, entries), max(map(int, self.saved.versions))
+        chain = lineage(entries, number)
+        at = self._state(chain[-1]) if chain else self._run_state()
+        self._origin = _origin(at if not chain or ORIGIN in at.meta else self._run_state())
+        check_data(chain, contents, self.saved)
+        began = taken([i.observed for i in self.scene.setting.stream.increments], self._origin)
+        events = LiveEvents.behind(self.scene.setting.stream, int(self._origin["absorbed"]), side)
+        came = {int(v): part for (v,), part in rows.partition_by("version", as_dict=True).items()}
+
+        def past() -> Iterator[Observed]:  # one after the other: each has all ids
+            nonlocal events, version
+            yield from began
+            for entry in chain:
+                batch, events = events.batch(
+                    pl.concat([rows.clear(), *(came[v] for v in entry.numbers if v in came)]), self.shares
+                )
+                version = max(version, *entry.numbers)
+                yield from (batch.main, batch.tail)
+
         learner = build.learner(self.config, self.scene.setting)
-        learner.follow(observed, at.meta)
+        learner.follow(past(), at.meta)
         learner.load_state_dict(at.weights, at.meta)
         strategy = self.strategy()
         strategy.load_state_dict(at.strategy)
         strategy.serve(learner)
         learner.ready()
+        if chain:
+            self._check_made(chain[-1], learner)
         return Champion(number, learner, at.strategy, events, version)
 
     def save(self, number: int, learner: Learner, kept: Kept, versions: Sequence[int]) -> tuple[str, str]:
         """Write a champion's state, and return the SHA-256 of its weights and of its edges."""
-        meta = {**learner.meta(), "versions": list(versions)}
+        meta = {**learner.meta(), "versions": list(versions), ORIGIN: self._origin}
         files = state.contents_of(State(number, learner.state_dict(), kept, meta))
         write_folder(self.place(number), files)
-        return sha256(files["weights.safetensors"]), _edges(learner)
+        return sha256(files[state.WEIGHTS]), _edges(learner)
 
     def prune(self, champion: int) -> None:
         """Remove all but the newest states; the champion's stays, whatever its age."""
-        states, keep = self.folder / "states", int(self.config["live"]["keep"])
-        remove_strays(states)
-        places = sorted(p for p in states.iterdir() if p.name.isdigit()) if states.is_dir() else []
+        folder, keep = self.folder / "states", int(self.config["live"]["keep"])
+        remove_strays(folder)
+        places = sorted(p for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
         for old in places[:-keep] if keep > 0 else []:
             if int(old.name) != champion:
                 shutil.rmtree(old)
@@ -156,41 +166,27 @@ class LiveFolder:
             raise GnnrecError(f"{self.saved.folder} holds no state: finish the run first")
         return found
 
-    def _state(self, number: int) -> State:
-        try:
-            return state.read_state(self.place(number))
-        except GnnrecError:
-            raise
-        except (OSError, ValueError, KeyError) as error:
-            if resources.of_files(error) or resources.of_memory(error):
-                raise
-            older = [e.champion for e in self.journal.entries() if e.outcome == ACCEPTED and e.champion != number]
-            back = next((n for n in reversed(older) if self.place(n).is_dir()), 0)
-            raise GnnrecError(
-                f"the state of champion {number} is damaged ({error}); `gnnrec rollback {self.saved.folder} --to {back}` goes "
-                "back to one that is there"
-            ) from None
+    def _state(self, made: Entry) -> State:
+        found = states.read(self.folder, made)
+        if isinstance(found, str):
+            raise GnnrecError(f"{found}; {states.way_back(self.folder, self.journal.entries(), made.champion)}")
+        return found
 
-    def changed(self, entry: Entry, contents: Mapping[int, str]) -> bool:
-        """Return whether the data of a decision, or the run that it goes on from, are not what they were."""
-        same = all(contents.get(int(number)) == then for number, then in entry.versions.items())
-        return not same or entry.run != self.saved.fingerprint
-
-    def _check_data(self, entry: Entry, contents: Mapping[int, str]) -> None:
-        """Refuse data that are not those a champion was made of."""
-        if entry.run and entry.run != self.saved.fingerprint:
+    def _check_made(self, made: Entry, learner: Learner) -> None:
+        """Refuse a champion whose graph has become another, and say where other code made it."""
+        if made.graph and (found := _edges(learner)) != made.graph:
             raise GnnrecError(
-                f"champion {entry.champion} goes on from a run on other data: {self.saved.folder} was made anew since; "
-                "`gnnrec update STORE RUN --forget ID` makes it anew too"
+                f"the graph of champion {made.champion}, made by gnnrec {made.code}, comes out otherwise by {__version__} "
+                f"({found[:12]}, was {made.graph[:12]}); go on by that one, or `gnnrec rollback {self.saved.folder} --to 0`"
             )
-        for number, then in entry.versions.items():
-            if (found := contents.get(int(number))) != then:
-                how = "is gone" if found is None else f"was {then[:12]} and is {found[:12]} (erased from, or made anew)"
-                raise GnnrecError(
-                    f"champion {entry.champion} has learnt version {number} of the store, which {how}; `gnnrec update STORE "
-                    f"RUN --forget ID` makes it anew after `gnnrec data forget`, `gnnrec rollback {self.saved.folder} --to "
-                    f"{entry.parent}` goes back to before it"
-                )
+        if made.code != __version__:
+            log.warning("champion %d was made by gnnrec %s, this is %s", made.champion, made.code, __version__)
+
+
+def _origin(run: State) -> dict[str, Any]:
+    """Return how far the run itself had come, by the state of it or of a champion."""
+    known = run.meta.get(ORIGIN, run.meta)
+    return {key: known[key] for key in ("absorbed", "updates") if key in known}
 
 
 def _edges(learner: Learner) -> str:
@@ -223,20 +219,15 @@ def turn_back(folder: Path, number: int) -> Entry:
     """
     journal = Journal(folder)
     entries = journal.entries()
-    lineage(entries, number)
-    state_of = folder / "states" / f"{number:06d}"
-    if number and not state_of.is_dir():
-        there = sorted(int(p.name) for p in (folder / "states").glob("[0-9]*"))
+    made = lineage(entries, number)[-1:]
+    there = sorted(int(p.name) for p in (folder / "states").glob("[0-9]*"))
+    if number and number not in there:
         raise GnnrecError(
             f"the state of champion {number} is gone (live.keep); there are {', '.join(map(str, [0, *there]))}"
         )
-    try:
-        if number:
-            state.read_state(state_of)
-    except (OSError, ValueError, KeyError) as error:
-        raise GnnrecError(f"the state of champion {number} is damaged ({error}); choose another, or 0") from None
-    last = next((e.champion for e in reversed(entries)), 0)
-    entry = Entry(ROLLED_BACK, number, last, reason="by hand", at=now())
+    if made and isinstance(wrong := states.read(folder, made[0]), str):
+        raise GnnrecError(f"{wrong}; choose another, or 0")
+    entry = Entry(ROLLED_BACK, number, entries[-1].champion if entries else 0, reason="by hand", at=now())
     journal.append(entry)
-    write_atomic(folder / "champion.json", json.dumps({"champion": number}) + "\n")
+    pointer.point(folder, number)
     return entry

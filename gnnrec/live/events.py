@@ -6,7 +6,6 @@ Letters: n events, u users, i items.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -14,10 +13,10 @@ import numpy as np
 import polars as pl
 
 from gnnrec.core.errors import GnnrecError
-from gnnrec.core.seeds import node_key
 from gnnrec.data.side import vectors
 from gnnrec.data.stream.splits import after_ties
-from gnnrec.data.types import Floats, Interactions, Ints, Keys, Observed, Stream, Texts, owned
+from gnnrec.data.types import Floats, Interactions, Keys, Observed, Stream, Texts, owned
+from gnnrec.live.numbers import Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +50,6 @@ class UpdateEvents:
     def judged(self) -> Interactions:
         """The events that the gate judges by."""
         return self.tail.arrived
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """Numbers of external ids, given at the first absorbed event."""
-
-    ids: tuple[str, ...]
-    at: dict[str, int]
-
-    @staticmethod
-    def of(ids: Sequence[str]) -> Numbers:
-        """Return the numbers of ids in order."""
-        return Numbers(tuple(ids), {name: n for n, name in enumerate(ids)})
-
-    def with_new(self, names: Sequence[str]) -> Numbers:
-        """Return numbers that know these ids too, new ones behind the others in the order given."""
-        fresh = [n for n in dict.fromkeys(names) if n not in self.at]
-        at = self.at | {name: len(self.ids) + k for k, name in enumerate(fresh)}
-        return Numbers((*self.ids, *fresh), at) if fresh else self
-
-    def numbers(self, names: Sequence[str]) -> Ints:
-        """Return the number of each id, [n]."""
-        return np.fromiter((self.at[name] for name in names), np.int64, len(names))
-
-    def keys(self) -> Keys:
-        """Return the hashes of all ids."""
-        return np.fromiter((node_key(name) for name in self.ids), np.uint64, len(self.ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,20 +112,20 @@ class LiveEvents:
             ordered[start + middle : end],
         ):
             users, items = users.with_new(part["user"].to_list()), items.with_new(part["item"].to_list())
-            known.append((len(users.ids), len(items.ids)))
+            known.append((len(users), len(items)))
         events = _events(ordered, users, items)
         train, valid, judged = (
             events.take(slice(a, b)).owned()
             for a, b in ((0, start + border), (start + border, start + middle), (start + middle, end))
         )
         none = Interactions.empty()
-        keys = users.keys(), items.keys()
+        keys = users.keys, items.keys
         main = _observed(self.index + 1, train, valid, known[1], keys)
         tail = replace(_observed(self.index + 2, none, none, known[2], keys), arrived=judged)
         if self.side is not None:
-            borders = (len(self.items.ids), known[1][1], known[2][1])
+            borders = (len(self.items), known[1][1], known[2][1])
             main, tail = (
-                replace(part, features=vectors(self.side, np.array(items.ids[a:b], object)))
+                replace(part, features=vectors(self.side, np.array(items.between(a, b), object)))
                 for part, (a, b) in zip((main, tail), pairwise(borders), strict=True)
             )
         at = _events(rows, users, items)

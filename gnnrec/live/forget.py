@@ -19,6 +19,7 @@ from gnnrec import __version__
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.files import write_atomic
 from gnnrec.live.champion import LiveFolder
+from gnnrec.live.health import changed
 from gnnrec.live.journal import ACCEPTED, FORGOT, KEPT, Entry, lineage, now, standing
 from gnnrec.live.run import Live, updater
 from gnnrec.runs import saved, shared
@@ -112,7 +113,7 @@ def relearnt(folder: LiveFolder, store: Store, told: Callable[[Entry], None]) ->
     """
     entries, current = folder.journal.entries(), folder.number()
     came = standing(entries)
-    first = next((k for k, e in enumerate(came) if folder.changed(e, store.contents)), len(came))
+    first = next((k for k, e in enumerate(came) if changed(e, store.contents, folder.saved)), len(came))
     if first < len(came):
         made = [e.champion for e in came[:first] if e.outcome == ACCEPTED and folder.place(e.champion).is_dir()]
         back = made[-1] if made else 0
@@ -136,7 +137,7 @@ def _remove_stained(folder: LiveFolder, store: Store) -> None:
     """Remove the states of champions that have learnt what is not there any more."""
     entries = folder.journal.entries()
     for path in sorted((folder.folder / "states").glob("[0-9]*")):
-        if any(folder.changed(e, store.contents) for e in lineage(entries, int(path.name))):
+        if any(changed(e, store.contents, folder.saved) for e in lineage(entries, int(path.name))):
             shutil.rmtree(path)
 
 

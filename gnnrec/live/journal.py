@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gnnrec.core.errors import GnnrecError
-from gnnrec.core.files import sync_folder, write_atomic
+from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.core.files import append_durable, write_atomic
 
 FORMAT = 1
 NAME = "decisions.jsonl"
@@ -78,6 +77,8 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
+        self._known: list[Entry] = []
+        self._last, self._upto = b"", 0
 
     def entries(self) -> list[Entry]:
         """Return all decisions, oldest first; a last line that a kill has torn is no decision.
@@ -85,21 +86,42 @@ class Journal:
         Raises:
             GnnrecError: another line is no decision, or of another version of gnnrec.
         """
-        lines = self.path.read_bytes().split(b"\n") if self.path.is_file() else [b""]
-        return [self._read(n, line) for n, line in enumerate(lines[:-1], 1)]
+        for line in self._new_lines():
+            self._known.append(self._read(len(self._known) + 1, line))
+            self._last, self._upto = line + b"\n", self._upto + len(line) + 1
+        return list(self._known)
+
+    def readable(self) -> tuple[list[Entry], str]:
+        """Return the decisions that can be read, and what is wrong with the first that cannot; "" where all can."""
+        found, wrong = [], ""
+        lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.is_file() else []
+        for number, line in enumerate(lines, 1):
+            try:
+                found.append(self._read(number, line))
+            except GnnrecError as error:
+                wrong = wrong or str(error)
+        return found, wrong
 
     def append(self, entry: Entry) -> None:
         """Write a decision, and wait until the disk has it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._mend()
         line = json.dumps(asdict(entry), allow_nan=False, sort_keys=True) + "\n"
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            os.write(handle, line.encode())
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        sync_folder(self.path.parent)
+        append_durable(self.path, line.encode())
+
+    def _new_lines(self) -> list[bytes]:
+        """Return the whole lines behind those that are known; all of them where the file is no longer the one that was read."""
+        if not self.path.is_file():
+            self._known, self._last, self._upto = [], b"", 0
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self._upto - len(self._last))
+            content = file.read()
+            if not content.startswith(self._last):
+                self._known, self._last, self._upto = [], b"", 0
+                file.seek(0)
+                content = file.read()
+        return content[len(self._last) :].split(b"\n")[:-1]
 
     def _mend(self) -> None:
         """Take off what a kill has left of a line."""
@@ -110,17 +132,17 @@ class Journal:
     def _read(self, number: int, line: bytes) -> Entry:
         try:
             found = json.loads(line)
-            version = found["format"]
+            if (version := found["format"]) == FORMAT:
+                return Entry(**found)
         except (ValueError, KeyError, TypeError) as error:
             raise GnnrecError(
-                f"{self.path}, line {number} is no decision ({error}); restore the file from a copy, or remove its folder to "
-                "begin again from the run"
+                f"{self.path}, line {number} is no decision ({one_line(str(error))}); restore the file from a copy, or remove "
+                f"{self.path.parent} to begin again from the run"
             ) from None
-        if version != FORMAT:
-            raise GnnrecError(
-                f"{self.path} was written by another version of gnnrec (format {version}, this one has {FORMAT})"
-            )
-        return Entry(**found)
+        raise GnnrecError(
+            f"{self.path} was written by another version of gnnrec (format {version}, this one has {FORMAT}); go on with "
+            "that one"
+        )
 
 
 def now() -> str:

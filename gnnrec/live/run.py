@@ -58,9 +58,11 @@ def updater(folder: LiveFolder, blocked: bool = False) -> Updater:
     return Updater(folder, build.policy(folder.config), gate, blocked)
 
 
-def rows_behind(store: Store, run: Saved) -> pl.DataFrame:
-    """Return the events of all versions that a run has not seen: the columns of an update, times in seconds."""
-    first = max(map(int, run.versions))
+def rows_behind(store: Store, run: Saved, absorbed: int = 0) -> pl.DataFrame:
+    """Return the events of all versions that a run has not seen, or those behind `absorbed` where that is a later one: the
+    columns of an update, times in seconds.
+    """
+    first = max(absorbed, *map(int, run.versions))
     time = pl.col("time").dt.epoch("us") / 1e6
     rows = store.rows().filter(pl.col("version") > first).sort("version", "place").with_columns(time.alias("time"))
     return rows.select(COLUMNS).collect(engine="streaming")
@@ -100,7 +102,7 @@ class Live:
     def round(self, again: bool = False, until: int | None = None) -> Entry | None:
         """Decide on what the store has, up to a version, and the champion has not; None: there is nothing new."""
         self.store.refresh()
-        rows = rows_behind(self.store, self.folder.saved)
+        rows = rows_behind(self.store, self.folder.saved, self.champion.version)
         found = waiting(self.store, rows, self.champion.version, until)
         entry, self.champion = self.updater.round(self.champion, found, again)
         return entry

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from gnnrec.live.champion import LiveFolder
-from gnnrec.live.journal import ACCEPTED, Entry, lineage
+from gnnrec.core.errors import one_line
+from gnnrec.live.health import champion_of, problems
+from gnnrec.live.journal import ACCEPTED, Entry
+from gnnrec.live.run import rows_behind, waiting
 from gnnrec.live.update import Backlog
+from gnnrec.runs.saved import Saved
+from gnnrec.store.table import Store
 
 DAY = 86_400.0
 
@@ -27,6 +31,7 @@ class Status:
         age: days of event time from the newest event it knows to the newest there is; NaN without times or where nothing waits.
         decisions: a row each: when, outcome, champion, versions, events, recall@20 of what was served, seconds, tries, why.
         due: when the next update is, in words.
+        problems: what keeps it from being brought up to date.
     """
 
     champion: int
@@ -36,6 +41,7 @@ class Status:
     age: float
     decisions: pl.DataFrame
     due: str
+    problems: tuple[str, ...] = ()
 
     @property
     def answer(self) -> str:
@@ -43,35 +49,31 @@ class Status:
         made = "the run's own model" if not self.champion else f"champion {self.champion}"
         behind = "up to date" if not self.waiting else f"{self.waiting:,} events behind"
         age = f", {self.age:.1f} days" if self.waiting and math.isfinite(self.age) else ""
-        return f"{made} serves, of version {self.version} of {self.newest}: {behind}{age}.\nNext update: {self.due}."
+        wrong = "".join(f"\nWrong: {one_line(p)}" for p in self.problems)
+        return f"{made} serves, of version {self.version} of {self.newest}: {behind}{age}.\nNext update: {self.due}.{wrong}"
 
 
-def status_of(folder: LiveFolder, rows: pl.DataFrame, waits: Backlog, version: int, newest: int) -> Status:
-    """Return how a live run stands.
+def status_of(run: Saved, store: Store) -> Status:
+    """Return how a live run stands, whatever is wrong with it.
 
     Args:
-        folder: of the live run.
-        rows: events of all versions behind the run's.
-        waits: those that the champion has not absorbed.
-        version: newest that it has absorbed.
-        newest: newest of the store.
+        run: finished.
+        store: that it learns from.
     """
-    entries = folder.journal.entries()
-    return Status(
-        folder.number(),
-        version,
-        newest,
-        waits.rows.height,
-        _age(rows, waits.rows),
-        table(entries),
-        _due(entries, waits),
-    )
+    number, entries, _ = champion_of(run)
+    version = _absorbed(run, entries, number)
+    rows = rows_behind(store, run)
+    waits = waiting(store, rows, version)
+    wrong = tuple(problems(run, store.contents))
+    due = "not before what is wrong is mended" if wrong else _due(entries, waits)
+    newest, age = store.versions[-1].number, _age(rows, waits.rows)
+    return Status(number, version, newest, waits.rows.height, age, table(entries), due, wrong)
 
 
-def absorbed(folder: LiveFolder) -> int:
-    """Return the newest version that the champion has absorbed, without loading it."""
-    versions = [int(v) for v in folder.saved.versions]
-    return max([*versions, *(v for e in lineage(folder.journal.entries(), folder.number()) for v in e.numbers)])
+def _absorbed(run: Saved, entries: Sequence[Entry], number: int) -> int:
+    """Return the newest version that the champion has absorbed, without loading it, as far as decisions can be read."""
+    learnt = [v for e in entries if e.outcome == ACCEPTED and e.champion == number for v in e.numbers]
+    return max([*map(int, run.versions), *learnt])
 
 
 def table(entries: Sequence[Entry]) -> pl.DataFrame:

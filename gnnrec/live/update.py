@@ -15,6 +15,7 @@ import polars as pl
 import torch
 
 from gnnrec import __version__
+from gnnrec.core import signals
 from gnnrec.core.errors import DivergedError, one_line
 from gnnrec.data.types import Interactions
 from gnnrec.evaluation.evaluate import Slice, evaluate_all
@@ -110,6 +111,7 @@ class Updater:
         for n, rung in enumerate(self.ladder):
             started = time.perf_counter()
             made = self._attempt(rung, champion, batch)
+            signals.check()  # foreign code may have swallowed one
             seconds = time.perf_counter() - started
             if isinstance(made, str):
                 tries.append({"try": rung.name, "passed": False, "reason": made, "seconds": seconds, "checks": []})

@@ -215,6 +215,11 @@ def run_digest(config: Config, stream: Stream) -> str:
     return _digest({**own, "base": base_digest(config, stream)})
 
 
+def settings_hash(config: Config) -> str:
+    """Return the hash of what made the model of a run beside its data and code: a configuration may be changed by hand."""
+    return _digest({key: config[key] for key in (*BASE_KEYS, "strategy", "fit", "seed")})
+
+
 def reference_digest(config: Config, stream: Stream) -> str:
     """Return the hash of everything that defines the reference rows."""
     rows = config.get("references")

@@ -84,17 +84,21 @@ def locked(folder: Path, wait: Progress | None = None) -> AbstractContextManager
         folder: of one run: a second process is refused rather than left waiting. Of what runs share: see `wait`.
         wait: where to say that another process has it, before waiting for that process.
     """
+    path = folder / ".lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         locks.check_renames(folder)
-        return locks.take(folder / ".lock")
+        held = locks.take(path)
     except filelock.Timeout as error:
-        if wait is not None:
-            wait.say(f"{folder.resolve().name}: another process is at it; waiting")
-            return locks.take(folder / ".lock", timeout=-1)
-        raise GnnrecError(f"{folder} is in use by another process; wait for it, or choose another output=") from error
+        if wait is None:
+            who = locks.holder(path)
+            raise GnnrecError(f"{folder} is in use by {who}; wait for it, or choose another output=") from error
+        wait.say(f"{folder.resolve().name}: another process is at it; waiting")
+        held = locks.take(path, timeout=-1)
     except OSError as error:
         raise GnnrecError(f"{folder} cannot be written: {error.strerror}; choose another output=") from error
+    locks.sign(path)
+    return held
 
 
 def write_frames(folder: Path, frames: Frames) -> None:
@@ -118,7 +122,7 @@ def named(frames: Frames, name: Name) -> Frames:
 def note_status(folder: Path, status: str, scene: Scene, config: Config) -> None:
     """Write how a run stands, and by which data, protocol and version it is what it is."""
     stream = scene.setting.stream
-    made = {"protocol": build.protocol_hash(config), "gnnrec": __version__}
+    made = {"protocol": build.protocol_hash(config), "settings": build.settings_hash(config), "gnnrec": __version__}
     content: dict[str, Any] = {"status": status, "fingerprint": stream.fingerprint, **made}
     if stream.versions:
         content["versions"] = {str(number): content_hash for number, content_hash in stream.versions.items()}

@@ -87,7 +87,7 @@ def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
     ):
 
         def told(t: int, record: Record) -> None:
-            bar.increment(t)
+            bar.increment(t, record.waits)
             tracker.increment(t, record)
             signals.check()
 

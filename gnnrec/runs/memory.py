@@ -58,7 +58,7 @@ class Memory:
         total = len(scene.setting.stream.increments) - 1
         with resources.told(f"{job.row}, seed {job.seed}"), progress.job(job.row, job.seed, total, learner) as bar:
             record = experiment.run(
-                learner, strategy, scene.setting, job.name, base, on_increment=lambda t, _: bar.increment(t)
+                learner, strategy, scene.setting, job.name, base, on_increment=lambda t, r: bar.increment(t, r.waits)
             )
         self.learners.setdefault(job.row, learner)
         return record.frames()

@@ -49,15 +49,18 @@ class Bar:
         if self.bar is not None:
             self.bar.update(t)
 
-    def increment(self, t: int) -> None:
-        """Count an increment as done."""
+    def increment(self, t: int, waits: bool = False) -> None:
+        """Count an increment as done; one that waits is trained on with a later one, and has no epochs of its own."""
         now = time.monotonic()
         self.t, self.done, self.since, self.fitted = t, self.done + 1, now, 0
+        self.text = "waits" if waits else self.text
         if self.bar is not None:
+            self.bar.set_postfix_str(self.text, refresh=False)
             self.bar.update()
-            return
-        left = (now - self.begin) / self.done * (self.last - t)
-        self._print(f"increment {t}, {now - self.begin:.0f} s, about {left:.0f} s left", now)
+        else:
+            left = (now - self.begin) / self.done * (self.last - t)
+            self._print(f"increment {t}, {now - self.begin:.0f} s, about {left:.0f} s left", now)
+        self.text = ""  # of the next increment nothing is known yet
 
     def close(self) -> None:
         """Leave the line as it is."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from gnnrec.core.errors import GnnrecError
+from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.learner import Learner
 from gnnrec.policies.pace import taken
 from gnnrec.runs import build, state
@@ -19,8 +19,8 @@ from gnnrec.runs.folder import differing
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A run folder with its configuration, the hashes of the data it ran on and of how it was measured ("" before there were
-    any), and of a store the versions it saw.
+    """A run folder with its configuration, the hashes of the data it ran on, of how it was measured and of what made its model
+    ("" before there were any), and of a store the versions it saw.
     """
 
     folder: Path
@@ -29,6 +29,7 @@ class Saved:
     done: bool
     versions: dict[str, str] = field(default_factory=dict)
     protocol: str = ""
+    settings: str = ""
 
 
 def find(folder: Path) -> list[Saved]:
@@ -56,9 +57,10 @@ def _read(folder: Path) -> Saved:
             status["status"] == "done",
             versions,
             str(status.get("protocol", "")),
+            str(status.get("settings", "")),
         )
-    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
-        raise GnnrecError(f"{folder} is damaged: {error}; run it again") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise GnnrecError(f"{folder} is damaged: {one_line(str(error))}; run it again") from error
 
 
 def scene_of(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) -> Scene:
@@ -80,6 +82,7 @@ def scene_of(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) 
 
 def scene_now(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) -> Scene:
     """Load the data of a run as they are now, changed or not; arguments as of `scene_of`."""
+    check_settings(saved)
     wanted = [str(p) for p in saved.config["plugins"]["allow"]]
     if odd := [p for p in wanted if p not in allow]:
         raise GnnrecError(f"{saved.folder} was run with plug-ins; if you trust it, add --allow {odd[0]}")
@@ -92,6 +95,23 @@ def scene_now(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ())
         if data or not _gone(config):
             raise
         raise GnnrecError(f"{error}; --data PATH says where the data are now") from error
+
+
+def check_settings(saved: Saved) -> None:
+    """Refuse a configuration that is not the one that made the run.
+
+    Raises:
+        GnnrecError: it was changed.
+    """
+    try:
+        now = build.settings_hash(saved.config) if saved.settings else ""
+    except (KeyError, TypeError) as error:
+        now = f"{error} is missing"
+    if now != saved.settings:
+        raise GnnrecError(
+            f"{saved.folder / 'config.yaml'} was changed since the run was made by it ({now}, was {saved.settings}); put it "
+            "back, or run it again"
+        )
 
 
 def _moved(config: Config, data: Sequence[str]) -> Config:

@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -28,6 +29,9 @@ from gnnrec.core.files import read_folder, remove_strays, write_folder
 log = logging.getLogger(__name__)
 FORMAT = 2
 RECORDS = "records"
+WEIGHTS = "weights.safetensors"
+DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+"""What reading a state comes to that is not what was written."""
 
 Kept = dict[str, Any]
 """What a strategy must store: tensors and JSON values by name."""
@@ -119,7 +123,7 @@ def load_newest(folder: Path) -> State | None:
             return _read(path)
         except GnnrecError:
             raise
-        except (OSError, ValueError, KeyError) as error:
+        except DAMAGED as error:
             if resources.of_files(error) or resources.of_memory(error):  # it may well be whole
                 raise
             log.warning("state %s is damaged (%s); going back to the one before it", path, error)
@@ -131,7 +135,7 @@ def contents_of(state: State) -> dict[str, bytes]:
     tensors, values = split(state.strategy)
     meta = {"format": FORMAT, "index": state.index, "strategy": values, **state.meta}
     return {
-        "weights.safetensors": save_tensors(state.weights),
+        WEIGHTS: save_tensors(state.weights),
         "strategy.safetensors": save_tensors(tensors),
         "state.json": json.dumps(meta, indent=1, sort_keys=True).encode(),
     }
@@ -142,7 +146,7 @@ def read_state(path: Path) -> State:
 
     Raises:
         GnnrecError: another version of gnnrec saved it.
-        OSError, ValueError, KeyError: it is damaged.
+        Exception: one of `DAMAGED`, where it is.
     """
     contents = read_folder(path)
     meta = json.loads(contents["state.json"])

@@ -76,7 +76,7 @@ def test_ids_keep_their_numbers_and_nobody_is_numbered_twice(place):
     old = updated(store, run)[1].events
     grow(store, 3)
     new = updated(store, run)[1].events
-    assert new.users.ids[: len(old.users.ids)] == old.users.ids
+    assert new.users.ids[: len(old.users)] == old.users.ids
     assert len(set(new.users.ids)) == len(new.users.ids)
     assert set(new.users.ids) == set(store.rows().select("user").collect()["user"].unique())
 

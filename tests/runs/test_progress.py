@@ -51,6 +51,14 @@ def test_nothing_more_is_printed_where_increments_print_lines(capsys):
     assert two.startswith("replay, seed 0: increment 2, 0 s, about 0 s left")
 
 
+def test_an_increment_that_waits_says_so_and_not_what_was_fitted_before(tmp_path, capsys):
+    assert main(["run", *TINY, "strategy=fine_tune", "policy=every_n", "policy.n=2", f"output={tmp_path}"]) == 0
+    said = [line.partition("; ")[2] for line in lines(capsys) if "fine_tune, seed 0: increment " in line]
+    assert said[0] == "waits"
+    assert said[1].startswith("epoch ")
+    assert said[2:3] in ([], ["waits"])
+
+
 def test_time_left_of_a_run_that_goes_on_counts_what_is_left(monkeypatch, capsys):
     clock = iter([0.0, 10.0, 20.0])
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))

@@ -60,7 +60,8 @@ class Forks:
     def start(self, folder: Path, argv: Sequence[object], gate: str | None = None, **limits: int) -> int:
         """Start a command whose words go to `folder`/out and /err.
 
-        It waits for `gate`, a FIFO, to be opened. Limits: memory (MiB more than it has), files (at once), opens (how many).
+        It waits for `gate`, a FIFO, to be opened. Limits: memory (MiB more than it has), files (at once), opens (how many),
+        size (bytes of a file).
         """
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "err").write_text("")
@@ -103,6 +104,8 @@ def live(order) -> int:
         after(order["limits"]["opens"])
     if "files" in order["limits"]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (order["limits"]["files"],) * 2)
+    if "size" in order["limits"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["limits"]["size"],) * 2)
     if order["gate"]:
         Path(order["gate"]).open().close()
     return main(order["argv"])

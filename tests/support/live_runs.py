@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 from support.stores import DAY, START, add, write
 
@@ -14,6 +17,11 @@ TINY = [
     *("stream=by_version", "encoder.width=8", "fit.max_epochs=2", "fit.base.max_epochs=3", "fit.batch_size=64"),
     *("logger=none", "threads=1", "references=[popularity]", "evaluation.topk=[20]"),
 ]
+
+
+LENIENT = ["live.gate.margin=0.5", "live.gate.old_margin=0.5"]
+"""So few users could show nothing within the usual margin."""
+VARYING = ("at", "seconds")
 
 
 class Says(AcceptanceGate):
@@ -75,3 +83,30 @@ def updated(store, run, policy=None, again=False, blocked=False, ladder=None, pa
     usual = live.updater(folder, blocked)
     updater = Updater(folder, policy or usual.policy, Says(passed), blocked, ladder or usual.ladder)
     return updater.round(champion, live.waiting(store, all_rows, champion.version), again)
+
+
+def own(origin, folder):
+    """Return a copy of a store and of its run."""
+    shutil.copytree(origin, folder)
+    (run,) = (p for p in (folder / "runs").iterdir() if (p / "config.yaml").is_file())
+    return Store(folder / "store"), run
+
+
+def pointed(run):
+    """Return the champion that the pointer names."""
+    path = run / "live" / "champion.json"
+    return json.loads(path.read_text())["champion"] if path.is_file() else 0
+
+
+def steady(entry):
+    """Return a decision without what differs between two equal ones."""
+    if isinstance(entry, dict):
+        return {k: steady(v) for k, v in entry.items() if k not in VARYING}
+    return [steady(v) for v in entry] if isinstance(entry, list) else entry
+
+
+def end(run):
+    """Return how a live run stands: what serves, the decisions, the states."""
+    lines = (run / "live" / "decisions.jsonl").read_text().splitlines()
+    states = {p.name: p.read_bytes() for p in sorted((run / "live" / "states").glob("*/*.safetensors"))}
+    return pointed(run), [steady(json.loads(x)) for x in lines], states
