@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from gnnrec.live.champion import LiveFolder
+from gnnrec.live.interval import break_even
 from gnnrec.live.journal import ACCEPTED, Entry, lineage
 from gnnrec.live.update import Backlog
 
@@ -27,6 +28,7 @@ class Status:
         age: days of event time from the newest event it knows to the newest there is; NaN without times or where nothing waits.
         decisions: a row each: when, outcome, champion, versions, events, recall@20 of what was served, seconds, tries, why.
         due: when the next update is, in words.
+        often: with every how many versions to update at a price, in words; "" where no price is named.
     """
 
     champion: int
@@ -36,6 +38,7 @@ class Status:
     age: float
     decisions: pl.DataFrame
     due: str
+    often: str = ""
 
     @property
     def answer(self) -> str:
@@ -43,10 +46,15 @@ class Status:
         made = "the run's own model" if not self.champion else f"champion {self.champion}"
         behind = "up to date" if not self.waiting else f"{self.waiting:,} events behind"
         age = f", {self.age:.1f} days" if self.waiting and math.isfinite(self.age) else ""
-        return f"{made} serves, of version {self.version} of {self.newest}: {behind}{age}.\nNext update: {self.due}."
+        return (
+            f"{made} serves, of version {self.version} of {self.newest}: {behind}{age}.\nNext update: {self.due}."
+            + (f"\n{self.often}" if self.often else "")
+        )
 
 
-def status_of(folder: LiveFolder, rows: pl.DataFrame, waits: Backlog, version: int, newest: int) -> Status:
+def status_of(
+    folder: LiveFolder, rows: pl.DataFrame, waits: Backlog, version: int, newest: int, price: float | None = None
+) -> Status:
     """Return how a live run stands.
 
     Args:
@@ -55,6 +63,7 @@ def status_of(folder: LiveFolder, rows: pl.DataFrame, waits: Backlog, version: i
         waits: those that the champion has not absorbed.
         version: newest that it has absorbed.
         newest: newest of the store.
+        price: events with a recall of 1 that a second of an update must bring back; None: how often is not asked.
     """
     entries = folder.journal.entries()
     return Status(
@@ -65,6 +74,7 @@ def status_of(folder: LiveFolder, rows: pl.DataFrame, waits: Backlog, version: i
         _age(rows, waits.rows),
         table(entries),
         _due(entries, waits),
+        "" if price is None else break_even(entries, price),
     )
 
 
