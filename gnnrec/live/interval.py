@@ -47,7 +47,8 @@ def break_even(entries: Sequence[Entry], price: float) -> str:
     mean, low, high = (f"{round(x, 4) + 0.0:+.4f}" for x in (found.loss, found.low, found.high))  # no -0
     if found.low <= 0:
         return (
-            f"{cannot}, no loss by waiting is shown: {loss} of recall@20 a version, of {found.waited} that came later."
+            f"{cannot}, no loss by waiting is shown: {mean} ({low} to {high}) of recall@20 a version, by {found.waited} that "
+            "waited."
         )
     most, n, least = (best_interval(x, rows, seconds, price) for x in (found.low, found.loss, found.high))
     every = "every version" if n == 1 else f"every {n} versions"
