@@ -135,7 +135,17 @@ def status(rest: Sequence[str]) -> int:
     parser.add_argument(
         "--last", type=int, default=10, metavar="N", help="decisions to print (default 10); the page has all"
     )
+    parser.add_argument(
+        "--price",
+        type=float,
+        metavar="P",
+        help="how often to update, where a second of an update must bring back P events with a recall of 1 (as policy.price)",
+    )
     given = parser.parse_args(rest)
+    if given.price is not None and not 0 < given.price < float("inf"):
+        raise GnnrecError(
+            f"--price {given.price:g} must be above 0: events with a recall of 1 that a second must bring back"
+        )
     from gnnrec.live import run as live
     from gnnrec.live.status import status_of
     from gnnrec.reporting import status as page
@@ -143,7 +153,7 @@ def status(rest: Sequence[str]) -> int:
     from gnnrec.store.table import Store
 
     run = live.one_run(given.run)
-    found = status_of(run, Store(given.store or Path(str(run.config["data"]["path"]))))
+    found = status_of(run, Store(given.store or Path(str(run.config["data"]["path"]))), given.price)
     print(found.answer)
     if found.decisions.height:
         shown = found.decisions.tail(given.last).drop("why")

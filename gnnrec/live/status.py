@@ -10,6 +10,7 @@ import polars as pl
 
 from gnnrec.core.errors import one_line
 from gnnrec.live.health import champion_of, problems
+from gnnrec.live.interval import break_even
 from gnnrec.live.journal import ACCEPTED, Entry
 from gnnrec.live.run import rows_behind, waiting
 from gnnrec.live.update import Backlog
@@ -32,6 +33,7 @@ class Status:
         decisions: a row each: when, outcome, champion, versions, events, recall@20 of what was served, seconds, tries, why.
         due: when the next update is, in words.
         problems: what keeps it from being brought up to date.
+        often: with every how many versions to update at a price, in words; "" where no price is named.
     """
 
     champion: int
@@ -42,6 +44,7 @@ class Status:
     decisions: pl.DataFrame
     due: str
     problems: tuple[str, ...] = ()
+    often: str = ""
 
     @property
     def answer(self) -> str:
@@ -50,15 +53,18 @@ class Status:
         behind = "up to date" if not self.waiting else f"{self.waiting:,} events behind"
         age = f", {self.age:.1f} days" if self.waiting and math.isfinite(self.age) else ""
         wrong = "".join(f"\nWrong: {one_line(p)}" for p in self.problems)
-        return f"{made} serves, of version {self.version} of {self.newest}: {behind}{age}.\nNext update: {self.due}.{wrong}"
+        often = f"\n{self.often}" if self.often else ""
+        head = f"{made} serves, of version {self.version} of {self.newest}: {behind}{age}."
+        return f"{head}\nNext update: {self.due}.{often}{wrong}"
 
 
-def status_of(run: Saved, store: Store) -> Status:
+def status_of(run: Saved, store: Store, price: float | None = None) -> Status:
     """Return how a live run stands, whatever is wrong with it.
 
     Args:
         run: finished.
         store: that it learns from.
+        price: events with a recall of 1 that a second of an update must bring back; None: how often is not asked.
     """
     number, entries, _ = champion_of(run)
     version = _absorbed(run, entries, number)
@@ -67,7 +73,8 @@ def status_of(run: Saved, store: Store) -> Status:
     wrong = tuple(problems(run, store.contents))
     due = "not before what is wrong is mended" if wrong else _due(entries, waits)
     newest, age = store.versions[-1].number, _age(rows, waits.rows)
-    return Status(number, version, newest, waits.rows.height, age, table(entries), due, wrong)
+    often = "" if price is None else break_even(entries, price)
+    return Status(number, version, newest, waits.rows.height, age, table(entries), due, wrong, often)
 
 
 def _absorbed(run: Saved, entries: Sequence[Entry], number: int) -> int:

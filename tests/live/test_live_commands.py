@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shlex
@@ -90,6 +91,15 @@ def test_a_folder_is_followed(place, tmp_path, capsys):
     assert outcomes[0] == "waits"
     assert outcomes[1] in ("accepted", "kept")
     assert json.loads(lines[1])["versions"].keys() == {"2", "3"}
+    assert main(["status", str(run), "--price", "5"]) == 0
+    said = capsys.readouterr().out
+    (line,) = (x for x in said.splitlines() if x.startswith("Break-even"))
+    assert line.startswith("Break-even at a price of 5: cannot be told, ")
+    assert line in html.unescape((run / "live" / "status.html").read_text())
+    assert main(["status", str(run)]) == 0
+    assert "Break-even" not in capsys.readouterr().out
+    assert main(["status", str(run), "--price", "0"]) == 2
+    assert "--price 0 must be above 0" in capsys.readouterr().err
 
 
 def test_policies_are_a_second_axis_of_a_comparison(tmp_path, capsys):
