@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,20 +51,20 @@ def update(rest: Sequence[str]) -> int:
 
 
 def _update(given: argparse.Namespace) -> int:
-    own = _own(given.overrides)
+    chosen = own(given.overrides)
     from gnnrec.cli.train import prepare
     from gnnrec.live import run as live
     from gnnrec.runs.folder import locked
     from gnnrec.store.table import Store
 
     run = live.one_run(given.run)
-    own = {k: own.get(k) or run.config.get(k) or usual for k, usual in _own(USUAL).items()}
+    chosen = {k: chosen.get(k) or run.config.get(k) or usual for k, usual in own(USUAL).items()}
     prepare(run.config)
     with locked(run.folder):
-        folder, store = live.open_live(run, given.store, own, given.allow), Store(given.store)
+        folder, store = live.open_live(run, given.store, chosen, given.allow), Store(given.store)
         kept = live.Live(folder, store, live.updater(folder, given.blocked == "accept"))
         entry = kept.round(given.again)
-        print(said(entry) if entry else _nothing_new(kept), flush=True)
+        print((said(entry) if entry else _nothing_new(kept)) + _bundled(kept), flush=True)
         if given.follow is not None:
             _follow(given, kept, store)
     return 0
@@ -79,9 +80,18 @@ def _follow(given: argparse.Namespace, kept: Live, store: Store) -> None:
     def take(group: Group) -> tuple[bool, str]:
         made, text = ingest(group)
         entry = kept.round() if made else None
-        return made, f"{text}\n{said(entry)}" if entry else text
+        return made, f"{text}\n{said(entry)}{_bundled(kept)}" if entry else text
 
     data.follow(given, take)
+
+
+def _bundled(kept: Live) -> str:
+    """Keep the bundle that serves in step with the champion, and return a line where another one serves now."""
+    from gnnrec.live.publish import in_step
+
+    begin = time.perf_counter()
+    made = in_step(kept)
+    return f"\n  bundle {made.number} serves ({time.perf_counter() - begin:.2f} s)" if made else ""
 
 
 def _nothing_new(kept: Live) -> str:
@@ -106,7 +116,7 @@ def status(rest: Sequence[str]) -> int:
 
     run = live.one_run(given.run)
     place = given.store or Path(str(run.config["data"]["path"]))
-    folder, store = live.open_live(run, place, _own(USUAL), given.allow), Store(place)
+    folder, store = live.open_live(run, place, own(USUAL), given.allow), Store(place)
     rows, version = live.rows_behind(store, run), absorbed(folder)
     found = status_of(folder, rows, live.waiting(store, rows, version), version, store.versions[-1].number)
     print(found.answer)
@@ -135,7 +145,21 @@ def rollback(rest: Sequence[str]) -> int:
         raise GnnrecError(f"{given.run} has no champions: `gnnrec update STORE {given.run}` makes them")
     with locked(given.run):
         print(said(turn_back(given.run / "live", given.to)))
+        _turn_bundle_back(given.run, given.to)
     return 0
+
+
+def _turn_bundle_back(folder: Path, number: int) -> None:
+    """Let the bundle of an older champion serve again, where the run has bundles."""
+    if not (folder / "bundles" / "current").is_file():
+        return
+    from gnnrec.cli.serving import settings
+    from gnnrec.live import publish
+    from gnnrec.live.served import one
+
+    run = one(folder)
+    publish.back_to(run, number, settings(run))
+    print(f"  bundle {number} serves")
 
 
 def said(entry: Entry) -> str:
@@ -155,7 +179,7 @@ def said(entry: Entry) -> str:
     )
 
 
-def _own(overrides: Sequence[str]) -> dict[str, Any]:
+def own(overrides: Sequence[str]) -> dict[str, Any]:
     """Return the groups that overrides change, as they make them."""
     if odd := [o for o in overrides if key_of(o).split(".")[0] not in OWN]:
         raise GnnrecError(

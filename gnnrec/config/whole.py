@@ -29,6 +29,7 @@ KINDS: dict[str, Any] = {
     "live.judged_share": float,
     "live.tries": int,
     "live.keep": int,
+    "live.bundles": int,
     "scorer.rows": list[str],
     "evaluation.topk": list[int],
     "evaluation.graph": str,
@@ -42,7 +43,7 @@ MAPPINGS = {"live.gate": False, "scorer.grid": False, "fit.base": False, "sweep.
 CLOSED = {
     "state": ("keep",),
     "plugins": ("allow",),
-    "live": ("valid_share", "judged_share", "tries", "keep", "gate"),
+    "live": ("valid_share", "judged_share", "tries", "keep", "bundles", "gate"),
     "scorer": ("rows", "companion", "grid"),
     "sweep": ("trials", "metric", "space", "usual"),
 }
