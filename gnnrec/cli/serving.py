@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from gnnrec.core.signals import Interrupted
 if TYPE_CHECKING:
     from gnnrec.runs.saved import Saved
     from gnnrec.serving.bundle import Bundle
+    from gnnrec.serving.holder import Holder
     from gnnrec.serving.make import Served
 
 
@@ -82,28 +84,37 @@ def serve(rest: Sequence[str]) -> int:
         raise GnnrecError(f"gnnrec serve needs FastAPI and uvicorn ({error}): pip install 'gnnrec[serve]'") from None
     import torch
 
-    from gnnrec.live import publish
-    from gnnrec.live.served import one
-    from gnnrec.serving.holder import Holder
-
-    run = one(given.run)
-    if standing(run, at_all=True) is None:
-        publish.publish(run.folder, serving(run, given.allow, given.data), settings(run)["live"])
+    holder = _holder(given.run, given.allow, given.data)
     torch.set_num_threads(1)  # requests are answered beside each other
-    holder = Holder(publish.bundles_of(run.folder))
     at = service.listening(given.host, given.port)
     print(
-        f"bundle {holder.answers.bundle.number} of {run.folder}: http://{given.host}:{at.getsockname()[1]}", flush=True
+        f"bundle {holder.answers.bundle.number} of {given.run}: http://{given.host}:{at.getsockname()[1]}", flush=True
     )
     holder.watch()
     try:
-        service.run(service.app_of(holder, token), at)
+        service.server_of(service.app_of(holder, token)).run(sockets=[at])
     except Interrupted:
         pass  # the usual end of a service, after the last answer
     finally:
         holder.close()
     print("stopped", flush=True)
     return 0
+
+
+def _holder(folder: Path, allow: Sequence[str], data: Sequence[str]) -> Holder:
+    """Return what holds the bundle of a run, made where there is none that is whole; a bundle needs no run beside it."""
+    from gnnrec.serving.holder import Holder
+
+    if (folder / "bundles").is_dir():
+        with suppress(GnnrecError):
+            return Holder(folder / "bundles")
+    from gnnrec.live import publish
+    from gnnrec.live.served import one
+
+    run = one(folder)
+    if standing(run) is None:
+        publish.publish(run.folder, serving(run, allow, data), settings(run)["live"])
+    return Holder(publish.bundles_of(run.folder))
 
 
 def serving(run: Saved, allow: Sequence[str], data: Sequence[str]) -> Served:
@@ -115,8 +126,8 @@ def serving(run: Saved, allow: Sequence[str], data: Sequence[str]) -> Served:
     return served(run, settings(run), allow, data)
 
 
-def standing(run: Saved, at_all: bool = False) -> Bundle | None:
-    """Return the bundle that serves, where it is whole and in step with the run, or `at_all`; else None."""
+def standing(run: Saved) -> Bundle | None:
+    """Return the bundle that serves, where it is whole and in step with the run; else None."""
     from gnnrec.live import publish
     from gnnrec.live.served import number_of, state_of
     from gnnrec.serving import bundle
@@ -126,8 +137,8 @@ def standing(run: Saved, at_all: bool = False) -> Bundle | None:
         found = None if place is None else bundle.read(place)
     except GnnrecError:
         return None
-    if found is None or at_all:
-        return found
+    if found is None:
+        return None
     number = number_of(run)
     return found if (found.number, found.manifest.origin.state) == (number, state_of(run, number)) else None
 

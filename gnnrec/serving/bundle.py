@@ -2,6 +2,8 @@
 
 RUN/bundles/bundle-000003/{users.parquet,items.parquet,tables.safetensors,seen.safetensors,manifest.json,SHA256SUMS}
 RUN/bundles/current   which one serves
+
+A bundle is never written over: one of the same champion that is made again lies beside the first, as bundle-000003-1.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from gnnrec.serving.tables import Tables, Taken, weights_of
 
 POINTER = "current"
 INDEX = "items.faiss"
-_NAME = re.compile(r"bundle-\d{6,12}")
+_NAME = re.compile(r"bundle-(\d{6,12})(?:-(\d{1,9}))?")
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, SafetensorError, pl.exceptions.PolarsError)
 
 
@@ -110,8 +112,20 @@ def parquet(frame: pl.DataFrame) -> bytes:
 
 
 def place(folder: Path, number: int) -> Path:
-    """Return where the bundle of a champion lies below a folder of bundles."""
-    return folder / f"bundle-{number:06d}"
+    """Return where the bundle of a champion lies below a folder of bundles, the newest of several; or would lie."""
+    return max((p for p in bundles(folder) if _key(p)[0] == number), key=_key, default=folder / f"bundle-{number:06d}")
+
+
+def _free(folder: Path, number: int) -> Path:
+    last = place(folder, number)
+    return last.with_name(f"bundle-{number:06d}-{_key(last)[1] + 1}") if last.exists() else last
+
+
+def _key(path: Path) -> tuple[int, int]:
+    """Return number and revision of a bundle by its name."""
+    found = _NAME.fullmatch(path.name)
+    assert found is not None, path
+    return int(found[1]), int(found[2] or 0)
 
 
 def write(folder: Path, bundle: Bundle) -> Bundle:
@@ -126,7 +140,7 @@ def write(folder: Path, bundle: Bundle) -> Bundle:
     }
     made = replace(bundle.manifest, files={name: sha256(content) for name, content in files.items()})
     remove_strays(folder)
-    write_folder(place(folder, bundle.number), {**files, manifest.NAME: made.text().encode()}, made.files)
+    write_folder(_free(folder, bundle.number), {**files, manifest.NAME: made.text().encode()}, made.files)
     return replace(bundle, manifest=made)
 
 
@@ -217,15 +231,17 @@ def made_from(path: Path) -> tuple[int, str] | None:
 
 def bundles(folder: Path) -> list[Path]:
     """Return all bundles below a folder, by number."""
-    return sorted(p for p in folder.glob("bundle-*") if _NAME.fullmatch(p.name)) if folder.is_dir() else []
+    found = [p for p in folder.glob("bundle-*") if _NAME.fullmatch(p.name)] if folder.is_dir() else []
+    return sorted(found, key=_key)
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest bundles; the one that serves stays, whatever its number."""
+    """Remove bundles of all but the newest champions, and of those all but the last; what serves stays, however old."""
     current = pointed(folder)
-    newest = sorted(bundles(folder), key=lambda p: p.stat().st_mtime_ns)
-    for old in newest[: max(len(newest) - keep, 0)]:
-        if old != current:
+    last = {_key(p)[0]: p for p in bundles(folder)}
+    newest = sorted(last.values(), key=lambda p: p.stat().st_mtime_ns)[-keep:]
+    for old in bundles(folder):
+        if old not in (current, *newest):
             shutil.rmtree(old)
 
 

@@ -138,6 +138,6 @@ def since(folder: Path, number: int, new: Bundle) -> Delta:
     """
     place = bundle.place(folder, number)
     if not place.is_dir():
-        there = ", ".join(str(int(p.name.rsplit("-", 1)[1])) for p in bundle.bundles(folder))
+        there = ", ".join(p.name for p in bundle.bundles(folder))
         raise GnnrecError(f"--since {number}: that bundle is gone or never was; there are {there}")
     return between(bundle.read(place), new)

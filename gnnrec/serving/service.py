@@ -214,7 +214,7 @@ _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Respon
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound.
+    """Return a socket that connections may come to.
 
     Raises:
         GnnrecError: the port is taken, or the host is not this machine's.
@@ -224,14 +224,15 @@ def listening(host: str, port: int) -> socket.socket:
         made = socket.socket(family, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
+        made.listen(2048)  # who asks from now on waits until the service has begun
     except (OSError, OverflowError) as error:
         raise GnnrecError(f"--host {host} --port {port}: {error}; choose another, or 0 for any that is free") from None
     return made
 
 
-def run(app: Asgi, at: socket.socket) -> None:
-    """Answer until a signal comes; requests that have begun are answered."""
+def server_of(app: Asgi) -> uvicorn.Server:
+    """Return what answers until a signal comes, or `should_exit` is set; requests that have begun are answered."""
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=5
     )
-    uvicorn.Server(config).run(sockets=[at])
+    return uvicorn.Server(config)
