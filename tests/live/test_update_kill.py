@@ -12,13 +12,11 @@ from pathlib import Path
 
 import pytest
 from support.forks import Forks
-from support.live_runs import grow, made
+from support.live_runs import LENIENT, grow, made
 
 from gnnrec.store.table import Store
 
 VERSIONS = (3, 4)
-LENIENT = ["live.gate.margin=0.5", "live.gate.old_margin=0.5"]
-"""So few users could show nothing within the usual margin."""
 VARYING = ("at", "seconds")
 
 
