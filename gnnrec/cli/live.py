@@ -15,6 +15,7 @@ from gnnrec.core.errors import GnnrecError, one_line
 if TYPE_CHECKING:
     from gnnrec.live.journal import Entry
     from gnnrec.live.run import Live
+    from gnnrec.runs.saved import Saved
     from gnnrec.store.delta_commits import Group
     from gnnrec.store.table import Store
 
@@ -153,7 +154,6 @@ def _turn_bundle_back(folder: Path, number: int) -> None:
     """Let the bundle of an older champion serve again, where the run has bundles."""
     if not (folder / "bundles" / "current").is_file():
         return
-    from gnnrec.cli.serving import settings
     from gnnrec.live import publish
     from gnnrec.live.served import one
 
@@ -190,3 +190,9 @@ def own(overrides: Sequence[str]) -> dict[str, Any]:
 
     named = {key_of(o).split(".")[0] for o in overrides}
     return {k: v for k, v in compose(list(overrides)).items() if k in named} if overrides else {}
+
+
+def settings(run: Saved) -> dict[str, Any]:
+    """Return the groups that say how a run is kept up to date; the usual ones for a run from before there were any."""
+    known = {key: run.config.get(key) for key in OWN}
+    return known if all(known.values()) else {**own(USUAL), **{k: v for k, v in known.items() if v}}

@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from gnnrec.cli.live import settings
 from gnnrec.cli.parse import Parser
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.signals import Interrupted
@@ -141,14 +142,6 @@ def standing(run: Saved) -> Bundle | None:
         return None
     number = number_of(run)
     return found if (found.number, found.manifest.origin.state) == (number, state_of(run, number)) else None
-
-
-def settings(run: Saved) -> dict[str, Any]:
-    """Return the groups that say how a run is kept up to date; the usual ones for a run from before there were any."""
-    from gnnrec.cli.live import USUAL, own
-
-    known = {key: run.config.get(key) for key in ("policy", "live")}
-    return known if all(known.values()) else {**own(USUAL), **{k: v for k, v in known.items() if v}}
 
 
 def _said(made: Bundle, folder: Path) -> str:
