@@ -65,7 +65,8 @@ def _update(given: argparse.Namespace) -> int:
         folder, store = live.open_live(run, given.store, chosen, given.allow), Store(given.store)
         kept = live.Live(folder, store, live.updater(folder, given.blocked == "accept"))
         entry = kept.round(given.again)
-        print((said(entry) if entry else _nothing_new(kept)) + _bundled(kept), flush=True)
+        print(said(entry) if entry else _nothing_new(kept), flush=True)
+        print(_bundled(kept), end="", flush=True)
         if given.follow is not None:
             _follow(given, kept, store)
     return 0
@@ -81,7 +82,7 @@ def _follow(given: argparse.Namespace, kept: Live, store: Store) -> None:
     def take(group: Group) -> tuple[bool, str]:
         made, text = ingest(group)
         entry = kept.round() if made else None
-        return made, f"{text}\n{said(entry)}{_bundled(kept)}" if entry else text
+        return made, f"{text}\n{said(entry)}\n{_bundled(kept)}".rstrip("\n") if entry else text
 
     data.follow(given, take)
 
@@ -92,7 +93,7 @@ def _bundled(kept: Live) -> str:
 
     begin = time.perf_counter()
     made = in_step(kept)
-    return f"\n  bundle {made.number} serves ({time.perf_counter() - begin:.2f} s)" if made else ""
+    return f"  bundle {made.number} serves ({time.perf_counter() - begin:.2f} s)\n" if made else ""
 
 
 def _nothing_new(kept: Live) -> str:
