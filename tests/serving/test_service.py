@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from support.live_runs import LENIENT, grow, made, updated
 from support.served_runs import model_of
 
 from gnnrec.cli.main import main
+from gnnrec.cli.serving import _holder
 from gnnrec.core.errors import GnnrecError
 from gnnrec.live import run as live
 from gnnrec.live.publish import bundles_of, publish
@@ -229,6 +231,10 @@ def test_no_request_fails_while_two_updates_take_over(place, capsys):
     assert main(["rollback", str(run), "--to", "2"]) == 0
     answers = Holder(bundles_of(run)).answers
     assert answers.bundle.number == 2
+    capsys.readouterr()
+    assert main(["recommend", str(run), "--user", "u3", "-k", "8"]) == 0
+    said = [line.split("\t")[2] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert said == [r.item for r in answers.recommend("u3", 8)[0]], "recommend gives the champion's lists too"
     assert answers.bundle.manifest.origin.versions == {str(k): v for k, v in store.contents.items()}
     assert live.one_run(run).folder == run
 
@@ -242,6 +248,20 @@ def test_a_service_ends_well(place):
     server.send_signal(signal.SIGTERM)
     assert server.wait(20) == 0
     assert server.stdout.read() == "stopped\n"
+
+
+def test_without_fastapi_that_is_said(place, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "gnnrec.serving.service")
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    monkeypatch.delattr("gnnrec.serving.service")
+    assert main(["serve", str(place[1])]) == 2
+    assert "pip install 'gnnrec[serve]'" in capsys.readouterr().err
+
+
+def test_a_bundle_needs_no_run_beside_it(place, tmp_path):
+    shutil.copytree(bundles_of(place[1]), tmp_path / "bundles")
+    answers, alone = Holder(bundles_of(place[1])).answers, _holder(tmp_path, (), ()).answers
+    assert alone.recommend("u3", 3) == answers.recommend("u3", 3)
 
 
 def test_what_cannot_be_served_is_one_line(place, tmp_path, capsys):
