@@ -50,6 +50,9 @@ ONLY_IN = {
     "pytorch_lightning": ("gnnrec.training",),
     "lightning_fabric": ("gnnrec.training",),
     "lightning": ("gnnrec.training",),
+    "fastapi": ("gnnrec.serving.service",),
+    "uvicorn": ("gnnrec.serving.service",),
+    "faiss": ("gnnrec.serving.index",),
     "pytest": ("gnnrec.testing", "gnnrec.cli.check"),
 }
 NEVER_IN = {

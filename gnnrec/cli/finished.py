@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gnnrec.cli.parse import Parser
+from gnnrec.cli.serving import serving
 from gnnrec.cli.train import typed
 from gnnrec.core.errors import GnnrecError
 
@@ -28,7 +29,7 @@ def report(rest: Sequence[str]) -> int:
 
 
 def recommend(rest: Sequence[str]) -> int:
-    """Print the lists that a run's newest model gives users, or write them to a file."""
+    """Print the lists that what a run serves gives users, or write them to a file."""
     parser = Parser(
         prog="gnnrec recommend", description="The lists a run's newest model gives users.", allow_abbrev=False
     )
@@ -44,11 +45,14 @@ def recommend(rest: Sequence[str]) -> int:
     if not given.user and not given.users and not given.all:
         raise GnnrecError("recommend: whose list? give --user ID, --users FILE or --all")
     users = [*given.user, *(_ids(given.users) if given.users else [])]
+    from gnnrec.live.served import one
     from gnnrec.serving.lists import as_text, check_target, written
-    from gnnrec.serving.recommend import recommend as lists_of
+    from gnnrec.serving.recommend import check_length, lists
 
     check_target(given.output)
-    made = lists_of(given.folder, None if given.all else users, given.k, given.scorer, given.allow, given.data)
+    check_length(given.k)
+    served = serving(one(given.folder), given.allow, given.data)
+    made = lists(served.learner, served, None if given.all else users, given.k, given.scorer)
     for line in made.notes:
         print(line, file=sys.stderr)
     print(written(made, given.output) if given.output else as_text(made))

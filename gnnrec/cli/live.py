@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,24 +60,26 @@ def update(rest: Sequence[str]) -> int:
 
 
 def _update(given: argparse.Namespace) -> int:
-    own = _own(given.overrides)
+    chosen = own(given.overrides)
     from gnnrec.cli.train import prepare
     from gnnrec.live import run as live
     from gnnrec.runs.folder import locked
     from gnnrec.store.table import Store
 
     run = live.one_run(given.run)
-    own = {k: own.get(k) or run.config.get(k) or usual for k, usual in _own(USUAL).items()}
+    chosen = {k: chosen.get(k) or run.config.get(k) or usual for k, usual in own(USUAL).items()}
     prepare(run.config)
     with locked(run.folder):
         store = Store(given.store)
         run = _made_anew(given, run, store) if given.forget else run
-        folder = live.open_live(run, given.store, own, given.allow)
-        if given.forget:
-            _forget(given, folder, store)
+        folder = live.open_live(run, given.store, chosen, given.allow)
+        rounds = _relearnt(folder, store) if given.forget else 0
         kept = live.Live(folder, store, live.updater(folder, given.blocked == "accept"))
         entry = kept.round(given.again)
         print(said(entry) if entry else _nothing_new(kept), flush=True)
+        print(_bundled(kept), end="", flush=True)
+        if given.forget:
+            _proven(run.folder, given.forget, rounds)
         if given.follow is not None:
             _follow(given, kept, store)
     return 0
@@ -91,18 +94,24 @@ def _made_anew(given: argparse.Namespace, run: Saved, store: Store) -> Saved:
     return remade(run, given.store, given.allow, Progress())
 
 
-def _forget(given: argparse.Namespace, folder: LiveFolder, store: Store) -> None:
-    """Make anew what the live run had learnt, and say where an id is left."""
+def _relearnt(folder: LiveFolder, store: Store) -> int:
+    """Make anew what the live run had learnt, and return how many rounds were played again."""
     from gnnrec.live.forget import relearnt
+
+    return relearnt(folder, store, lambda entry: print(said(entry), flush=True))
+
+
+def _proven(run: Path, users: Sequence[str], rounds: int) -> None:
+    """Remove bundles of before, and say whether a file below the run still holds an id."""
+    from gnnrec.live.publish import bundles_of
+    from gnnrec.serving.bundle import remove_all_but_current
     from gnnrec.store.proof import look
 
-    rounds = relearnt(folder, store, lambda entry: print(said(entry), flush=True))
-    found = [look(folder.saved.folder, user) for user in given.forget]
-    left = [path for proof in found for path in proof.holding]
-    what = f"{len(given.forget)} user{'' if len(given.forget) == 1 else 's'} forgotten"
-    print(
-        f"{what}: {rounds} rounds played again; {found[0].said if not left else 'found in ' + ', '.join(map(str, left[:5]))}"
-    )
+    remove_all_but_current(bundles_of(run))
+    found = [look(run, user) for user in users]
+    left = [str(path) for proof in found for path in proof.holding]
+    what = f"{len(users)} user{'' if len(users) == 1 else 's'} forgotten: {rounds} rounds played again"
+    print(f"{what}; {'found in ' + ', '.join(left[:5]) if left else found[0].said}")
 
 
 def _follow(given: argparse.Namespace, kept: Live, store: Store) -> None:
@@ -118,9 +127,18 @@ def _follow(given: argparse.Namespace, kept: Live, store: Store) -> None:
             entry = kept.round() if made else None
         except GnnrecError as error:  # the version is in the store; it waits for the next update
             return made, f"{text}\ngnnrec: {one_line(str(error))}; champion {kept.champion.number} stays"
-        return made, f"{text}\n{said(entry)}" if entry else text
+        return made, f"{text}\n{said(entry)}\n{_bundled(kept)}".rstrip("\n") if entry else text
 
     data.follow(given, take)
+
+
+def _bundled(kept: Live) -> str:
+    """Keep the bundle that serves in step with the champion, and return a line where another one serves now."""
+    from gnnrec.live.publish import in_step
+
+    begin = time.perf_counter()
+    made = in_step(kept)
+    return f"  bundle {made.number} serves ({time.perf_counter() - begin:.2f} s)\n" if made else ""
 
 
 def _nothing_new(kept: Live) -> str:
@@ -180,7 +198,20 @@ def rollback(rest: Sequence[str]) -> int:
         raise GnnrecError(f"{given.run} has no champions: `gnnrec update STORE {given.run}` makes them")
     with locked(given.run):
         print(said(turn_back(given.run / "live", given.to)))
+        _turn_bundle_back(given.run, given.to)
     return 0
+
+
+def _turn_bundle_back(folder: Path, number: int) -> None:
+    """Let the bundle of an older champion serve again, where the run has bundles."""
+    if not (folder / "bundles" / "current").is_file():
+        return
+    from gnnrec.live import publish
+    from gnnrec.live.served import one
+
+    run = one(folder)
+    publish.back_to(run, number, settings(run))
+    print(f"  bundle {number} serves")
 
 
 def said(entry: Entry) -> str:
@@ -200,7 +231,7 @@ def said(entry: Entry) -> str:
     )
 
 
-def _own(overrides: Sequence[str]) -> dict[str, Any]:
+def own(overrides: Sequence[str]) -> dict[str, Any]:
     """Return the groups that overrides change, as they make them."""
     if odd := [o for o in overrides if key_of(o).split(".")[0] not in OWN]:
         raise GnnrecError(
@@ -211,3 +242,9 @@ def _own(overrides: Sequence[str]) -> dict[str, Any]:
 
     named = {key_of(o).split(".")[0] for o in overrides}
     return {k: v for k, v in compose(list(overrides)).items() if k in named} if overrides else {}
+
+
+def settings(run: Saved) -> dict[str, Any]:
+    """Return the groups that say how a run is kept up to date; the usual ones for a run from before there were any."""
+    known = {key: run.config.get(key) for key in OWN}
+    return known if all(known.values()) else {**own(USUAL), **{k: v for k, v in known.items() if v}}

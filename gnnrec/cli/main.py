@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from gnnrec.cli import finished, live, train
+from gnnrec.cli import finished, live, serving, train
 from gnnrec.cli.exit import guarded
 from gnnrec.cli.parse import Parser, parse
 from gnnrec.config.compose import compose
@@ -23,6 +23,8 @@ commands:
   gnnrec update STORE RUN                         bring a run's model up to its store's newest version, if it is no worse
   gnnrec status RUN                               what serves, what was decided and why, what waits
   gnnrec rollback RUN --to N                      let an older champion serve again
+  gnnrec export RUN                               what serves as a bundle: --since N, --lists FILE.parquet, --index faiss
+  gnnrec serve RUN                                answer over HTTP from the bundle; updates take its place without a gap
   gnnrec data summary data=file data.path=FILE    what a log holds: counts, growth per increment, dirt
   gnnrec data ingest STORE FILE...                clean files into a new version of a store; then log, show, diff,
                                                   checkout, verify, gc, export, forget, prove
@@ -61,6 +63,8 @@ def _main(arguments: list[str]) -> int:
         "update": live.update,
         "rollback": live.rollback,
         "status": live.status,
+        "export": serving.export,
+        "serve": serving.serve,
         "data": _data,
         "new": _new,
         "check": _check,

@@ -31,6 +31,7 @@ KINDS: dict[str, Any] = {
     "live.judged_share": float,
     "live.tries": int,
     "live.keep": int,
+    "live.bundles": int,
     "scorer.rows": list[str],
     "evaluation.topk": list[int],
     "evaluation.graph": str,
@@ -45,7 +46,7 @@ CLOSED = {
     "state": ("keep",),
     "privacy": ("key", "least_users"),
     "plugins": ("allow",),
-    "live": ("valid_share", "judged_share", "tries", "keep", "gate"),
+    "live": ("valid_share", "judged_share", "tries", "keep", "bundles", "gate"),
     "scorer": ("rows", "companion", "grid"),
     "sweep": ("trials", "metric", "space", "usual"),
 }

@@ -47,15 +47,21 @@ def write_hashed(folder: Path, suffix: str, pieces: Iterable[bytes]) -> str | No
     return digest.hexdigest()
 
 
-def write_folder(target: Path, contents: Mapping[str, bytes]) -> None:
+def write_folder(target: Path, contents: Mapping[str, bytes], known: Mapping[str, str] | None = None) -> None:
     """Write files and their checksums as a folder that is there whole or not at all, in the place of one that was there.
 
     A kill may leave a folder ``.NAME.….tmp`` beside it, which `remove_strays` removes.
+
+    Args:
+        target: the folder.
+        contents: its files, by name.
+        known: SHA-256 of some of them, where it has been computed already.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     temporary.mkdir()
-    sums = "".join(f"{sha256(content)}  {name}\n" for name, content in contents.items())
+    digests = {name: (known or {}).get(name) or sha256(content) for name, content in contents.items()}
+    sums = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
     try:
         for name, content in {**contents, SUMS: sums.encode()}.items():
             write_durable(temporary / name, content)

@@ -16,7 +16,15 @@ from gnnrec.counters.popularity import Popularity
 from gnnrec.data.types import Floats, Interactions, Ints
 
 
-class Companion(Protocol):
+class CompanionScores(Protocol):
+    """What a blend reads of its companion."""
+
+    def known_scores(self, user: Ints) -> NDArray[np.float32]:
+        """Return [n, i]; users without events score 0 everywhere."""
+        ...
+
+
+class Companion(CompanionScores, Protocol):
     """What a blend sets beside a model: scores of what users share items with, that need no training."""
 
     def absorb(self, events: Interactions, num_users: int, num_items: int) -> None:
@@ -29,10 +37,6 @@ class Companion(Protocol):
 
     def settle(self) -> None:
         """Do what was put off, so that the next scores cost no more than scores."""
-        ...
-
-    def known_scores(self, user: Ints) -> NDArray[np.float32]:
-        """Return [n, i]; users without events score 0 everywhere."""
         ...
 
     @property

@@ -131,16 +131,23 @@ class FoldIn(Initial):
         """
         if not (len(node) and len(own) and len(other)):
             return random
-        level = float(other.square().sum(1).mean())
-        base = self.unobserved * (other.T @ other) + max(self.ridge * level, 1e-12) * torch.eye(other.shape[1]).to(
-            other
-        )
-        sample = np.unique(np.linspace(0, len(own) - 1, min(MOST, len(own))).astype(np.int64))
-        known, rows = _solved(sample, other, base, graph, of_users), own[torch.from_numpy(sample).to(own.device)]
-        at = known.any(dim=1)
-        scale = ((known * rows)[at].sum() / known[at].square().sum()).nan_to_num().clamp(min=0)
+        base = self.base(other)
+        scale = self.scale(own, other, graph, of_users)
         found = _solved(node, other, base, graph, of_users)
         return torch.where(found.any(dim=1, keepdim=True), scale * found, random.to(found))
+
+    def base(self, other: Tensor) -> Tensor:
+        """Return w · YᵀY + λI for embeddings of the other side, [d, d]."""
+        level = float(other.square().sum(1).mean())
+        one = torch.eye(other.shape[1]).to(other)
+        return self.unobserved * (other.T @ other) + max(self.ridge * level, 1e-12) * one
+
+    def scale(self, own: Tensor, other: Tensor, graph: BipartiteGraph, of_users: bool, most: int = MOST) -> Tensor:
+        """Return c by `most` old nodes, []; arguments as those of `folded`."""
+        sample = np.unique(np.linspace(0, len(own) - 1, min(most, len(own))).astype(np.int64))
+        known = _solved(sample, other, self.base(other), graph, of_users)
+        rows, at = own[torch.from_numpy(sample).to(own.device)], known.any(dim=1)
+        return ((known * rows)[at].sum() / known[at].square().sum()).nan_to_num().clamp(min=0)
 
 
 def _solved(node: Ints, other: Tensor, base: Tensor, graph: BipartiteGraph, of_users: bool) -> Tensor:

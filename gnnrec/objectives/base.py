@@ -36,6 +36,23 @@ class Batch(NamedTuple):
     within: Tensor = torch.empty(0, dtype=torch.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """A ranking score as <x_u, y_i> + a_u + b_i, for whoever ranks without the objective.
+
+    Attributes:
+        user, item: x [u, d] and y [i, d].
+        user_bias, item_bias: a [u] and b [i].
+        length: of every x, where scores are by angle; None: any.
+    """
+
+    user: Tensor
+    item: Tensor
+    user_bias: Tensor
+    item_bias: Tensor
+    length: float | None = None
+
+
 SOURCES = ("uniform", "popularity", "batch")
 
 
@@ -156,6 +173,10 @@ class Objective(nn.Module, ABC):
         found: Tensor = z.user[user] @ z.item.T
         return found.add_(self.term.all_items())
 
+    def factors(self, z: Embeddings) -> Factors:
+        """Return what `scores` is a product of, where it is one; whoever relies on it compares both."""
+        return Factors(z.user, z.item, z.user.new_zeros(len(z.user)), self.term.all_items().expand(len(z.item)))
+
 
 def pairwise_loss(z: Embedded, batch: Batch, weighted: bool = False, ahead: Tensor | float = 0.0) -> Tensor:
     """Return −mean log σ(<e_u, e_i − e_j> + ahead) over the batch's positives; 0 without one."""
@@ -167,6 +188,12 @@ def cosine_scores(z: Embeddings, user: Tensor, term: ItemTerm, temperature: floa
     """Return cos(e_u, e_i) / τ plus the item term, of every item for each user, [n, i]."""
     near = F.normalize(z.user[user], dim=1) @ F.normalize(z.item, dim=1).T
     return near.div_(temperature).add_(term.all_items())
+
+
+def cosine_factors(z: Embeddings, term: ItemTerm, temperature: float = 1.0) -> Factors:
+    """Return what `cosine_scores` is a product of."""
+    user, item = F.normalize(z.user, dim=1) / temperature, F.normalize(z.item, dim=1)
+    return Factors(user, item, user.new_zeros(len(user)), term.all_items().expand(len(item)), 1 / temperature)
 
 
 def mean(loss: Tensor, batch: Batch, weighted: bool) -> Tensor:

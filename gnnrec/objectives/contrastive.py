@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from gnnrec.core.errors import above_zero
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, Negatives, Objective, cosine_scores, input_norm, mean
+from gnnrec.objectives.base import Batch, Factors, Negatives, Objective, cosine_factors, cosine_scores, input_norm, mean
 
 
 class Contrastive(Objective):
@@ -59,3 +59,7 @@ class Contrastive(Objective):
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the score of every item for each user, [n, i]."""
         return cosine_scores(z, user, self.term)
+
+    def factors(self, z: Embeddings) -> Factors:
+        """Return directions and the item term."""
+        return cosine_factors(z, self.term)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from gnnrec.core.errors import GnnrecError, above_zero
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.tables import Embedded, Embeddings, pick
-from gnnrec.objectives.base import Batch, Negatives, Objective, cosine_scores, input_norm
+from gnnrec.objectives.base import Batch, Factors, Negatives, Objective, cosine_factors, cosine_scores, input_norm
 from gnnrec.objectives.shared_softmax import softmax_loss
 
 
@@ -77,3 +77,7 @@ class CrossEntropy(Objective):
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the score of every item for each user, [n, i]."""
         return cosine_scores(z, user, self.term, self.temperature)
+
+    def factors(self, z: Embeddings) -> Factors:
+        """Return directions over the temperature, directions, and the item term."""
+        return cosine_factors(z, self.term, self.temperature)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, Negatives, Objective, cosine_scores, input_norm, mean
+from gnnrec.objectives.base import Batch, Factors, Negatives, Objective, cosine_factors, cosine_scores, input_norm, mean
 
 
 class DirectAU(Objective):
@@ -57,6 +57,10 @@ class DirectAU(Objective):
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the score of every item for each user, [n, i]."""
         return cosine_scores(z, user, self.term)
+
+    def factors(self, z: Embeddings) -> Factors:
+        """Return directions and the item term."""
+        return cosine_factors(z, self.term)
 
 
 def _uniformity(rows: Tensor) -> Tensor:

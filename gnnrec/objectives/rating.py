@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gnnrec.data.types import Interactions, Ints
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, Negatives, Objective, input_norm
+from gnnrec.objectives.base import Batch, Factors, Negatives, Objective, input_norm
 from gnnrec.objectives.bias import BiasTerms
 
 
@@ -102,3 +102,9 @@ class Rating(ValueHead):
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the expected value of every item for each user, [n, i]."""
         return self.bias.all_items(user) + self.trust * (z.user[user] @ z.item.T)
+
+    def factors(self, z: Embeddings) -> Factors:
+        """Return embeddings, those of users times how far they are trusted, and the biases."""
+        bias = self.bias
+        of_user, of_item = bias.mean + bias.user.weight.squeeze(1), bias.item.weight.squeeze(1)
+        return Factors(self.trust * z.user, z.item, of_user, of_item)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from gnnrec.core.errors import above_zero
 from gnnrec.encoders.tables import Embedded, Embeddings
-from gnnrec.objectives.base import Batch, Negatives, Objective, cosine_scores, input_norm
+from gnnrec.objectives.base import Batch, Factors, Negatives, Objective, cosine_factors, cosine_scores, input_norm
 from gnnrec.objectives.shared_softmax import softmax_loss
 
 
@@ -65,3 +65,7 @@ class Softmax(Objective):
     def scores(self, z: Embeddings, user: Tensor) -> Tensor:
         """Return the score of every item for each user, [n, i]."""
         return cosine_scores(z, user, self.term, self.temperature)
+
+    def factors(self, z: Embeddings) -> Factors:
+        """Return directions over the temperature, directions, and the item term."""
+        return cosine_factors(z, self.term, self.temperature)

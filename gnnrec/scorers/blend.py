@@ -11,15 +11,38 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from gnnrec.core.errors import GnnrecError, nearest
-from gnnrec.counters.counters import Counters
+from gnnrec.counters.counters import CompanionScores
 from gnnrec.data.types import Floats, Ints
 from gnnrec.scorers.block import Ingredient, own
 from gnnrec.scorers.model import Scorer, to_width
+
+
+class DecayedCounts(Protocol):
+    """Events of each item, the older the less."""
+
+    def at(self, half_life: float) -> Floats:
+        """Return the counts of a half-life, [i]."""
+        ...
+
+
+class BlendCounts(Protocol):
+    """What a blend reads of counters."""
+
+    @property
+    def popularity(self) -> DecayedCounts:
+        """Popularity by half-life."""
+        ...
+
+    @property
+    def companion(self) -> CompanionScores:
+        """What is set beside the model."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +143,7 @@ class BlendScorer:
         weights: the chosen setting.
     """
 
-    def __init__(self, model: Scorer, counters: Counters, weights: BlendWeights) -> None:
+    def __init__(self, model: Scorer, counters: BlendCounts, weights: BlendWeights) -> None:
         self.model, self.counters, self.weights = model, counters, weights
 
     def scores(self, user: Ints, num_items: int) -> Tensor:
@@ -157,7 +180,7 @@ class Parts:
     shape: tuple[int, int]
 
     @staticmethod
-    def of(model: Scorer, counters: Counters, part: Ingredient, settings: Sequence[BlendWeights]) -> Parts:
+    def of(model: Scorer, counters: BlendCounts, part: Ingredient, settings: Sequence[BlendWeights]) -> Parts:
         """Compute the ingredients that any of `settings` uses, where the model's scores are."""
         ranked = companion = None
         if any(w.alpha for w in settings) and model.scores is not None:
@@ -209,7 +232,7 @@ def _over_deviation(scores: Tensor) -> Tensor:
     return scores.mul_(_scale(scores, 1.0)[1])
 
 
-def _popularity(counters: Counters, half_life: float, part: Ingredient) -> Tensor:
+def _popularity(counters: BlendCounts, half_life: float, part: Ingredient) -> Tensor:
     """Return z of the logarithm of decayed popularity, [1, i]."""
     counts = torch.from_numpy(counters.popularity.at(half_life)).log1p().float()
     return standardised(own(to_width(counts[None], part.num_items)))

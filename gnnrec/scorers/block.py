@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnrec.counters.counters import Companion
+from gnnrec.counters.counters import CompanionScores
 from gnnrec.data.types import Ints
 from gnnrec.scorers.model import Scorer, to_width
 
@@ -47,7 +47,7 @@ class UserBlock:
             self._found[id(scorer)] = scorer.scores(self.user, self.width)
         return self._found[id(scorer)]
 
-    def beside(self, companion: Companion) -> Tensor:
+    def beside(self, companion: CompanionScores) -> Tensor:
         """Return a companion's scores over all candidates, [n, width], on the CPU, not to be written to."""
         if id(companion) not in self._found:
             self._found[id(companion)] = to_width(torch.from_numpy(companion.known_scores(self.user)), self.width)
@@ -77,7 +77,7 @@ class Ingredient:
         """Return the ranking scores of a scorer that ranks, [m, i], not to be written to."""
         return scorer.mixed(self) if isinstance(scorer, Mixture) else self._cut(self.block.scores(scorer))
 
-    def beside(self, companion: Companion) -> Tensor:
+    def beside(self, companion: CompanionScores) -> Tensor:
         """Return a companion's scores, [m, i], on the CPU, not to be written to."""
         return self._cut(self.block.beside(companion))
 

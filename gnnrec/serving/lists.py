@@ -36,19 +36,19 @@ def as_text(lists: UserLists) -> str:
     return "\n".join(lines)
 
 
-def check_target(path: Path | None) -> None:
+def check_target(path: Path | None, option: str = "--output") -> None:
     """Refuse a file that could not be written, before a model is loaded for it."""
     if path is None:
         return
     if path.suffix.lower() not in KINDS:
-        raise GnnrecError(f"--output {path} must end in {', '.join(KINDS)}")
+        raise GnnrecError(f"{option} {path} must end in {', '.join(KINDS)}")
     if path.is_dir():
-        raise GnnrecError(f"--output {path} is a folder; name a file in it")
+        raise GnnrecError(f"{option} {path} is a folder; name a file in it")
     if not path.absolute().parent.is_dir():
-        raise GnnrecError(f"--output {path}: there is no folder {path.absolute().parent}; make it, or choose another")
+        raise GnnrecError(f"{option} {path}: there is no folder {path.absolute().parent}; make it, or choose another")
 
 
-def written(lists: UserLists, path: Path) -> str:
+def written(lists: UserLists, path: Path, option: str = "--output") -> str:
     """Write the lists to a file by its ending, whole or not at all, and return what to say."""
     buffer, kind = BytesIO(), path.suffix.lower()
     if kind == ".parquet":
@@ -58,5 +58,5 @@ def written(lists: UserLists, path: Path) -> str:
     try:
         write_atomic(path, buffer.getvalue())
     except OSError as error:
-        raise GnnrecError(f"--output {path} cannot be written: {error.strerror}") from error
+        raise GnnrecError(f"{option} {path} cannot be written: {error.strerror}") from error
     return f"{lists.rows.height:,} rows for {lists.rows['user'].n_unique():,} users: {path}"

@@ -1,4 +1,4 @@
-"""Versions, updates that pass or not, rollbacks and restarts in any order: what serves is what the journal says, to the byte."""
+"""Versions, updates that pass or not, rollbacks and restarts in any order: what serves is what the journal says."""
 
 from __future__ import annotations
 

@@ -211,6 +211,31 @@ def test_every_ranking_score_holds_the_item_term(z):
         assert np.allclose(scored(z, counted(near)), cosine + 0.1 * term, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "objective",
+    [
+        BPR(popularity=0.5),
+        Joint(width=WIDTH),
+        Rating(),
+        Contrastive(popularity=0.3),
+        DirectAU(),
+        CrossEntropy(),
+        Softmax(),
+    ],
+    ids=lambda o: type(o).__name__,
+)
+def test_factors_give_the_scores_and_the_length_of_vectors(z, objective):
+    grown(objective)
+    objective.count(np.arange(ITEMS) + 1.0)
+    if isinstance(objective, Rating):
+        objective.trust.fill_(0.7)
+    f, user = objective.factors(z), torch.arange(USERS)
+    product = f.user @ f.item.T + f.user_bias[:, None] + f.item_bias
+    assert torch.allclose(product, objective.scores(z, user).to(product), atol=1e-6)
+    if f.length is not None:
+        assert torch.allclose(f.user.norm(dim=1), torch.full((USERS,), f.length, dtype=f.user.dtype))
+
+
 def positives(batch):
     columns = zip(*(c.tolist() for c in (batch.user, batch.item, batch.negative, batch.positive)), strict=True)
     return [(u, i, j) for u, i, j, positive in columns if positive]

@@ -18,7 +18,6 @@ TINY = [
     *("logger=none", "threads=1", "references=[popularity]", "evaluation.topk=[20]"),
 ]
 
-
 LENIENT = ["live.gate.margin=0.5", "live.gate.old_margin=0.5"]
 """So few users could show nothing within the usual margin."""
 VARYING = ("at", "seconds")
