@@ -64,10 +64,13 @@ class LiveMachine(RuleBasedStateMachine):
 
     @rule(passed=OFTEN, again=OFTEN)
     def update(self, passed, again):
+        if not self.waiting:
+            assert self.live.round(again) is None
+            self.arrives()
         self.gate.passed, waited = passed, self.waiting
         entry = self.live.round(again)
         if entry is None:
-            assert not waited or not again
+            assert not again, "what was tried already is tried again where that is asked for"
             return
         assert set(entry.numbers) == waited
         assert entry.outcome == (ACCEPTED if passed else KEPT)
