@@ -129,5 +129,5 @@ def origin(tmp_path_factory):
 
 TestLiveMachine = LiveMachine.TestCase
 TestLiveMachine.settings = settings(
-    max_examples=5, stateful_step_count=14, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=6, stateful_step_count=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
