@@ -49,7 +49,9 @@ def test_the_commands_of_the_readme_are_understood(command, tmp_path, monkeypatc
         assert main(next(c for c in commands(README) if c[1:3] == ["data", "ingest"])[1:]) == 0
     if command[1] in ("new", "check"):  # run word by word in test_plugins
         return
-    if command[1] in ("update", "status") or "tomorrow.csv" in command:  # and these in live/test_live_commands
+    if (
+        command[1] in ("update", "status", "export", "serve") or "tomorrow.csv" in command
+    ):  # and these in live/test_live_commands
         return
     looks = command[1:] if command[1] == "data" else [*command[1:], "--cfg", "job"]
     assert main(looks) == 0

@@ -1,4 +1,4 @@
-"""Versions, updates that pass or not, rollbacks and restarts in any order: what serves is what the journal says."""
+"""Versions, updates that pass or do not, rollbacks, restarts in any order: the journal says what serves, to the byte."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from gnnrec.policies.amount import Every
 from gnnrec.testing.worlds import fingerprint
 
 KEEP = 3
+OFTEN = st.sampled_from([True, True, False])
 SETTINGS = {"tries": 1, "keep": KEEP, "valid_share": 0.1, "judged_share": 0.1}
 
 
@@ -61,12 +62,15 @@ class LiveMachine(RuleBasedStateMachine):
     def arrives(self):
         grow(self.store, len(self.store.versions), 60)
 
-    @rule(passed=st.booleans(), again=st.booleans())
+    @rule(passed=OFTEN, again=OFTEN)
     def update(self, passed, again):
+        if not self.waiting:
+            assert self.live.round(again) is None
+            self.arrives()
         self.gate.passed, waited = passed, self.waiting
         entry = self.live.round(again)
         if entry is None:
-            assert not waited or not again
+            assert not again, "what was tried already is tried again where that is asked for"
             return
         assert set(entry.numbers) == waited
         assert entry.outcome == (ACCEPTED if passed else KEPT)
@@ -78,8 +82,8 @@ class LiveMachine(RuleBasedStateMachine):
             self.made[self.serves] = fingerprint(self.champion.learner), learnt
 
     @precondition(lambda self: len(self.made) > 1)
-    @rule(data=st.data())
-    def roll_back(self, data):
+    @rule(data=st.data(), on=OFTEN)
+    def roll_back(self, data, on):
         to = data.draw(st.sampled_from(sorted(self.made)))
         there = {int(p.name) for p in (self.run / "live" / "states").iterdir()} | {0}
         if to not in there:
@@ -89,6 +93,8 @@ class LiveMachine(RuleBasedStateMachine):
         assert turn_back(self.run / "live", to).outcome == ROLLED_BACK
         self.serves = to
         self.open()
+        if on and self.waiting:
+            self.update(True, True)
 
     @rule()
     def restart(self):
@@ -123,5 +129,5 @@ def origin(tmp_path_factory):
 
 TestLiveMachine = LiveMachine.TestCase
 TestLiveMachine.settings = settings(
-    max_examples=5, stateful_step_count=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=6, stateful_step_count=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
