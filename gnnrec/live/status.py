@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -33,6 +34,7 @@ class Status:
         decisions: a row each: when, outcome, champion, versions, events, recall@20 of what was served, seconds, tries, why.
         due: when the next update is, in words.
         problems: what keeps it from being brought up to date.
+        data: what the quality report of the newest version says of it, in words.
         often: with every how many versions to update at a price, in words; "" where no price is named.
     """
 
@@ -45,6 +47,7 @@ class Status:
     due: str
     problems: tuple[str, ...] = ()
     often: str = ""
+    data: str = ""
 
     @property
     def answer(self) -> str:
@@ -55,7 +58,8 @@ class Status:
         wrong = "".join(f"\nWrong: {one_line(p)}" for p in self.problems)
         often = f"\n{self.often}" if self.often else ""
         head = f"{made} serves, of version {self.version} of {self.newest}: {behind}{age}."
-        return f"{head}\nNext update: {self.due}.{often}{wrong}"
+        data = f"\n{self.data}" if self.data else ""
+        return f"{head}{data}\nNext update: {self.due}.{often}{wrong}"
 
 
 def status_of(run: Saved, store: Store, price: float | None = None) -> Status:
@@ -74,7 +78,19 @@ def status_of(run: Saved, store: Store, price: float | None = None) -> Status:
     due = "not before what is wrong is mended" if wrong else _due(entries, waits)
     newest, age = store.versions[-1].number, _age(rows, waits.rows)
     often = "" if price is None else break_even(entries, price)
-    return Status(number, version, newest, waits.rows.height, age, table(entries), due, wrong, often)
+    data = _quality(newest, store.quality(store.versions[-1]) or {})
+    return Status(number, version, newest, waits.rows.height, age, table(entries), due, wrong, often, data)
+
+
+def _quality(version: int, report: Mapping[str, Any]) -> str:
+    """Return verdict and alerts of a quality report; "" where there is none."""
+    if not report:
+        return ""
+    alerts = [
+        f"{a['rule']} ({a['value']:.3g})" + ("" if a.get("since") is None else f", still so since version {a['since']}")
+        for a in report.get("alerts", ())
+    ]
+    return f"Data of version {version}: {report['verdict']}" + (f": {'; '.join(alerts)}." if alerts else ", no drift.")
 
 
 def _absorbed(run: Saved, entries: Sequence[Entry], number: int) -> int:

@@ -37,7 +37,7 @@ def _figure(decisions: pl.DataFrame) -> str:
         at = range(known.height)
         quality.set_title("recall@20 of what was served, by what came")
         quality.plot(at, known["recall@20 served"], color=style.PALETTE[0], marker="o", ms=4, lw=1.8)
-        quality.set_ylim(bottom=0)
+        quality.set_ylim(0, 1.08 * max(known["recall@20 served"].to_list()) or 1)
         seconds.set_title("seconds of an update")
         colours = [style.PALETTE[0] if x == ACCEPTED else style.FAINT for x in known["decision"]]
         seconds.bar(at, known["seconds"], color=colours)

@@ -37,6 +37,7 @@ def test_the_lines_of_the_readme_work_word_by_word(file, heading, tmp_path, monk
     said = capsys.readouterr().out
     assert re.search(r"^(accepted|kept): champion [01], version 2, \d+ events$", said, flags=re.MULTILINE)
     assert "serves, of version" in said
+    assert "Data of version 2: " in said
     (page,) = Path("runs/store").glob("*/live/status.html")
     assert "kept up to date" in page.read_text()
 
