@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -49,8 +50,16 @@ def actions(path: Path, number: int) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def about(path: Path, number: int) -> dict[str, Any]:
     """Return what a commit says of itself; nothing where its entry is gone."""
-    if not entry(path, number).exists():
+    try:
+        found = entry(path, number).stat()
+    except FileNotFoundError:
         return {}
+    return _about(path, number, (found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+@lru_cache(maxsize=10_000)
+def _about(path: Path, number: int, _stamp: tuple[int, int, int]) -> dict[str, Any]:
+    """Return what a commit says of itself, read once: a store that is followed looks at its log again and again."""
     return next((found for what, found in actions(path, number) if what == "commitInfo"), {})
 
 

@@ -37,5 +37,5 @@ def test_two_hundred_updates_in_a_row(tmp_path, one_thread):
     begin = time.process_time()
     live.Live(folder, store, kept.updater)
     print(f"taken up again: {time.process_time() - begin:.2f} s")
-    assert last < 1.6 * first
+    assert last < 1.8 * first  # 1.5 on a busy machine, where the data have grown to sixteen times as many events
     assert memory[-1] - memory[19] < 60
