@@ -186,7 +186,7 @@ def _absorb(
     if "peak_memory" in spent:
         spent["peak_memory"] -= served.nbytes
     spent["bytes_kept"] = float(learner.bytes_kept + state.nbytes(strategy.state_dict()) + strategy.counted_bytes)
-    _note(record, setting, learner, t, spent)
+    _note(record, setting, learner, t, spent, fitted=new is not None)
     if new is None:
         for scorer in setting.scorers:
             record.add(scorer, t, t, "policy", [("all", "waits", 1.0, 1)])
@@ -199,12 +199,14 @@ def _absorb(
     return record
 
 
-def _note(record: Record, setting: Scenario, learner: Learner, t: int, spent: dict[str, float]) -> None:
-    """Record what increment t cost, how its fit went, what serves now and how that does on valid."""
+def _note(
+    record: Record, setting: Scenario, learner: Learner, t: int, spent: dict[str, float], fitted: bool = True
+) -> None:
+    """Record what increment t cost, how its fit went where there was one, what serves now and how that does on valid."""
     for scorer in setting.scorers:
         record.add(scorer, t, t, "cost", cost.charged(spent, learner, scorer))
         record.add(scorer, t, t, "valid", learner.valid_rows.get(scorer, []))
-    if learner.log.epochs:
+    if fitted and learner.log.epochs:
         fit = {"loss": learner.log.epochs[-1][0], "epochs": float(len(learner.log.epochs))}
         record.add(setting.scorers[0], t, t, "fit", cost.rows(fit))
     if "blend" in setting.scorers:
