@@ -28,12 +28,14 @@ class Decay:
         loss: of recall@20 with each increment that waits.
         low, high: its interval of 95 %; NaN where too little is known for one.
         waited: increments that were served by what had let others wait: what the loss is known from.
+        oldest: most that had waited before one of them; beyond that the line is a guess.
     """
 
     loss: float
     low: float
     high: float
     waited: int
+    oldest: int
 
 
 def cost_of(n: int, loss: float, rows: float, seconds: float, price: float) -> float:
@@ -107,14 +109,15 @@ def decay(served: Sequence[Sequence[float]]) -> Decay:
     groups = [np.array(own) for own in pairs if len(own) > 1]
     waited = sum(len(own) - 1 for own in groups)
     if not groups:
-        return Decay(math.nan, math.nan, math.nan, 0)
+        return Decay(math.nan, math.nan, math.nan, 0, 0)
+    oldest = int(max(own[:, 0].max() for own in groups))
     age, quality = np.concatenate([own - own.mean(axis=0) for own in groups]).T
     spread = float(age @ age)
     slope = float(age @ quality) / spread
     free = waited - 1
     if free < 1:
-        return Decay(-slope, math.nan, math.nan, waited)
+        return Decay(-slope, math.nan, math.nan, waited, oldest)
     left = quality - slope * age
     error = math.sqrt(float(left @ left) / free / spread)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, free)) * error
-    return Decay(-slope, -slope - reach, -slope + reach, waited)
+    return Decay(-slope, -slope - reach, -slope + reach, waited, oldest)

@@ -64,6 +64,7 @@ def test_decay_is_what_a_line_loses_whatever_each_model_began_with() -> None:
     found = decay([[0.30, 0.28, 0.26], [0.20, 0.18], [0.50, 0.48, 0.46, 0.44], [0.1]])
     assert found.loss == pytest.approx(0.02)
     assert (found.low, found.high) == (pytest.approx(0.02), pytest.approx(0.02))
+    assert found.oldest == 3
     assert found.waited == 6  # what served directly behind an update says nothing about waiting
 
 
