@@ -29,7 +29,7 @@ from gnnrec.config.compose import compose
 from gnnrec.core.files import write_atomic
 from gnnrec.data.types import Stream
 from gnnrec.evaluation import significance
-from gnnrec.policies.break_even import best_interval, break_even_price, decay, worth
+from gnnrec.policies.break_even import best_interval, break_even_price, loss_by_age, worth
 from gnnrec.reporting import style
 from gnnrec.runs.compare import compare
 from gnnrec.runs.job import Job
@@ -250,7 +250,7 @@ def worth_of(served: Served, policies: pl.DataFrame) -> pl.DataFrame:
     for strategy in STRATEGIES:
         own = {row["policy"]: row for row in policies.filter(strategy=strategy).iter_rows(named=True)}
         waited = [x for policy in INTERVALS.values() for x in runs_of(served, named(strategy, policy))]
-        lost, events = decay(waited), float(served.events.mean())
+        lost, events = loss_by_age(waited), float(served.events.mean())
         seconds = served.seconds[strategy].mean()
         for price in PRICES:
             net = {

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from gnnrec.live.journal import ACCEPTED, Entry
-from gnnrec.policies.break_even import best_interval, decay
+from gnnrec.policies.break_even import best_interval, loss_by_age
 
 LEAST = 5
 """Versions that were served by what had let others wait: with fewer nothing is said."""
@@ -37,7 +37,7 @@ def break_even(entries: Sequence[Entry], price: float) -> str:
     spent = [e.seconds for e in entries if e.outcome == ACCEPTED]
     if not spent:
         return f"{cannot}, no update has been accepted, so that nobody knows what one takes."
-    found = decay(served(entries))
+    found = loss_by_age(served(entries))
     if found.waited < LEAST:
         return (
             f"{cannot}, fewer than {LEAST} versions were served by what had let an earlier one wait ({found.waited}): what "

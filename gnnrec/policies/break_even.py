@@ -21,7 +21,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Decay:
+class AgeLoss:
     """What serving one increment longer loses.
 
     Attributes:
@@ -95,7 +95,7 @@ def worth(lost: float, saved: float, price: float) -> float:
     return price * saved - lost
 
 
-def decay(served: Sequence[Sequence[float]]) -> Decay:
+def loss_by_age(served: Sequence[Sequence[float]]) -> AgeLoss:
     """Return what each increment that waits loses, by what was served: a line through each model's own mean.
 
     Increments differ, and models too: only what one and the same model served is compared. The interval takes what is left
@@ -109,15 +109,15 @@ def decay(served: Sequence[Sequence[float]]) -> Decay:
     groups = [np.array(own) for own in pairs if len(own) > 1]
     waited = sum(len(own) - 1 for own in groups)
     if not groups:
-        return Decay(math.nan, math.nan, math.nan, 0, 0)
+        return AgeLoss(math.nan, math.nan, math.nan, 0, 0)
     oldest = int(max(own[:, 0].max() for own in groups))
     age, quality = np.concatenate([own - own.mean(axis=0) for own in groups]).T
     spread = float(age @ age)
     slope = float(age @ quality) / spread
     free = waited - 1
     if free < 1:
-        return Decay(-slope, math.nan, math.nan, waited, oldest)
+        return AgeLoss(-slope, math.nan, math.nan, waited, oldest)
     left = quality - slope * age
     error = math.sqrt(float(left @ left) / free / spread)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, free)) * error
-    return Decay(-slope, -slope - reach, -slope + reach, waited, oldest)
+    return AgeLoss(-slope, -slope - reach, -slope + reach, waited, oldest)
