@@ -5,8 +5,8 @@
 
 Everything is kept below `output`, runs/update_frequency/LOG where not given; the same command goes on with what a killed
 one has left. Beside the table: policies.csv, what every policy served, lost and took, and the price of a second from which
-on it pays against updating always; worth.csv, what every interval is worth at a price; both as Markdown too, and
-figures/interval.png.
+on it pays against updating always; worth.csv, what every interval is worth at a price; both as Markdown too;
+differences.csv, of every policy from updating always and with every second increment; figures/interval.png.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gnnrec.config.compose import compose
 from gnnrec.core.files import write_atomic
 from gnnrec.data.types import Stream
 from gnnrec.evaluation import significance
-from gnnrec.policies.break_even import best_interval, break_even_price, decay, worth
+from gnnrec.policies.break_even import best_interval, break_even_price, loss_by_age, worth
 from gnnrec.reporting import style
 from gnnrec.runs.compare import compare
 from gnnrec.runs.job import Job
@@ -51,7 +51,7 @@ LOGS: dict[str, list[str]] = {
         "{column: CustomerID, matches: '[02468][.]0$', reason: half of the customers}]",
     ],
     "globo": [
-        "data.filters=[{column: user, reason: nineteen twentieths of the users, matches: '[02468]0$'}]",
+        "data.filters=[{column: user, reason: forty-nine fiftieths of the users, matches: '[05]0$'}]",
         *('data.time_range=["2017-10-01","2017-10-17T03:00"]', 'stream.base="2017-10-06T03:00"', "stream.width=1d"),
         *("scorer.grid.most_users=1000",),
     ],
@@ -71,7 +71,7 @@ STRATEGIES = ("fine_tune", "full_retrain")
 FLOORS = ("stale", "frozen")
 """Nothing is let in; new edges and counts are, with every increment, and nothing is trained."""
 INTERVALS = {1: "every", 2: "every_n 2", 4: "every_n 4", 8: "every_n 8"}
-PRICES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+PRICES = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Events with a recall of 1 that a second must bring back, as policy `cost` has it."""
 METRIC, SCORER = "recall@20", "blend"
 Floats = NDArray[np.float64]
@@ -164,7 +164,9 @@ def write(table: Path, stream: Stream) -> None:
     """Write the tables and the figure beside a comparison's."""
     served = Served.of(pl.read_parquet(table / "results.parquet"), stream)
     per_user = pl.read_parquet(table / "per_user.parquet").filter(scorer=SCORER)
-    policies = policies_of(served, per_user)
+    differences = differences_of(per_user)
+    write_atomic(table / "differences.csv", differences.write_csv())
+    policies = policies_of(served, differences)
     offered = worth_of(served, policies)
     for name, frame, text in (("policies", policies, policy_lines(policies)), ("worth", offered, worth_lines(offered))):
         write_atomic(table / f"{name}.csv", frame.write_csv())
@@ -174,18 +176,25 @@ def write(table: Path, stream: Stream) -> None:
     draw(policies, table / "figures" / "interval.png")
 
 
-def policies_of(served: Served, per_user: pl.DataFrame) -> pl.DataFrame:
+def differences_of(per_user: pl.DataFrame) -> pl.DataFrame:
+    """Return how far the rows of each strategy, and the floors, are from updating always and with every second increment."""
+    found = []
+    for strategy in STRATEGIES:
+        among = per_user.filter(pl.col("strategy").is_in([*(named(strategy, policy) for policy in POLICIES), *FLOORS]))
+        found.append(significance.compare(among, METRIC, references=[strategy, named(strategy, INTERVALS[2])]))
+    return pl.concat(found)
+
+
+def policies_of(served: Served, differences: pl.DataFrame) -> pl.DataFrame:
     """Return a row per strategy and policy, and the floors; differences are from that strategy updating always."""
     found = []
     for strategy in STRATEGIES:
-        names = {named(strategy, policy): policy for policy in POLICIES}
-        among = per_user.filter(pl.col("strategy").is_in([*names, *FLOORS]))
-        tests = significance.compare(among, METRIC, references=[strategy])
-        apart = {row["strategy"]: row for row in tests.iter_rows(named=True)}
-        for name, policy in (names | dict.fromkeys(FLOORS, "")).items():
-            found.append(
-                {"strategy": strategy, "policy": policy or name, **line(served, strategy, name, apart.get(name))}
-            )
+        names = {named(strategy, policy): policy for policy in POLICIES} | {floor: floor for floor in FLOORS}
+        apart = {row["strategy"]: row for row in differences.filter(reference=strategy).iter_rows(named=True)}
+        found += [
+            {"strategy": strategy, "policy": policy, **line(served, strategy, name, apart.get(name))}
+            for name, policy in names.items()
+        ]
     return pl.DataFrame(found, infer_schema_length=None)
 
 
@@ -194,6 +203,8 @@ def line(served: Served, always: str, name: str, apart: dict[str, Any] | None) -
     quality, events = served.quality[name], served.events
     means, spent = quality.mean(axis=1), served.seconds[name].sum(axis=1).mean()
     saved = float(served.seconds[always].sum(axis=1).mean() - spent)
+    if name not in FLOORS and (served.updated[name] == served.updated[always]).all():
+        saved = 0.0  # the same updates: what their seconds differ by is chance
     lost = float(((served.quality[always] - quality) * events).sum(axis=1).mean())
     per_thousand = 1000 / events.sum()
     low, high, wide_low, wide_high, difference = (
@@ -239,7 +250,7 @@ def worth_of(served: Served, policies: pl.DataFrame) -> pl.DataFrame:
     for strategy in STRATEGIES:
         own = {row["policy"]: row for row in policies.filter(strategy=strategy).iter_rows(named=True)}
         waited = [x for policy in INTERVALS.values() for x in runs_of(served, named(strategy, policy))]
-        lost, events = decay(waited), float(served.events.mean())
+        lost, events = loss_by_age(waited), float(served.events.mean())
         seconds = served.seconds[strategy].mean()
         for price in PRICES:
             net = {
@@ -318,7 +329,10 @@ def prices(row: dict[str, Any]) -> str:
     """Return the price from which on a row pays, and its interval; n/a where it saves nothing."""
     if row["price"] is None:
         return "n/a"
-    return f"{row['price']:.2g} ({row['price_low']:.2g} to {row['price_high']:.2g})"
+    price, low, high = (
+        f"{row[what]:,.{0 if row[what] >= 10 else 1}f}" for what in ("price", "price_low", "price_high")
+    )
+    return f"{price} ({low} to {high})"
 
 
 def worth_lines(frame: pl.DataFrame) -> str:

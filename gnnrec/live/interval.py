@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from gnnrec.live.journal import ACCEPTED, Entry
-from gnnrec.policies.break_even import best_interval, decay
+from gnnrec.policies.break_even import best_interval, loss_by_age
 
 LEAST = 5
 """Versions that were served by what had let others wait: with fewer nothing is said."""
@@ -37,7 +37,7 @@ def break_even(entries: Sequence[Entry], price: float) -> str:
     spent = [e.seconds for e in entries if e.outcome == ACCEPTED]
     if not spent:
         return f"{cannot}, no update has been accepted, so that nobody knows what one takes."
-    found = decay(served(entries))
+    found = loss_by_age(served(entries))
     if found.waited < LEAST:
         return (
             f"{cannot}, fewer than {LEAST} versions were served by what had let an earlier one wait ({found.waited}): what "
@@ -53,10 +53,15 @@ def break_even(entries: Sequence[Entry], price: float) -> str:
     most, n, least = (best_interval(x, rows, seconds, price) for x in (found.low, found.loss, found.high))
     every = "every version" if n == 1 else f"every {n} versions"
     between = "" if least == most else f", {least} to {most} by its interval"
+    guess = (
+        f"; no update has let more than {found.oldest} wait, so that more is a guess"
+        if (most or 0) > found.oldest + 1
+        else ""
+    )
     return (
-        f"Break-even: at a price of {price:g}, update with {every}{between}: an update takes {seconds:.1f} s, a version has "
-        f"{rows:,.0f} events, and what serves loses {found.loss:.4f} ({found.low:.4f} to {found.high:.4f}) of recall@20 with "
-        f"each version that waits, by {found.waited} that did."
+        f"Break-even: at a price of {price:g}, update with {every}{between}{guess}: an update takes {seconds:.1f} s, a version "
+        f"has {rows:,.0f} events, and what serves loses {found.loss:.4f} ({found.low:.4f} to {found.high:.4f}) of recall@20 "
+        f"with each version that waits, by {found.waited} that did."
     )
 
 

@@ -21,19 +21,21 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingLoss:
+class AgeLoss:
     """What serving one increment longer loses.
 
     Attributes:
         loss: of recall@20 with each increment that waits.
         low, high: its interval of 95 %; NaN where too little is known for one.
         waited: increments that were served by what had let others wait: what the loss is known from.
+        oldest: most that had waited before one of them; beyond that the line is a guess.
     """
 
     loss: float
     low: float
     high: float
     waited: int
+    oldest: int
 
 
 def cost_of(n: int, loss: float, rows: float, seconds: float, price: float) -> float:
@@ -93,7 +95,7 @@ def worth(lost: float, saved: float, price: float) -> float:
     return price * saved - lost
 
 
-def decay(served: Sequence[Sequence[float]]) -> WaitingLoss:
+def loss_by_age(served: Sequence[Sequence[float]]) -> AgeLoss:
     """Return what each increment that waits loses, by what was served: a line through each model's own mean.
 
     Increments differ, and models too: only what one and the same model served is compared. The interval takes what is left
@@ -107,14 +109,15 @@ def decay(served: Sequence[Sequence[float]]) -> WaitingLoss:
     groups = [np.array(own) for own in pairs if len(own) > 1]
     waited = sum(len(own) - 1 for own in groups)
     if not groups:
-        return WaitingLoss(math.nan, math.nan, math.nan, 0)
+        return AgeLoss(math.nan, math.nan, math.nan, 0, 0)
+    oldest = int(max(own[:, 0].max() for own in groups))
     age, quality = np.concatenate([own - own.mean(axis=0) for own in groups]).T
     spread = float(age @ age)
     slope = float(age @ quality) / spread
     free = waited - 1
     if free < 1:
-        return WaitingLoss(-slope, math.nan, math.nan, waited)
+        return AgeLoss(-slope, math.nan, math.nan, waited, oldest)
     left = quality - slope * age
     error = math.sqrt(float(left @ left) / free / spread)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, free)) * error
-    return WaitingLoss(-slope, -slope - reach, -slope + reach, waited)
+    return AgeLoss(-slope, -slope - reach, -slope + reach, waited, oldest)

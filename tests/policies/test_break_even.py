@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from gnnrec.policies.break_even import best_interval, break_even_price, cost_of, decay, worth
+from gnnrec.policies.break_even import best_interval, break_even_price, cost_of, loss_by_age, worth
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -61,9 +61,10 @@ def test_the_price_between_two_intervals_is_where_both_cost_the_same() -> None:
 
 
 def test_decay_is_what_a_line_loses_whatever_each_model_began_with() -> None:
-    found = decay([[0.30, 0.28, 0.26], [0.20, 0.18], [0.50, 0.48, 0.46, 0.44], [0.1]])
+    found = loss_by_age([[0.30, 0.28, 0.26], [0.20, 0.18], [0.50, 0.48, 0.46, 0.44], [0.1]])
     assert found.loss == pytest.approx(0.02)
     assert (found.low, found.high) == (pytest.approx(0.02), pytest.approx(0.02))
+    assert found.oldest == 3
     assert found.waited == 6  # what served directly behind an update says nothing about waiting
 
 
@@ -73,19 +74,19 @@ def test_decay_is_the_dummy_variable_regression() -> None:
     age = np.concatenate([np.arange(len(x)) for x in served])
     dummies = np.concatenate([np.eye(4)[[k] * len(x)] for k, x in enumerate(served)])
     slope = np.linalg.lstsq(np.column_stack([age, dummies]), np.concatenate(served), rcond=None)[0][0]
-    assert decay(served).loss == pytest.approx(-slope)
+    assert loss_by_age(served).loss == pytest.approx(-slope)
 
 
 def test_decay_leaves_the_truth_out_as_often_as_its_level_says() -> None:
     rng = np.random.default_rng(1)
     held = 0
     for _ in range(1000):
-        found = decay([list(0.3 - 0.01 * np.arange(4) + rng.normal(0, 0.02, 4)) for _ in range(3)])
+        found = loss_by_age([list(0.3 - 0.01 * np.arange(4) + rng.normal(0, 0.02, 4)) for _ in range(3)])
         held += found.low <= 0.01 <= found.high
     assert 0.93 <= held / 1000 <= 0.97
 
 
 def test_decay_of_what_never_waited_is_not_known() -> None:
-    assert math.isnan(decay([[0.3], [0.2], [0.25]]).loss)
-    assert decay([[0.3, math.nan], [math.nan, 0.2]]).waited == 0
-    assert math.isnan(decay([[0.3, 0.2]]).high)
+    assert math.isnan(loss_by_age([[0.3], [0.2], [0.25]]).loss)
+    assert loss_by_age([[0.3, math.nan], [math.nan, 0.2]]).waited == 0
+    assert math.isnan(loss_by_age([[0.3, 0.2]]).high)
