@@ -3,7 +3,7 @@
     python scripts/arrival.py movietweetings --strategies fine_tune,fold_in threads=1
     python scripts/arrival.py movietweetings --events 1000 --files 8 output=runs/arrival
 
-For each strategy: a store of all but the newest events, a run on it, `gnnrec serve` and `gnnrec update --follow`; then one file
+For each strategy: a store of all but the newest events, a run on it as usual (the experiment names the log alone), `gnnrec serve` and `gnnrec update --follow`; then one file
 after the other is moved into the folder. The time is from the move until the service answers from a model that has learnt it; a
 file whose update is not accepted changes nothing that is served, and is counted. The gate is as shipped but for its margins,
 which are wide, so that a file of few users is not held back for want of them.
@@ -75,7 +75,7 @@ def measured(
         part.write_csv(folder / f"{name}.csv")
     gnnrec("data", "ingest", store, folder / "base.csv", folder / "more.csv", "--each")
     on_store = ["data=store", f"data.path={store}", "stream=by_version", "references=[popularity]", "logger=none"]
-    gnnrec("run", f"experiment={experiment}", *on_store, f"strategy={strategy}", f"output={folder / 'runs'}", *own)
+    gnnrec("run", f"name={experiment}", *on_store, f"strategy={strategy}", f"output={folder / 'runs'}", *own)
     (run,) = (p for p in (folder / "runs").iterdir() if (p / "config.yaml").is_file())
     gnnrec("export", run)
     inbox.mkdir()
