@@ -3,10 +3,11 @@
     python scripts/arrival.py movietweetings --strategies fine_tune,fold_in threads=1
     python scripts/arrival.py movietweetings --events 1000 --files 8 output=runs/arrival
 
-For each strategy: a store of all but the newest events, a run on it as usual (the experiment names the log alone), `gnnrec serve` and `gnnrec update --follow`; then one file
-after the other is moved into the folder. The time is from the move until the service answers from a model that has learnt it; a
-file whose update is not accepted changes nothing that is served, and is counted. The gate is as shipped but for its margins,
-which are wide, so that a file of few users is not held back for want of them.
+For each strategy: a store of all but the newest events, a run on it as usual (the experiment names the log alone), `gnnrec
+serve` and `gnnrec update --follow`; then one file after the other is moved into the folder. The time is from the move until
+the service answers from a model that has learnt it; a file whose update is not accepted changes nothing that is served, and
+is counted. The gate is as shipped but for its margins, which are wide, so that a file of few users is not held back for want
+of them.
 """
 
 from __future__ import annotations
