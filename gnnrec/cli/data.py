@@ -91,10 +91,12 @@ def run_ingest(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Co
     return 0
 
 
-def taking(store: Store, overrides: list[str], compose: Compose) -> Callable[[Group], tuple[bool, str]]:
-    """Return what takes files into a store as `data ingest` without flags does."""
+def taking(
+    store: Store, overrides: list[str], compose: Compose, later: list[Callable[[], None]] | None = None
+) -> Callable[[Group], tuple[bool, str]]:
+    """Return what takes files into a store as `data ingest` without flags does; what draws pages is left to the caller."""
     cleaning, policy, rules = _cleaning(store, overrides, compose), Policy(), rules_of(RULES)
-    return lambda group: _one(store, group, cleaning, policy, rules)
+    return lambda group: _one(store, group, cleaning, policy, rules, later)
 
 
 def _check_given(overrides: list[str], files: list[str]) -> None:
@@ -162,7 +164,12 @@ def _targets(value: object) -> bool:
 
 
 def _one(
-    store: Store, group: Group, cleaning: Mapping[str, Any], policy: Policy, rules: Mapping[str, Any]
+    store: Store,
+    group: Group,
+    cleaning: Mapping[str, Any],
+    policy: Policy,
+    rules: Mapping[str, Any],
+    later: list[Callable[[], None]] | None = None,
 ) -> tuple[bool, str]:
     """Take files into the store; return whether a version came of it, and what is to be said."""
     from gnnrec.config.instantiate import instantiate
@@ -172,7 +179,7 @@ def _one(
         return False, f"{one_line(str(group.origin))}: already in version {held.number}"
     with group.readable() as files:
         log = instantiate({**cleaning, "path": [str(f) for f in files]}, (), at="data")
-        done = ingest(store, log, cleaning, policy, rules, origin=group.origin)
+        done = ingest(store, log, cleaning, policy, rules, origin=group.origin, later=later)
     return done.version is not None, printing.ingested(store, done)
 
 

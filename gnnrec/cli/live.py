@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,15 +119,19 @@ def _follow(given: argparse.Namespace, kept: Live, store: Store) -> None:
     from gnnrec.cli import data
     from gnnrec.config.compose import compose
 
-    ingest = data.taking(store, [], lambda overrides: dict(compose(overrides)["data"]))
+    pages: list[Callable[[], None]] = []
+    ingest = data.taking(store, [], lambda overrides: dict(compose(overrides)["data"]), pages)
 
     def take(group: Group) -> tuple[bool, str]:
         made, text = ingest(group)
         try:
             entry = kept.round() if made else None
+            text = f"{text}\n{said(entry)}\n{_bundled(kept)}".rstrip("\n") if entry else text
         except GnnrecError as error:  # the version is in the store; it waits for the next update
-            return made, f"{text}\ngnnrec: {one_line(str(error))}; champion {kept.champion.number} stays"
-        return made, f"{text}\n{said(entry)}\n{_bundled(kept)}".rstrip("\n") if entry else text
+            text = f"{text}\ngnnrec: {one_line(str(error))}; champion {kept.champion.number} stays"
+        while pages:  # lists first: a page takes longer to draw than a small version to be read
+            pages.pop()()
+        return made, text
 
     data.follow(given, take)
 

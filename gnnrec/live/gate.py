@@ -203,6 +203,10 @@ class Told:
         """Predict nothing."""
 
 
+DRAWN = 1_000_000
+"""Users drawn at once."""
+
+
 def _beats(new: Floats, counter: Floats) -> Check:
     """Does the challenger beat all-time popularity?"""
     value, bound = float(new.mean()), float(counter.mean())
@@ -225,6 +229,8 @@ def lower_bound(difference: Floats, level: float, resamples: int, seed: int) -> 
     """
     n = len(difference)
     rng = generator(seed, "gate")
-    means = np.array([difference[rng.integers(n, size=n)].mean() for _ in range(resamples)])
+    rows = max(1, DRAWN // n)
+    blocks = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+    means = np.concatenate([difference[rng.integers(n, size=(block, n))].mean(1) for block in blocks])
     tail = float(stats.norm.sf(stats.t.isf(1 - level, n - 1) * math.sqrt(n / (n - 1))))
     return float(np.quantile(means, tail))

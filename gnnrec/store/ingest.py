@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -84,6 +84,7 @@ def ingest(
     rules: Mapping[str, Any] | None = None,
     page: bool = True,
     origin: str | None = None,
+    later: list[Callable[[], None]] | None = None,
 ) -> Ingested:
     """Read the files of `log` into a new version.
 
@@ -95,6 +96,7 @@ def ingest(
         rules: of the quality report; the shipped ones where None.
         page: whether to draw the report as an HTML page too.
         origin: commit of another Delta table that the files are.
+        later: gets what draws the page, for the caller to call; None: it is drawn before the version is there.
 
     Raises:
         GnnrecError: the files cannot be read, rows are refused, or another process is writing. The store is as it was.
@@ -125,7 +127,7 @@ def ingest(
             counts = _counted(data, ordered.height, known, repeat, facts.late)
             version = _record(store, facts, data, counts, cleaning)
             version = replace(version, aside=_set_aside(store, reading.lost), side=_beside(store, data), origin=origin)
-            verdict = review(store, version, facts, data.examples, rules or rules_of(), page)
+            verdict = review(store, version, facts, data.examples, rules or rules_of(), page, later)
             if verdict.level == "BLOCK" and (policy or Policy()).blocked == "refuse":
                 raise GnnrecError(_blocked(store, version, verdict))
             store.append(staged, version)

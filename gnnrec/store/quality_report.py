@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from functools import reduce
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
 from io import BytesIO
 from operator import add
 from pathlib import Path
@@ -71,6 +71,7 @@ def review(
     examples: Mapping[str, Sequence[Example]],
     rules: Mapping[str, Any],
     page: bool = True,
+    later: list[Callable[[], None]] | None = None,
 ) -> Verdict:
     """Judge a version before it is committed, and write its report under its content hash.
 
@@ -81,6 +82,7 @@ def review(
         examples: rows set aside.
         rules: as `quality.rules.rules_of` returns them.
         page: whether to draw the HTML page too.
+        later: gets what draws the page, for the caller to call; None: it is drawn at once.
     """
     new, past = facts.statistics, past_of(store, rules)
     fresh = version.new_users, version.new_items
@@ -93,14 +95,9 @@ def review(
     write_atomic(store.report(version, "json"), _text(content))
     keep(store, version, new)
     if page:
-        _page(
-            store.report(version, "html"),
-            f"{store.path.name}, version {version.number}",
-            content,
-            examples,
-            new,
-            past,
-        )
+        path, title = store.report(version, "html"), f"{store.path.name}, version {version.number}"
+        draw = partial(_page, path, title, content, examples, new, past)
+        draw() if later is None else later.append(draw)
     return verdict
 
 
