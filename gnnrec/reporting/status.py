@@ -10,6 +10,8 @@ import polars as pl
 from gnnrec.reporting import page, style
 
 ACCEPTED = "accepted"
+CROWDED = 6
+"""More labels than this stand side by side no longer."""
 
 
 def write(path: Path, title: str, answer: str, decisions: pl.DataFrame) -> None:
@@ -45,6 +47,7 @@ def _figure(decisions: pl.DataFrame) -> str:
             axis.set_xticks(
                 [*at][:: max(1, known.height // 8)], known["versions"].to_list()[:: max(1, known.height // 8)]
             )
+            axis.tick_params(axis="x", rotation=35 if known.height > CROWDED else 0)
             axis.set_xlabel("versions decided on")
         png = io.BytesIO()
         figure.savefig(png, dpi=style.DPI, metadata={"Software": None})
