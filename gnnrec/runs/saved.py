@@ -82,10 +82,10 @@ def scene_of(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) 
 
 def scene_now(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) -> Scene:
     """Load the data of a run as they are now, changed or not; arguments as of `scene_of`."""
-    check_settings(saved)
     wanted = [str(p) for p in saved.config["plugins"]["allow"]]
     if odd := [p for p in wanted if p not in allow]:
         raise GnnrecError(f"{saved.folder} was run with plug-ins; if you trust it, add --allow {odd[0]}")
+    check_settings(saved)
     config = _moved(saved.config, data)
     if saved.versions:  # a store that has grown since still holds what the run saw
         config = {**config, "data": {**config["data"], "version": max(map(int, saved.versions))}}
