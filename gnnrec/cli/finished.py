@@ -31,7 +31,10 @@ def report(rest: Sequence[str]) -> int:
 def recommend(rest: Sequence[str]) -> int:
     """Print the lists that what a run serves gives users, or write them to a file."""
     parser = Parser(
-        prog="gnnrec recommend", description="The lists a run's newest model gives users.", allow_abbrev=False
+        prog="gnnrec recommend",
+        description="The lists that what a run serves gives users: its champion where it is kept up to date, else its newest "
+        "model.",
+        allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a run")
     parser.add_argument("--user", action="append", default=[], metavar="ID", help="external id; may be given again")

@@ -73,16 +73,15 @@ def _update(given: argparse.Namespace) -> int:
         store = Store(given.store)
         run = _made_anew(given, run, store) if given.forget else run
         folder = live.open_live(run, given.store, chosen, given.allow)
-        rounds = _relearnt(folder, store) if given.forget else 0
+        rounds = _relearnt(folder, store, bool(given.forget))
         kept = live.Live(folder, store, live.updater(folder, given.blocked == "accept"))
         entry = kept.round(given.again)
         print(said(entry) if entry else _nothing_new(kept), flush=True)
         print(_bundled(kept), end="", flush=True)
-        if given.forget:
-            _proven(run.folder, given.forget, rounds)
+        left = _proven(run.folder, given.forget, rounds) if given.forget else []
         if given.follow is not None:
             _follow(given, kept, store)
-    return 0
+    return 1 if left else 0
 
 
 def _made_anew(given: argparse.Namespace, run: Saved, store: Store) -> Saved:
@@ -94,24 +93,24 @@ def _made_anew(given: argparse.Namespace, run: Saved, store: Store) -> Saved:
     return remade(run, given.store, given.allow, Progress())
 
 
-def _relearnt(folder: LiveFolder, store: Store) -> int:
-    """Make anew what the live run had learnt, and return how many rounds were played again."""
-    from gnnrec.live.forget import relearnt
+def _relearnt(folder: LiveFolder, store: Store, forget: bool) -> int:
+    """Make anew what the live run had learnt, or end what was cut off of that; return how many rounds were played again."""
+    from gnnrec.live.forget import played, relearnt
 
-    return relearnt(folder, store, lambda entry: print(said(entry), flush=True))
+    return (relearnt if forget else played)(folder, store, lambda entry: print(said(entry), flush=True))
 
 
-def _proven(run: Path, users: Sequence[str], rounds: int) -> None:
-    """Remove bundles of before, and say whether a file below the run still holds an id."""
-    from gnnrec.live.publish import bundles_of
-    from gnnrec.serving.bundle import remove_all_but_current
+def _proven(run: Path, users: Sequence[str], rounds: int) -> list[str]:
+    """Remove bundles of before, say whether a file below the run still holds an id, and return those that do."""
+    from gnnrec.live.publish import only_current
     from gnnrec.store.proof import look
 
-    remove_all_but_current(bundles_of(run))
+    only_current(run)
     found = [look(run, user) for user in users]
     left = [str(path) for proof in found for path in proof.holding]
     what = f"{len(users)} user{'' if len(users) == 1 else 's'} forgotten: {rounds} rounds played again"
-    print(f"{what}; {'found in ' + ', '.join(left[:5]) if left else found[0].said}")
+    print(f"{what}; {'an id is still in ' + ', '.join(left[:5]) if left else found[0].said}")
+    return left
 
 
 def _follow(given: argparse.Namespace, kept: Live, store: Store) -> None:
@@ -146,7 +145,11 @@ def _bundled(kept: Live) -> str:
 
 
 def _nothing_new(kept: Live) -> str:
-    return f"nothing new: champion {kept.champion.number} has version {kept.champion.version}"
+    from gnnrec.live.run import rows_behind
+
+    rows = rows_behind(kept.store, kept.folder.saved, kept.champion.version).height
+    waits = f"; {rows:,} events wait that were decided on already (--again tries them again)" if rows else ""
+    return f"nothing new: champion {kept.champion.number} has version {kept.champion.version}{waits}"
 
 
 def status(rest: Sequence[str]) -> int:
@@ -196,13 +199,16 @@ def rollback(rest: Sequence[str]) -> int:
     given = parser.parse_args(rest)
     from gnnrec.live import journal
     from gnnrec.live.champion import turn_back
+    from gnnrec.live.served import one
     from gnnrec.runs.folder import locked
 
-    if not (given.run / "live" / journal.NAME).is_file():
-        raise GnnrecError(f"{given.run} has no champions: `gnnrec update STORE {given.run}` makes them")
-    with locked(given.run):
-        print(said(turn_back(given.run / "live", given.to)))
-        _turn_bundle_back(given.run, given.to)
+    # Where the folder is that of the run nothing else of it is read: its configuration may be damaged.
+    folder = given.run if (given.run / "live").is_dir() else one(given.run).folder
+    if not (folder / "live" / journal.NAME).is_file():
+        raise GnnrecError(f"{folder} has no champions: `gnnrec update STORE {folder}` makes them")
+    with locked(folder):
+        print(said(turn_back(folder / "live", given.to)))
+        _turn_bundle_back(folder, given.to)
     return 0
 
 

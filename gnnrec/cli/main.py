@@ -19,7 +19,7 @@ commands:
   gnnrec run strategy=replay strategy.budget=2000 one run; -m a grid with one table: strategy=fine_tune,replay seed=0,1
   gnnrec sweep strategy=replay sweep=replay       search hyper-parameters on increments 1 and 2, score the rest
   gnnrec report DIR...                            table and report again, from finished runs
-  gnnrec recommend DIR --user ID -k 10            the lists a run's newest model gives: --users FILE, --all, --output FILE
+  gnnrec recommend DIR --user ID -k 10            the lists that what a run serves gives: --users FILE, --all, --output FILE
   gnnrec update STORE RUN                         bring a run's model up to its store's newest version, if it is no worse
   gnnrec status RUN                               what serves, what was decided and why, what waits
   gnnrec rollback RUN --to N                      let an older champion serve again

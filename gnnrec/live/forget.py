@@ -7,23 +7,23 @@ has cut it off.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
-import yaml
 
 from gnnrec import __version__
 from gnnrec.core.errors import GnnrecError
-from gnnrec.core.files import write_atomic
+from gnnrec.core.files import remove_strays, write_atomic
 from gnnrec.live.champion import LiveFolder
 from gnnrec.live.health import changed
-from gnnrec.live.journal import ACCEPTED, FORGOT, KEPT, Entry, lineage, now, standing
-from gnnrec.live.run import Live, updater
+from gnnrec.live.journal import ACCEPTED, FORGOT, KEPT, ROLLED_BACK, Entry, lineage, now, standing
+from gnnrec.live.run import Live, rows_behind, updater
 from gnnrec.runs import saved, shared
-from gnnrec.runs.build import Config, Scene
+from gnnrec.runs.build import Scene
 from gnnrec.runs.folder import locked
 from gnnrec.runs.job import Job, run_job
 from gnnrec.runs.progress import Progress
@@ -32,8 +32,8 @@ from gnnrec.store import erase
 from gnnrec.store.table import Store
 
 STAGED = ".forgetting"
-STAYS = (".lock", "live", "bundles", STAGED, "status.json")
-"""In the folder of a run: what is not the run's own, or says last that it was made anew."""
+STAYS = (".lock", "live", "bundles", STAGED, "config.yaml", "status.json")
+"""In the folder of a run: what is not the run's own, stays as it is, or says last that it was made anew."""
 
 
 def check_erased(store: Store, users: Sequence[str]) -> None:
@@ -62,8 +62,9 @@ def remade(run: Saved, store: Path, allow: Sequence[str], progress: Progress) ->
                 base, staged / base.name, dirs_exist_ok=True
             )  # fitted on the same events, it is not fitted again
         run_job(job, scene, progress)
-        _put(job.folder(stream), folder, run.config)
+        # What lies beside the run goes first: when its status says that it was made anew, nothing is left to do.
         _replace_shared(run, scene, staged, progress)
+        _put(job.folder(stream), folder)
     if (folder / STAGED).exists():
         shutil.rmtree(folder / STAGED)
     return saved.find(folder)[0]
@@ -74,7 +75,7 @@ def _row(folder: Path) -> str:
     return str(pl.read_parquet(folder / "results.parquet", glob=False)["strategy"][0])
 
 
-def _put(new: Path, folder: Path, config: Config) -> None:
+def _put(new: Path, folder: Path) -> None:
     """Put a run in the place of another; the status, which names its data, comes last."""
     for path in sorted(p for p in new.iterdir() if p.name not in STAYS):
         target = folder / path.name
@@ -83,7 +84,6 @@ def _put(new: Path, folder: Path, config: Config) -> None:
             shutil.copytree(path, target)
         else:
             write_atomic(target, path.read_bytes())
-    write_atomic(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
     for path in [p for p in folder.iterdir() if p.name not in STAYS and not (new / p.name).exists()]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     write_atomic(folder / "status.json", (new / "status.json").read_bytes())
@@ -97,10 +97,22 @@ def _replace_shared(run: Saved, scene: Scene, staged: Path, progress: Progress) 
     base = shared.base_folder(mine, stream)
     if not (base / "state").exists():
         shutil.copytree(staged / base.name, base, dirs_exist_ok=True)
-    for old in (shared.base_folder(mine, before), shared.references_folder(mine, before)):
+    # They say which data they are of: under a key of pseudonyms their names cannot be found from the data of today.
+    theirs = [p.parent for p in output.glob("references-*/status.json") if _fingerprint(p) == run.fingerprint]
+    bases = output.glob(f"base-seed{int(run.config['seed'])}-*/{shared.DATA}")
+    theirs += [p.parent for p in bases if p.read_text().strip() == run.fingerprint]
+    for old in {shared.base_folder(mine, before), shared.references_folder(mine, before), *theirs}:
         if old.is_dir():
             with locked(old, wait=progress):
                 shutil.rmtree(old)
+
+
+def _fingerprint(status: Path) -> str:
+    """Return which data a folder says that it is of; "" where that cannot be read."""
+    try:
+        return str(json.loads(status.read_text())["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def relearnt(folder: LiveFolder, store: Store, told: Callable[[Entry], None]) -> int:
@@ -118,12 +130,13 @@ def relearnt(folder: LiveFolder, store: Store, told: Callable[[Entry], None]) ->
         made = [e.champion for e in came[:first] if e.outcome == ACCEPTED and folder.place(e.champion).is_dir()]
         back = made[-1] if made else 0
         reason = f"events were erased; what was learnt of them is made anew from champion {back}"
-        entry = Entry(FORGOT, back, current, reason=reason, replay=_rounds(came, back), at=now(), code=__version__)
+        replay = list(dict.fromkeys([*_rounds(came, back), *_left(entries)]))
+        entry = Entry(FORGOT, back, current, reason=reason, replay=replay, at=now(), code=__version__)
         folder.journal.append(entry)
         folder.point(back)
         told(entry)
     _remove_stained(folder, store)
-    return _played(folder, store, told)
+    return played(folder, store, told)
 
 
 def _rounds(came: Sequence[Entry], back: int) -> list[int]:
@@ -134,23 +147,25 @@ def _rounds(came: Sequence[Entry], back: int) -> list[int]:
 
 
 def _remove_stained(folder: LiveFolder, store: Store) -> None:
-    """Remove the states of champions that have learnt what is not there any more."""
+    """Remove the states of champions that have learnt what is not there any more, and those that no decision speaks of."""
     entries = folder.journal.entries()
+    decided = {e.champion for e in entries if e.outcome == ACCEPTED}
+    remove_strays(folder.folder / "states")
     for path in sorted((folder.folder / "states").glob("[0-9]*")):
-        if any(changed(e, store.contents, folder.saved) for e in lineage(entries, int(path.name))):
+        number = int(path.name)  # a kill between state and decision leaves one that was never a champion
+        made = lineage(entries, number) if number in decided else []
+        if not made or any(changed(e, store.contents, folder.saved) for e in made):
             shutil.rmtree(path)
 
 
-def _played(folder: LiveFolder, store: Store, told: Callable[[Entry], None]) -> int:
-    """Play what is left of the rounds of the last forgetting."""
+def played(folder: LiveFolder, store: Store, told: Callable[[Entry], None]) -> int:
+    """Play what is left of the rounds of the last forgetting, and return how many; arguments as of `relearnt`."""
     entries = folder.journal.entries()
-    at = max((k for k, e in enumerate(entries) if e.outcome == FORGOT), default=-1)
-    if at < 0:
-        return 0
-    done = max((max(e.numbers) for e in entries[at + 1 :] if e.versions), default=-1)
-    left = [v for v in entries[at].replay if v > done]
+    left = _left(entries)
+    there = set(rows_behind(store, folder.saved)["version"].unique()) if left else set()
+    left = [v for v in left if v in there]  # of a version whose events were all erased there is no round
     # What was tried once had not been refused for the quality of its data, or was let in by hand.
-    let_in = {max(e.numbers) for e in entries[:at] if e.outcome in (ACCEPTED, KEPT) and e.versions}
+    let_in = {max(e.numbers) for e in entries if e.outcome in (ACCEPTED, KEPT) and e.versions}
     live = Live(folder, store, updater(folder)) if left else None
     for version in left:
         assert live is not None
@@ -158,4 +173,28 @@ def _played(folder: LiveFolder, store: Store, told: Callable[[Entry], None]) -> 
         entry = live.round(until=version)
         if entry is not None:
             told(entry)
+    _taken_back_again(folder)
     return len(left)
+
+
+def _taken_back_again(folder: LiveFolder) -> None:
+    """Where the last decision before a forgetting took a champion back by hand, note behind it that it still is."""
+    entries = folder.journal.entries()
+    at = max((k for k, e in enumerate(entries) if e.outcome == FORGOT), default=0)
+    before = [e for e in entries[:at] if e.outcome != FORGOT][-1:]
+    since = entries[at + 1 :]
+    new = any(e.outcome == ROLLED_BACK or max(e.numbers) not in entries[at].replay for e in since)
+    if not before or before[0].outcome != ROLLED_BACK or new:
+        return
+    number, reason = entries[-1].champion, "by hand, before events were forgotten"
+    folder.journal.append(Entry(ROLLED_BACK, number, before[0].parent, reason=reason, at=now(), code=__version__))
+    folder.point(number)
+
+
+def _left(entries: Sequence[Entry]) -> list[int]:
+    """Return the rounds of the last forgetting that have not been played again, by their newest version."""
+    at = max((k for k, e in enumerate(entries) if e.outcome == FORGOT), default=None)
+    if at is None:
+        return []
+    done = max((max(e.numbers) for e in entries[at + 1 :] if e.versions), default=-1)
+    return [v for v in entries[at].replay if v > done]

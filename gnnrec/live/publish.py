@@ -7,8 +7,11 @@ from pathlib import Path
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.live.run import Live
-from gnnrec.live.served import of_champion, served, state_of
+from gnnrec.live.served import number_of, of_champion, served, state_of
+from gnnrec.runs import saved
 from gnnrec.runs.build import Config
+from gnnrec.runs.folder import locked
+from gnnrec.runs.progress import Progress
 from gnnrec.runs.saved import Saved
 from gnnrec.serving import bundle
 from gnnrec.serving.bundle import Bundle
@@ -31,12 +34,36 @@ def publish(run: Path, made: Served, live: Config | None = None, index: str | No
         made: what serves.
         live: the configuration's `live`: how many bundles stay.
         index: "faiss" for an index in the bundle.
+
+    Raises:
+        GnnrecError: the run serves something else by now: an update has ended since what is published was read.
     """
-    folder, keep = bundles_of(run), _kept(live or {})
-    written = bundle.write(folder, with_index(made_of(made), index))
-    bundle.point(folder, written.number)
-    bundle.prune(folder, keep)
+    folder, keep, whole = bundles_of(run), _kept(live or {}), with_index(made_of(made), index)
+    with locked(folder, wait=Progress()):  # an export beside an update
+        _check_serves(run, made)
+        written = bundle.write(folder, whole)
+        bundle.point(folder, written.number)
+        bundle.prune(folder, keep)
     return written
+
+
+def _check_serves(run: Path, made: Served) -> None:
+    if not (run / "status.json").is_file():
+        return  # bundles without a run beside them
+    (found, *_), was = saved.find(run), made.origin
+    number = number_of(found)
+    if (number, state_of(found, number)) != (was.number, was.state):
+        raise GnnrecError(
+            f"{run} was updated, rolled back or made anew while the bundle of champion {was.number} was made, and champion "
+            f"{number} serves; `gnnrec export {run}` makes its bundle"
+        )
+
+
+def only_current(run: Path) -> None:
+    """Remove all bundles and deltas but the bundle that serves: they hold whoever has been forgotten since."""
+    if (folder := bundles_of(run)).is_dir():
+        with locked(folder, wait=Progress()):
+            bundle.remove_all_but_current(folder)
 
 
 def in_step(kept: Live) -> Bundle | None:

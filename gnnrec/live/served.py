@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,9 +12,10 @@ import yaml
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.files import SUMS, sha256
 from gnnrec.learner import Learner
+from gnnrec.live import pointer
 from gnnrec.live import run as live
 from gnnrec.live.champion import Champion, LiveFolder
-from gnnrec.live.journal import lineage
+from gnnrec.live.journal import Journal, lineage
 from gnnrec.runs import saved
 from gnnrec.runs.build import Config
 from gnnrec.runs.saved import Saved
@@ -42,20 +42,17 @@ def one(folder: Path) -> Saved:
 
 def is_live(run: Saved) -> bool:
     """Return whether a champion of its own serves a run, and not its newest model."""
-    return (run.folder / "live" / "champion.json").is_file()
+    return (run.folder / "live" / pointer.POINTER).is_file() or number_of(run) != 0
 
 
 def number_of(run: Saved) -> int:
     """Return the number of the champion that serves a run; 0: its own newest model.
 
     Raises:
-        GnnrecError: the pointer is damaged.
+        GnnrecError: the journal is damaged, or has lost lines.
     """
-    path = run.folder / "live" / "champion.json"
-    try:
-        return int(json.loads(path.read_text())["champion"]) if is_live(run) else 0
-    except (ValueError, KeyError, TypeError) as error:
-        raise GnnrecError(f"{path} is damaged ({error}); `gnnrec rollback RUN --to N` sets it again") from None
+    folder = run.folder / "live"
+    return pointer.served(folder, Journal(folder).entries())[0]
 
 
 def served(run: Saved, given: Config, allow: Sequence[str] = (), data: Sequence[str] = ()) -> Served:
@@ -68,8 +65,10 @@ def served(run: Saved, given: Config, allow: Sequence[str] = (), data: Sequence[
         data: where the log or the store lies now; none: where the run read it.
     """
     if is_live(run):
-        folder = live.open_live(run, Path(data[0] if data else str(run.config["data"]["path"])), given, allow)
-        store = Store(str(data[0] if data else run.config["data"]["path"]))
+        path = Path(str(data[0] if data else run.config["data"]["path"]))
+        if not data and not path.exists():
+            raise GnnrecError(f"there is no {path}, the store that {run.folder} read; --data PATH says where it is now")
+        folder, store = live.open_live(run, path, given, allow), Store(path)
         side = store.side()
         champion = folder.load(live.rows_behind(store, run), store.contents, side)
         return of_champion(folder, champion, side)

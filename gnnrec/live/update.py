@@ -202,6 +202,8 @@ class Updater:
             return False
         made = [last] if last.outcome == KEPT else lineage(entries, last.parent)
         known = {v: c for e in made for v, c in e.versions.items()}
+        if last.outcome == ROLLED_BACK:  # by hand: that events of it are forgotten since is no reason to learn it again
+            return all(str(v) in known for v in waiting.contents)
         return all(known.get(str(v)) == c for v, c in waiting.contents.items())
 
     def _served(self, champion: Champion, batch: UpdateEvents) -> dict[str, float | None]:

@@ -84,7 +84,7 @@ def report(
         output = output or place(there, runs)
         results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
         summary = table.summary(results, first=first, budget=budget)
-        tests, untested = _tests(frames, summary, first)
+        tests, untested = _tests(frames, summary, first, int(config.get("privacy", {}).get("least_users", 1)))
         said, record = answer(summary, tests), _record(command, config, scene)
         write_frames(output, {**frames, "results": results})
         write_atomic(output / "summary.csv", summary.write_csv())
@@ -121,8 +121,16 @@ def report(
     return Report(text, output / PAGE, summary, frames["per_user"], frames["predictions"])
 
 
-def _tests(frames: Frames, summary: pl.DataFrame, first: int) -> tuple[pl.DataFrame, list[str]]:
-    """Return the tested differences in recall, then those in MSE, and why some were not tested."""
+def _tests(frames: Frames, summary: pl.DataFrame, first: int, least: int = 1) -> tuple[pl.DataFrame, list[str]]:
+    """Return the tested differences in recall, then those in MSE, of `least` users or more, and why others are not there."""
+    tests, untested = _tested(frames, summary, first)
+    few = pl.col("users") < least
+    if tests.filter(few).height:
+        untested = [*untested, f"differences of fewer than {least} users are left out (privacy.least_users)"]
+    return tests.filter(few.not_()), untested
+
+
+def _tested(frames: Frames, summary: pl.DataFrame, first: int) -> tuple[pl.DataFrame, list[str]]:
     ranked = significance.compare(frames["per_user"], best=best_row(summary), first=first)
     predictions, lowest = frames["predictions"], lowest_error(summary)
     if not predictions.height:

@@ -19,8 +19,8 @@ from gnnrec.runs.folder import Frames, finished, locked, note_status, read_frame
 from gnnrec.runs.progress import Progress
 from gnnrec.training.checkpoint import FitCheckpoint
 
-MODEL = "model"
-"""In the folder of a base: what its model was made of."""
+MODEL, DATA = "model", "data"
+"""In the folder of a base: what its model was made of, and the fingerprint of all the data that its rows are of."""
 
 
 def base_state(config: Config, scene: Scene, progress: Progress) -> state.State:
@@ -46,8 +46,9 @@ def base_state(config: Config, scene: Scene, progress: Progress) -> state.State:
                     found = experiment.train_base(learner, every_state, name, states)
                     bar.increment(0)
         checkpoint.remove()
-        if not (folder / MODEL).is_file():
-            write_atomic(folder / MODEL, made_of + "\n")
+        for told, text in ((MODEL, made_of), (DATA, stream.fingerprint)):
+            if not (folder / told).is_file():
+                write_atomic(folder / told, text + "\n")
         return found
 
 

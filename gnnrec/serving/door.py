@@ -67,7 +67,7 @@ class Door:
             await _refuse(send, 401, "this service needs a header `Authorization: Bearer TOKEN`")
             return
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > LARGEST:
+        if not length.isdigit() or len(length) > 15 or int(length) > LARGEST:
             await _refuse(send, 413, f"a body may have {LARGEST:,} bytes at most")
             return
         if scope["method"] not in ("POST", "PUT", "PATCH"):

@@ -64,7 +64,11 @@ class Holder:
 
         def go_on() -> None:
             while not self._stop.wait(every):
-                self.look()
+                try:
+                    self.look()
+                except Exception as error:  # the watch does not end, whatever a bundle holds
+                    self.problem, self._again = one_line(f"{type(error).__name__}: {error}"), time.monotonic() + AGAIN
+                    log.warning("bundle %d goes on serving: %s", self.answers.bundle.number, self.problem)
 
         thread = threading.Thread(target=go_on, name="bundles", daemon=True)
         thread.start()

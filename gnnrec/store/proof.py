@@ -1,7 +1,7 @@
 """Does any file still hold an id? Every file below a folder is read: tables by cell, text by word, the rest as bytes.
 
-An id that looks like a number is told from one in tables alone, as a cell of text, and as a value of JSON; files in which
-nobody could tell are counted.
+An id that looks like a number is told from one in tables alone, as a cell of text, and as a text of JSON; files in which nobody
+could tell, packed ones and links are counted.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ SEPARATED = (".csv", ".tsv")
 LONG = 6
 """Least length of an id that is looked for among the bytes of a file without words: a shorter one is there by chance."""
 LOCKS = (".lock",)
+PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")
+"""How files begin whose words cannot be read: gzip, zip (.xlsx, .npz, .pt too), bzip2, xz, zstandard, 7z."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +33,22 @@ class Proof:
     Attributes:
         holding: files that hold it, or whose names do.
         files, bytes: that were read.
-        untold: files in which so short an id, or a number, could not be told from another.
+        untold: files in which so short an id, or a number, could not be told from another, or which are packed.
+        links: that were not followed.
     """
 
     holding: tuple[Path, ...]
     files: int
     bytes: int
     untold: int
+    links: int = 0
 
     @property
     def said(self) -> str:
         """The outcome in a line."""
-        short = f"; in {self.untold} more it cannot be told from a number or from chance" if self.untold else ""
+        why = "cannot be told: from a number, from chance, or because they are packed"
+        short = f"; in {self.untold} of them it {why}" if self.untold else ""
+        short += f"; {self.links} links were not followed" if self.links else ""
         if not self.holding:
             return f"no file of {self.files:,} ({self.bytes:,} bytes) holds the id{short}"
         return f"{len(self.holding)} of {self.files:,} files hold the id{short}"
@@ -55,10 +61,11 @@ def look(folder: Path, user: str) -> Proof:
         folder: a store, a run, an output folder, bundles, or one file.
         user: external id.
     """
-    holds, paths = _Holds(user), [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
-    read = [p for p in paths if p.name not in LOCKS and not p.is_symlink()]
+    holds, paths = _Holds(user), [folder] if folder.is_file() else sorted(folder.rglob("*"))
+    links = [] if folder.is_file() else [p for p in paths if p.is_symlink()]
+    read = [p for p in paths if p.is_file() and p.name not in LOCKS and p not in links]
     holding = tuple(p for p in read if holds.name(p.relative_to(folder)) or holds.file(p))
-    return Proof(holding, len(read), sum(p.stat().st_size for p in read), holds.untold)
+    return Proof(holding, len(read), sum(p.stat().st_size for p in read), holds.untold, len(links))
 
 
 class _Holds:
@@ -105,7 +112,11 @@ class _Holds:
     def _table(self, path: Path) -> bool:
         try:
             frame = pl.scan_parquet(path, glob=False)
-            return any(self._cells(frame, name, kind) for name, kind in frame.collect_schema().items())
+            columns = frame.collect_schema().items()
+            if any(self._cells(frame, name, kind) for name, kind in columns):
+                return True
+            self.untold += self.number and any(self._numbers(frame, name, kind) for name, kind in columns)
+            return False
         except pl.exceptions.PolarsError:  # cut off while it was written
             return self._bytes(path)
 
@@ -116,6 +127,13 @@ class _Holds:
         if not isinstance(kind, pl.String | pl.Categorical | pl.Enum):
             return False
         return bool(frame.select(column.cast(pl.String).eq(self.user).any()).collect(engine="streaming").item())
+
+    def _numbers(self, frame: pl.LazyFrame, name: str, kind: pl.DataType) -> bool:
+        """Return whether a column of numbers that says it names users holds the id."""
+        if not kind.is_integer() or "user" not in name.lower():
+            return False
+        found = frame.select(pl.col(name).cast(pl.String).eq(self.user).any()).collect(engine="streaming")
+        return bool(found.item())
 
     def _json(self, path: Path) -> bool:
         return self._parsed([path.read_text("utf-8", "replace")])
@@ -136,6 +154,11 @@ class _Holds:
         return False
 
     def _bytes(self, path: Path) -> bool:
+        with path.open("rb") as file:
+            packed = file.read(8).startswith(PACKED)
+        if packed and self.user.encode() not in path.read_bytes():
+            self.untold += 1
+            return False
         if len(self.user.encode()) < LONG:
             self.untold += 1
             return False

@@ -20,6 +20,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from gnnrec.config.check import fitting
 from gnnrec.core.errors import GnnrecError, nearest, one_line
 from gnnrec.evaluation.record import Record
+from gnnrec.evaluation.results import public
 
 log = logging.getLogger(__name__)
 LOGS = ("csv", "tensorboard", "wandb")
@@ -33,10 +34,11 @@ class Tracker:
 
     Args:
         logger: Lightning's, or None for nowhere.
+        least: users by whom a figure must be made to be logged.
     """
 
-    def __init__(self, logger: Logger | None) -> None:
-        self.logger = logger
+    def __init__(self, logger: Logger | None, least: int = 1) -> None:
+        self.logger, self.least = logger, least
 
     @staticmethod
     @contextmanager
@@ -45,7 +47,7 @@ class Tracker:
 
         One that goes on has the `identity` it had, and takes its place at the logger.
         """
-        tracker = Tracker(None)
+        tracker = Tracker(None, int(config.get("privacy", {}).get("least_users", 1)))
         try:
             tracker.logger = _make(config, row, folder, identity)
         except GnnrecError:
@@ -59,7 +61,8 @@ class Tracker:
 
     def increment(self, t: int, record: Record) -> None:
         """Log what was measured on increment t and how its fit went."""
-        results = pl.concat(record.results).filter(pl.col("trained_to") == t, pl.col("segment") == "all")
+        results = public(pl.concat(record.results), self.least)
+        results = results.filter(pl.col("trained_to") == t, pl.col("segment") == "all", pl.col("value").is_not_null())
         values = {
             f"{split}/{scorer}/{metric}": value
             for scorer, split, metric, value in results.select("scorer", "split", "metric", "value").rows()

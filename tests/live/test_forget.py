@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from support.live_runs import TINY, made, tasteful
@@ -112,6 +113,10 @@ def test_a_forgotten_user_leaves_what_never_saw_them(tmp_path, strategy, user, s
 def test_a_forgetting_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     store, run = lived(tmp_path / "saw")
     never = lived(tmp_path / "never", without=(EARLY,))[1]
+    strays = [run / "live" / "states" / name for name in ("000077", ".000078.abcd.tmp")]
+    for path in strays:  # left by kills between a state and its decision, and amid a state
+        shutil.copytree(run / "live" / "states" / "000001", path)
+    settings = (run / "config.yaml").read_bytes()
     assert main(["data", "forget", str(store.path), "--user", EARLY, "--yes"]) == 0
     again = ["update", str(store.path), str(run), "--forget", EARLY, *GATE]
     steps = [
@@ -127,8 +132,34 @@ def test_a_forgetting_that_was_cut_off_goes_on(tmp_path, monkeypatch):
             cut.setattr(where, what, _cut_off)
             with pytest.raises(_CutOffError):
                 main(again)
+    assert main(["update", str(store.path), str(run), *GATE]) == 0, "an update without the id plays the rounds too"
     assert main(again) == 0
     assert (champion(run), own(run)) == (champion(never), own(never))
+    assert (run / "config.yaml").read_bytes() == settings
+    assert not [p for p in strays if p.exists()], "states that no decision speaks of go too"
+    assert main(["data", "prove", str(store.path), "--forgotten", EARLY, "--also", str(run.parent)]) == 0
+
+
+@pytest.mark.parametrize("user", [MIDDLE, LATER])
+def test_what_was_taken_back_by_hand_stays_so(tmp_path, user, capsys):
+    store, run = lived(tmp_path / "saw")
+    never = lived(tmp_path / "never", without=(user,))[1]
+    for place in (run, never):
+        assert main(["rollback", str(place), "--to", "1"]) == 0
+    capsys.readouterr()
+    assert forget(store, run, user) == 0
+    assert "events wait that were decided on already" in capsys.readouterr().out
+    assert champion(run) == champion(never)
+
+
+def test_what_lies_beside_a_run_goes_under_a_key_of_pseudonyms_too(tmp_path):
+    store, run = lived(tmp_path / "saw", stream=(*BY_DAY, f"privacy.key={tmp_path / 'key'}"), last=3)
+    before = {p.name for p in run.parent.iterdir() if p != run}
+    assert forget(store, run, EARLY) == 0
+    after = {p.name for p in run.parent.iterdir() if p != run}
+    assert sorted(name.split("-")[0] for name in before) == ["base", "references"]
+    assert [name.split("-")[0] for name in after] == ["base"]
+    assert not before & after
 
 
 class _CutOffError(BaseException):

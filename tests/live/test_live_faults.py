@@ -9,11 +9,16 @@ import shutil
 
 import pytest
 from support.live_runs import grow, made, own, pointed, updated
+from support.served_runs import model_of
 
 from gnnrec.cli.main import main
+from gnnrec.core.errors import GnnrecError
 from gnnrec.core.files import read_folder, write_folder
 from gnnrec.live import champion as champions
 from gnnrec.live.journal import Journal
+from gnnrec.live.publish import bundles_of, publish
+from gnnrec.live.served import number_of, one
+from gnnrec.serving import bundle
 from gnnrec.testing.worlds import fingerprint
 
 
@@ -157,6 +162,32 @@ def test_a_pointer_is_set_again_by_the_journal_and_it_is_said(how, place, capsys
     assert pointed(run) == 2
     assert expected in caplog.text
     assert told(capsys, "status", run, "--store", store.path)[0] == 0
+
+
+def test_what_is_served_without_a_pointer_is_what_the_journal_says(place):
+    _, run = place
+    (run / "live" / "champion.json").unlink()
+    assert number_of(one(run)) == 2
+    assert model_of(run).origin.number == 2
+
+
+def test_a_bundle_of_what_no_longer_serves_is_not_put_in_place(place):
+    _, run = place
+    read_before = model_of(run)
+    assert main(["rollback", str(run.parent), "--to", "1"]) == 0, "the folder above one run will do"
+    with pytest.raises(GnnrecError, match="champion 2 was made, and champion 1 serves; `gnnrec export"):
+        publish(run, read_before)
+    assert bundle.pointed(bundles_of(run)) is None
+
+
+def test_a_store_that_has_moved_can_be_named(place, begun, capsys):
+    store, run = place
+    path = run / "config.yaml"
+    path.write_text(path.read_text().replace(str(begun / "store"), str(begun / "moved")))
+    code, lines = told(capsys, "recommend", run, "--user", "u1")
+    assert code == 2
+    assert "--data PATH says where it is now" in lines[-1]
+    assert told(capsys, "recommend", run, "--user", "u1", "--data", store.path)[0] == 0
 
 
 def test_the_run_s_own_state_is_nothing_to_its_champions(place, capsys):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import polars as pl
 
 from gnnrec.cli.main import main
 from gnnrec.store.proof import look
+from gnnrec.training.loggers import Tracker
 
 TINY = [
     *("data=simulated", "strategy=fine_tune", "encoder.width=8", "fit.max_epochs=2", "fit.base.max_epochs=2"),
@@ -42,7 +45,19 @@ def test_figures_of_a_few_are_not_shown(tmp_path, capsys):
     shown = capsys.readouterr().out
     row = next(line for line in shown.splitlines() if line.startswith("fine_tune") and "model" in line)
     assert row.split()[2:6] == ["n/a"] * 4
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "differences of fewer than 100000 users are left out" in page
     written = pl.read_parquet(tmp_path / "out" / "results.parquet")
     assert written.filter(pl.col("split") == "next")["value"].null_count() == written.filter(split="next").height
     assert main(given) == 0, "the runs have all of it"
     assert "n/a  n/a" not in next(li for li in capsys.readouterr().out.splitlines() if li.startswith("fine_tune"))
+
+
+def test_figures_of_a_few_are_not_logged_either():
+    rows = {"scorer": "model", "split": ["next", "next", "cost"], "metric": ["recall@20", "ndcg@20", "seconds"]}
+    table = pl.DataFrame({**rows, "segment": "all", "trained_to": 1, "value": [0.1, 0.2, 3.0], "n": [9, 12, 1]})
+    seen = {}
+    tracker = Tracker(None, least=10)
+    tracker.log = lambda values, t: seen.update(values)
+    tracker.increment(1, SimpleNamespace(results=[table]))
+    assert seen == {"next/model/ndcg@20": 0.2, "cost/model/seconds": 3.0}

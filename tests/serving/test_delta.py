@@ -173,4 +173,4 @@ def test_a_kill_amid_an_export_leaves_a_bundle_that_serves(tmp_path):
             assert loaded(bundles_of(run)).recommend("u3", 5)[0]
         assert forks.run(tmp_path / "log", again)[0] == 0
     assert killed
-    assert not [p for p in bundles_of(run).iterdir() if p.name.startswith(".")]
+    assert not list(bundles_of(run).glob(".*.tmp"))

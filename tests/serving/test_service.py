@@ -264,6 +264,23 @@ def test_a_bundle_needs_no_run_beside_it(place, tmp_path):
     assert alone.recommend("u3", 3) == answers.recommend("u3", 3)
 
 
+def test_the_watch_goes_on_whatever_a_bundle_does(place, tmp_path, monkeypatch):
+    shutil.copytree(bundles_of(place[1]), tmp_path / "bundles")
+    holder = Holder(tmp_path / "bundles")
+    with monkeypatch.context() as broken:
+        broken.setattr("gnnrec.serving.holder.loaded", lambda _: {}["odd"])
+        bundle.point(tmp_path / "bundles", 0)
+        thread = holder.watch(0.01)
+        while not holder.problem:
+            time.sleep(0.01)
+    assert thread.is_alive()
+    assert "KeyError" in holder.problem
+    bundle.point(tmp_path / "bundles", 0)
+    while holder.problem:
+        time.sleep(0.01)
+    holder.close()
+
+
 def test_what_cannot_be_served_is_one_line(place, tmp_path, capsys):
     run = str(place[1])
 

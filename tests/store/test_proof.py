@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zipfile
 
 import polars as pl
 import pytest
@@ -47,7 +49,33 @@ def test_files_in_which_nobody_could_tell_are_counted(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"17")
     found = look(tmp_path, "17")
     assert (found.holding, found.files, found.untold) == ((), 2, 2)
-    assert "in 2 more it cannot be told" in found.said
+    assert "in 2 of them it cannot be told" in found.said
+
+
+def test_what_is_packed_is_not_said_to_be_free_of_an_id(tmp_path):
+    (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(b"anna@example.org,3\n" * 9))
+    with zipfile.ZipFile(tmp_path / "all.xlsx", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("sheet.xml", "anna@example.org " * 9)
+    found = look(tmp_path, "anna@example.org")
+    assert (found.holding, found.files, found.untold) == ((), 2, 2)
+
+
+def test_links_are_counted_not_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "who.txt").write_text("anna@example.org")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "moved").symlink_to(tmp_path / "real")
+    (tmp_path / "runs" / "one.txt").symlink_to(tmp_path / "real" / "who.txt")
+    found = look(tmp_path / "runs", "anna@example.org")
+    assert (found.holding, found.files, found.links) == ((), 0, 2)
+    assert "2 links were not followed" in found.said
+
+
+def test_ids_that_a_foreign_table_keeps_as_numbers_are_not_passed_over(tmp_path):
+    pl.DataFrame({"user_id": [3, 17850], "n": [1, 2]}).write_parquet(tmp_path / "raw.parquet")
+    pl.DataFrame({"user": ["x"], "n": [17850]}).write_parquet(tmp_path / "other.parquet")
+    found = look(tmp_path, "17850")
+    assert (found.holding, found.untold) == ((), 1)
 
 
 def test_hidden_files_torn_tables_and_names_count(tmp_path):
