@@ -48,7 +48,7 @@ def recommend(rest: Sequence[str]) -> int:
     if not given.user and not given.users and not given.all:
         raise GnnrecError("recommend: whose list? give --user ID, --users FILE or --all")
     users = [*given.user, *(_ids(given.users) if given.users else [])]
-    from gnnrec.live.served import one
+    from gnnrec.runs.saved import one
     from gnnrec.serving.lists import as_text, check_target, written
     from gnnrec.serving.recommend import check_length, lists
 

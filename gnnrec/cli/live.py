@@ -199,8 +199,8 @@ def rollback(rest: Sequence[str]) -> int:
     given = parser.parse_args(rest)
     from gnnrec.live import journal
     from gnnrec.live.champion import turn_back
-    from gnnrec.live.served import one
     from gnnrec.runs.folder import locked
+    from gnnrec.runs.saved import one
 
     # Where the folder is that of the run nothing else of it is read: its configuration may be damaged.
     folder = given.run if (given.run / "live").is_dir() else one(given.run).folder
@@ -217,7 +217,7 @@ def _turn_bundle_back(folder: Path, number: int) -> None:
     if not (folder / "bundles" / "current").is_file():
         return
     from gnnrec.live import publish
-    from gnnrec.live.served import one
+    from gnnrec.runs.saved import one
 
     run = one(folder)
     publish.back_to(run, number, settings(run))

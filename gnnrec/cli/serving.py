@@ -35,7 +35,7 @@ def export(rest: Sequence[str]) -> int:
     parser.add_argument("--index", metavar="KIND", help="an index of items in the bundle: faiss")
     given = parser.parse_args(rest)
     from gnnrec.live import publish
-    from gnnrec.live.served import one
+    from gnnrec.runs.saved import one
     from gnnrec.serving import delta
     from gnnrec.serving.lists import check_target, written
     from gnnrec.serving.recommend import check_length, lists
@@ -110,7 +110,7 @@ def _holder(folder: Path, allow: Sequence[str], data: Sequence[str]) -> Holder:
         with suppress(GnnrecError):
             return Holder(folder / "bundles")
     from gnnrec.live import publish
-    from gnnrec.live.served import one
+    from gnnrec.runs.saved import one
 
     run = one(folder)
     if standing(run) is None:

@@ -57,10 +57,8 @@ def remade(run: Saved, store: Path, allow: Sequence[str], progress: Progress) ->
     if stream.fingerprint != run.fingerprint:
         staged = folder / STAGED
         job = Job(_row(folder), {**run.config, "output": str(staged), "resume": True, "logger": {"kind": "none"}})
-        for base in folder.parent.glob(f"base-seed{job.seed}-*"):
-            shutil.copytree(
-                base, staged / base.name, dirs_exist_ok=True
-            )  # fitted on the same events, it is not fitted again
+        for base in folder.parent.glob(f"base-seed{job.seed}-*"):  # fitted on the same events, it is not fitted again
+            shutil.copytree(base, staged / base.name, dirs_exist_ok=True)
         run_job(job, scene, progress)
         # What lies beside the run goes first: when its status says that it was made anew, nothing is left to do.
         _replace_shared(run, scene, staged, progress)

@@ -25,11 +25,7 @@ def one_run(folder: Path) -> Saved:
     Raises:
         GnnrecError: there is none, there are several, or it is of another kind.
     """
-    found = saved.find(folder)
-    if len(found) > 1:
-        names = ", ".join(r.folder.name for r in found[:5])
-        raise GnnrecError(f"{folder} holds {len(found)} runs; name the folder of one: {names}")
-    run = found[0]
+    run = saved.one(folder)
     if not run.versions:
         raise GnnrecError(
             f"{folder} was run on files; what is kept up to date is run on a store: data=store data.path=STORE"

@@ -27,19 +27,6 @@ SHOWN = ("recall@20", "ndcg@20")
 """Valid metrics that a bundle names."""
 
 
-def one(folder: Path) -> Saved:
-    """Return the one run in a folder, on a store or on files.
-
-    Raises:
-        GnnrecError: there is none, or there are several.
-    """
-    found = saved.find(folder)
-    if len(found) > 1:
-        names = ", ".join(r.folder.name for r in found[:5])
-        raise GnnrecError(f"{folder} holds {len(found)} runs; name the folder of one: {names}")
-    return found[0]
-
-
 def is_live(run: Saved) -> bool:
     """Return whether a champion of its own serves a run, and not its newest model."""
     return (run.folder / "live" / pointer.POINTER).is_file() or number_of(run) != 0

@@ -45,6 +45,19 @@ def find(folder: Path) -> list[Saved]:
     return found
 
 
+def one(folder: Path) -> Saved:
+    """Return the one run in a folder, on a store or on files.
+
+    Raises:
+        GnnrecError: there is none, or there are several.
+    """
+    found = find(folder)
+    if len(found) > 1:
+        names = ", ".join(r.folder.name for r in found[:5])
+        raise GnnrecError(f"{folder} holds {len(found)} runs; name the folder of one: {names}")
+    return found[0]
+
+
 def _read(folder: Path) -> Saved:
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text())

@@ -17,7 +17,8 @@ from gnnrec.core.files import read_folder, write_folder
 from gnnrec.live import champion as champions
 from gnnrec.live.journal import Journal
 from gnnrec.live.publish import bundles_of, publish
-from gnnrec.live.served import number_of, one
+from gnnrec.live.served import number_of
+from gnnrec.runs.saved import one
 from gnnrec.serving import bundle
 from gnnrec.testing.worlds import fingerprint
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gnnrec.cli.main import main
 from gnnrec.cli.serving import serving
-from gnnrec.live.served import one
+from gnnrec.runs.saved import one
 
 WORLD = [
     *("data=simulated", "data.users=60", "data.items=45", "data.events=1200", "stream.increments=3", "encoder.width=8"),
