@@ -13,6 +13,7 @@ from typing import Any
 
 from gnnrec.cli import printing
 from gnnrec.core.errors import GnnrecError, one_line
+from gnnrec.core.pseudonyms import key_at, pseudonyms
 from gnnrec.quality.rules import RULES, rules_of
 from gnnrec.store import erase, export, proof
 from gnnrec.store.delta_commits import Group, commits
@@ -359,15 +360,20 @@ def run_prove(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
         metavar="PATH",
         help="runs, bundles, exports; may be given again",
     )
+    parser.add_argument("--key", type=Path, metavar="FILE", help="look for the id's pseudonym by privacy.key too")
     given = parser.parse_args(rest)
-    for path in (given.store, *given.also):
+    for path in (given.store, *given.also, *([given.key] if given.key else [])):
         if not path.exists():
-            raise GnnrecError(f"there is no {path}; name a store, or what --also should look through")
+            raise GnnrecError(f"there is no {path}; name a store, what --also should look through, or a --key")
+    names = {"id": given.forgotten}
+    if given.key:
+        names["pseudonym"] = pseudonyms([given.forgotten], key_at(given.key))[0]
     wrong = 0
     for path in (Store(given.store).path, *given.also):
-        found = proof.look(path, given.forgotten)
-        wrong += len(found.holding)
-        print("\n".join([f"{path}: {found.said}", *(f"  {p}" for p in found.holding)]))
+        for what, name in names.items():
+            found = proof.look(path, name)
+            wrong += len(found.holding)
+            print("\n".join([f"{path}: {found.said(what)}", *(f"  {p}" for p in found.holding)]))
     return int(wrong > 0)
 
 

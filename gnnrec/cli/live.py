@@ -66,10 +66,10 @@ def _update(given: argparse.Namespace) -> int:
     from gnnrec.runs.folder import locked
     from gnnrec.store.table import Store
 
-    run = live.one_run(given.run)
-    chosen = {k: chosen.get(k) or run.config.get(k) or usual for k, usual in own(USUAL).items()}
-    prepare(run.config)
-    with locked(run.folder):
+    with locked(live.one_run(given.run).folder):
+        run = live.one_run(given.run)  # as it is now that nobody else can make it anew
+        chosen = {k: chosen.get(k) or run.config.get(k) or usual for k, usual in own(USUAL).items()}
+        prepare(run.config)
         store = Store(given.store)
         run = _made_anew(given, run, store) if given.forget else run
         folder = live.open_live(run, given.store, chosen, given.allow)
@@ -109,7 +109,7 @@ def _proven(run: Path, users: Sequence[str], rounds: int) -> list[str]:
     found = [look(run, user) for user in users]
     left = [str(path) for proof in found for path in proof.holding]
     what = f"{len(users)} user{'' if len(users) == 1 else 's'} forgotten: {rounds} rounds played again"
-    print(f"{what}; {'an id is still in ' + ', '.join(left[:5]) if left else found[0].said}")
+    print(f"{what}; {'an id is still in ' + ', '.join(left[:5]) if left else found[0].said()}")
     return left
 
 

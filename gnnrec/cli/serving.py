@@ -35,6 +35,8 @@ def export(rest: Sequence[str]) -> int:
     parser.add_argument("--index", metavar="KIND", help="an index of items in the bundle: faiss")
     given = parser.parse_args(rest)
     from gnnrec.live import publish
+    from gnnrec.runs.folder import locked
+    from gnnrec.runs.progress import Progress
     from gnnrec.runs.saved import one
     from gnnrec.serving import delta
     from gnnrec.serving.lists import check_target, written
@@ -57,8 +59,9 @@ def export(rest: Sequence[str]) -> int:
     else:
         print(f"{_said(made, folder)} (is there already)")
     if given.since is not None:
-        way = delta.since(folder, given.since, made)
-        print(f"{way.text()}: {delta.write(folder, way)}")
+        with locked(folder, wait=Progress()):
+            way = delta.since(folder, given.since, made)
+            print(f"{way.text()}: {delta.write(folder, way)}")
     if given.lists is not None:
         found = lists(served.learner, served, None, given.k, served.scorer)
         print(written(found, given.lists, "--lists"))

@@ -6,9 +6,12 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from gnnrec.core.errors import GnnrecError
 
 SUMS = "SHA256SUMS"
 """Name of the file of checksums in a folder written by `write_folder`."""
@@ -24,6 +27,20 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def check_private(path: Path, said: str) -> None:
+    """Refuse a file with a secret that others may read.
+
+    Args:
+        path: of the file.
+        said: how it was asked for.
+
+    Raises:
+        GnnrecError: names the command that mends it.
+    """
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise GnnrecError(f"{said} can be read by others; chmod 600 {path}")
 
 
 def write_hashed(folder: Path, suffix: str, pieces: Iterable[bytes]) -> str | None:

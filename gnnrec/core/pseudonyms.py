@@ -6,11 +6,11 @@ import hashlib
 import hmac
 import os
 import secrets
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.core.files import check_private
 
 LENGTH = 16
 """Hexadecimal digits of a pseudonym: among a million ids two share one with a chance of 3 in 100 million."""
@@ -28,8 +28,7 @@ def key_at(path: Path) -> bytes:
     try:
         if not path.exists():
             _make(path)
-        if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise GnnrecError(f"privacy.key={path} can be read by others; chmod 600 {path}")
+        check_private(path, f"privacy.key={path}")
         key = path.read_bytes().strip()
     except OSError as error:
         raise GnnrecError(

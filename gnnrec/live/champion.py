@@ -114,7 +114,7 @@ class LiveFolder:
             GnnrecError: its state is gone or damaged, or the data that it was made of have changed.
         """
         entries = self.journal.entries()
-        number, version = pointer.mend(self.folder, entries), max(map(int, self.saved.versions))
+        number, version = pointer.served(self.folder, entries)[0], max(map(int, self.saved.versions))
         chain = lineage(entries, number)
         at = self._state(chain[-1]) if chain else self._run_state()
         self._origin = _origin(at if not chain or ORIGIN in at.meta else self._run_state())

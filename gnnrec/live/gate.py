@@ -164,13 +164,15 @@ class AcceptanceGate:
         return Check("harness", low, 0.0, True if low > 0 else None, len(difference), said)
 
     def _holds(self, name: str, new: Floats, was: Floats, margin: float, level: float) -> Check:
-        """Is the challenger at least as good as the champion, less the margin? Not to be told where it looks so and no more."""
-        allowed = -margin * float(was.mean())
+        """Is the challenger at least as good as the champion, less the margin? Not to be told where the interval is wider than
+        the margin and has room for a yes: an equal one would not have been told either.
+        """
+        allowed, mean = -margin * float(was.mean()), float((new - was).mean())
         low = lower_bound(new - was, level, self.resamples, self.seed)
-        passed = True if low >= allowed else None if float((new - was).mean()) >= allowed else False
-        word = {True: "not worse than", False: "worse than", None: "too few users to show that it is as good as"}[
-            passed
-        ]
+        high = -lower_bound(was - new, level, self.resamples, self.seed)
+        passed = True if low >= allowed else None if mean - low > -allowed and high >= allowed else False
+        against = "worse than" if mean < allowed else "not shown to be as good as"
+        word = {True: "not worse than", False: against, None: "too few users to show that it is as good as"}[passed]
         said = (
             f"{word} the champion{'' if name == 'champion' else ' for ' + name}: {new.mean():.4f} for {was.mean():.4f}, "
             f"difference at least {low:.4f}, allowed {allowed:.4f}, {len(new)} users"

@@ -9,6 +9,7 @@ import polars as pl
 
 from gnnrec.config.instantiate import instantiate
 from gnnrec.core.errors import GnnrecError
+from gnnrec.live import pointer
 from gnnrec.live.champion import Champion, LiveFolder
 from gnnrec.live.gate import AcceptanceGate
 from gnnrec.live.journal import Entry
@@ -86,13 +87,14 @@ class Live:
     """A live run at work: its champion stays at hand from one round to the next.
 
     Args:
-        folder: of the live run.
+        folder: of the live run, whose lock is held: its pointer is set right where it is not.
         store: that it learns from.
         updater: what brings it up to date.
     """
 
     def __init__(self, folder: LiveFolder, store: Store, updater: Updater) -> None:
         self.folder, self.store, self.updater = folder, store, updater
+        pointer.mend(folder.folder, folder.journal.entries())
         self.champion: Champion = folder.load(rows_behind(store, folder.saved), store.contents, store.side())
 
     def round(self, again: bool = False, until: int | None = None) -> Entry | None:

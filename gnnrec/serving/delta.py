@@ -91,7 +91,7 @@ def applied(frames: Mapping[str, pl.DataFrame], delta: Delta) -> dict[str, pl.Da
 
 
 def write(folder: Path, delta: Delta) -> Path:
-    """Write a delta below a folder of bundles, and return where."""
+    """Write a delta below a folder of bundles, whose lock is held, and return where."""
     files = {f"{k}s.parquet": parquet(delta.rows[k]) for k in KINDS}
     files |= {f"{k}s_gone.parquet": parquet(pl.DataFrame({k: delta.gone[k]}, schema={k: pl.String()})) for k in KINDS}
     digests = {name: sha256(content) for name, content in files.items()}

@@ -10,8 +10,10 @@ import time
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.core.files import check_private
 from gnnrec.serving.metrics import RequestCounts
 
 Message = MutableMapping[str, Any]
@@ -36,7 +38,8 @@ class Door:
         app: what answers.
         counts: where requests are counted.
         endpoints: paths that are counted by name; others count as "other".
-        token: that every endpoint but `OPEN` asks for; None: none is asked for.
+        token: that every endpoint but `OPEN` asks for; None: none is asked for, and only requests to this machine by a
+            name of its own are let in: the pages of others that a browser shows could ask by a name that leads here.
     """
 
     def __init__(self, app: Asgi, counts: RequestCounts, endpoints: Collection[str], token: str | None) -> None:
@@ -63,6 +66,9 @@ class Door:
 
     async def _admit(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
+        if self._expected is None and not is_here(_host_of(headers.get(b"host", b""))):
+            await _refuse(send, 421, "this service answers to localhost and 127.0.0.1; with a token to every name")
+            return
         if scope["path"] != OPEN and not self._known(headers.get(b"authorization", b"")):
             await _refuse(send, 401, "this service needs a header `Authorization: Bearer TOKEN`")
             return
@@ -121,13 +127,15 @@ def token_of(file: Path | None, environment: str | None) -> str | None:
     """Return the token that is asked for, from a file or the environment; None: none.
 
     Raises:
-        GnnrecError: the file cannot be read, or the token is short or has odd characters.
+        GnnrecError: the file cannot be read, or by others too, or the token is short or has odd characters.
     """
     if file is None and not environment:
         return None
     where = "GNNREC_TOKEN" if file is None else f"--token-file {file}"
     try:
         found = (environment or "") if file is None else file.read_text(encoding="ascii")
+        if file is not None:
+            check_private(file, where)
     except (OSError, ValueError) as error:
         raise GnnrecError(f"{where} cannot be read: {error}") from None
     token = found.strip()
@@ -136,17 +144,29 @@ def token_of(file: Path | None, environment: str | None) -> str | None:
     return token
 
 
+def is_here(host: str) -> bool:
+    """Return whether a name or an address is this machine's own, which no other can reach."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _host_of(header: bytes) -> str:
+    """Return the name in a header `Host`, without the port; "" where it has none."""
+    try:
+        return urlsplit(f"//{header.decode('ascii')}").hostname or ""
+    except ValueError:
+        return ""
+
+
 def check_host(host: str, token: str | None) -> None:
     """Refuse to listen to others than this machine without a token.
 
     Raises:
         GnnrecError: says what to do.
     """
-    try:
-        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        here = False
-    if not here and token is None:
+    if not is_here(host) and token is None:
         raise GnnrecError(
             f"--host {host} lets other machines ask, and nobody is asked who they are; give --token-file FILE or GNNREC_TOKEN, "
             "or leave it at 127.0.0.1"

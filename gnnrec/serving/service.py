@@ -22,6 +22,8 @@ from gnnrec.serving.manifest import LONGEST
 from gnnrec.serving.metrics import RequestCounts
 
 LONGEST_ID, MOST_ITEMS = 256, 1000
+AT_ONCE = 1000
+"""Connections at most; who comes then is told 503."""
 ENDPOINTS = ("/recommend", "/similar", "/fold_in", "/health", "/metrics", "/openapi.json")
 
 Identifier = Annotated[str, Query(min_length=1, max_length=LONGEST_ID, examples=["17850"])]
@@ -234,6 +236,12 @@ def listening(host: str, port: int) -> socket.socket:
 def server_of(app: Asgi) -> uvicorn.Server:
     """Return what answers until a signal comes, or `should_exit` is set; requests that have begun are answered."""
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=5
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=5,
+        limit_concurrency=AT_ONCE,
     )
     return uvicorn.Server(config)

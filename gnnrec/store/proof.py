@@ -43,15 +43,18 @@ class Proof:
     untold: int
     links: int = 0
 
-    @property
-    def said(self) -> str:
-        """The outcome in a line."""
+    def said(self, what: str = "id") -> str:
+        """Return the outcome in a line.
+
+        Args:
+            what: was looked for: an id, a pseudonym.
+        """
         why = "cannot be told: from a number, from chance, or because they are packed"
         short = f"; in {self.untold} of them it {why}" if self.untold else ""
         short += f"; {self.links} links were not followed" if self.links else ""
         if not self.holding:
-            return f"no file of {self.files:,} ({self.bytes:,} bytes) holds the id{short}"
-        return f"{len(self.holding)} of {self.files:,} files hold the id{short}"
+            return f"no file of {self.files:,} ({self.bytes:,} bytes) holds the {what}{short}"
+        return f"{len(self.holding)} of {self.files:,} files hold the {what}{short}"
 
 
 def look(folder: Path, user: str) -> Proof:

@@ -121,6 +121,24 @@ def test_too_few_users_or_events_that_tell_nothing_leave_it_open():
     assert gate._harness(same - same, 0.95).passed is None
 
 
+def holds(mean, users, spread=0.1):
+    """Return whether a challenger that differs by so much passes, by so many users with a champion's recall of 0.3."""
+    was = np.full(users, 0.3)
+    difference = np.tile([spread, -spread], users // 2) + mean
+    return AcceptanceGate(margin=0.1)._holds("champion", was + difference, was, 0.1, 0.95)
+
+
+def test_no_other_try_is_made_where_users_are_too_few_to_tell():
+    assert holds(0.0, 2000).passed is True
+    assert holds(-0.04, 24).passed is None, "looks worse, but so might an equal one"
+    assert holds(-0.02, 24).passed is None
+    assert holds(-0.2, 24).passed is False, "shown to be worse"
+    assert holds(-0.04, 2000).passed is False
+    near = holds(-0.029, 2000)
+    assert near.passed is False, "an equal one would have been told: another try may be one"
+    assert near.said.startswith("not shown to be as good as")
+
+
 def test_time_has_a_ceiling():
     slow = judge(oracle, oracle, gate=AcceptanceGate(seconds=1.0, resamples=200), seconds=2.0)
     assert not slow.passed

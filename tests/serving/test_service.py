@@ -36,19 +36,33 @@ from serve_load import Load, health, ids, waited
 from gnnrec.serving.service import app_of, listening, server_of
 
 TOKEN = "correct-horse-battery"
+HERE = "http://127.0.0.1"
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def published(folder):
     """Return a store and a run on it that has a bundle."""
-    store, run = made(tmp_path_factory.mktemp("served"))
+    store, run = made(folder)
     publish(run, model_of(run))
     return store, run
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a store and a run on it that has a bundle; whoever updates the run makes its own."""
+    return published(tmp_path_factory.mktemp("served"))
+
+
+def until(true, seconds=60.0):
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def client(place):
-    return TestClient(app_of(Holder(bundles_of(place[1]))))
+    return TestClient(app_of(Holder(bundles_of(place[1]))), HERE)
 
 
 def test_lists_are_those_of_the_bundle(client, place):
@@ -130,9 +144,34 @@ def test_others_may_ask_only_with_a_token(host):
         check_host(here, None)
 
 
+@pytest.mark.parametrize("name", ["example.org", "127.0.0.1.example.org", "10.0.0.3:8000", "[::2]", "", "[", "é"])
+def test_without_a_token_only_this_machines_own_names_are_answered(client, place, name):
+    """A page of somebody else could make a browser ask by a name of its own that leads here."""
+    for path in ("/health", "/recommend?user=u1"):
+        answer = client.get(path, headers={"Host": name.encode()})
+        assert answer.status_code == 421
+        assert "localhost" in answer.json()["detail"]
+    named = TestClient(app_of(Holder(bundles_of(place[1])), TOKEN))
+    assert named.get("/health", headers={"Host": "example.org"}).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "[::1]", "127.9.9.9"])
+def test_this_machines_own_names_are_answered(client, name):
+    assert client.get("/health", headers={"Host": name}).status_code == 200
+
+
+def test_a_token_that_others_may_read_is_refused(tmp_path):
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n")
+    file.chmod(0o640)
+    with pytest.raises(GnnrecError, match="can be read by others; chmod 600"):
+        token_of(file, None)
+
+
 def test_a_token_is_read_or_refused(tmp_path):
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
+    file.chmod(0o600)
     assert token_of(file, "other") == TOKEN
     assert token_of(None, TOKEN) == TOKEN
     assert token_of(None, None) is None
@@ -172,7 +211,7 @@ def test_damage_is_said_by_health_and_the_old_one_answers(place, tmp_path):
     bundle.write(folder, Holder(bundles_of(place[1])).answers.bundle)
     bundle.point(folder, 0)
     holder = Holder(folder)
-    client = TestClient(app_of(holder))
+    client = TestClient(app_of(holder), HERE)
     bundle.point(folder, 7)
     holder.look()
     found = client.get("/health").json()
@@ -200,9 +239,10 @@ def answering(folder):
         watching.join(20)
 
 
-def test_no_request_fails_while_two_updates_take_over(place, capsys):
+def test_no_request_fails_while_two_updates_take_over(tmp_path, capsys):
     """Also: an update, and going back, keep the bundle in step with the champion."""
-    store, run = place
+    store, run = published(tmp_path)
+    capsys.readouterr()
     with (
         answering(bundles_of(run)) as url,
         Load(url, ids(run, "user"), ids(run, "item"), clients=3, pause=0.005) as load,
@@ -271,13 +311,11 @@ def test_the_watch_goes_on_whatever_a_bundle_does(place, tmp_path, monkeypatch):
         broken.setattr("gnnrec.serving.holder.loaded", lambda _: {}["odd"])
         bundle.point(tmp_path / "bundles", 0)
         thread = holder.watch(0.01)
-        while not holder.problem:
-            time.sleep(0.01)
+        until(lambda: holder.problem)
     assert thread.is_alive()
     assert "KeyError" in holder.problem
     bundle.point(tmp_path / "bundles", 0)
-    while holder.problem:
-        time.sleep(0.01)
+    until(lambda: not holder.problem)
     holder.close()
 
 

@@ -49,7 +49,7 @@ def test_files_in_which_nobody_could_tell_are_counted(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"17")
     found = look(tmp_path, "17")
     assert (found.holding, found.files, found.untold) == ((), 2, 2)
-    assert "in 2 of them it cannot be told" in found.said
+    assert "in 2 of them it cannot be told" in found.said()
 
 
 def test_what_is_packed_is_not_said_to_be_free_of_an_id(tmp_path):
@@ -68,7 +68,7 @@ def test_links_are_counted_not_followed(tmp_path):
     (tmp_path / "runs" / "one.txt").symlink_to(tmp_path / "real" / "who.txt")
     found = look(tmp_path / "runs", "anna@example.org")
     assert (found.holding, found.files, found.links) == ((), 0, 2)
-    assert "2 links were not followed" in found.said
+    assert "2 links were not followed" in found.said()
 
 
 def test_ids_that_a_foreign_table_keeps_as_numbers_are_not_passed_over(tmp_path):

@@ -77,11 +77,10 @@ def updated(store, run, policy=None, again=False, blocked=False, ladder=None, pa
     whole = compose([])
     found = live.one_run(run)
     folder = live.open_live(found, store.path, {"policy": whole["policy"], "live": whole["live"]})
-    all_rows = live.rows_behind(store, found)
-    champion = folder.load(all_rows, store.contents, store.side())
     usual = live.updater(folder, blocked)
     updater = Updater(folder, policy or usual.policy, Says(passed), blocked, ladder or usual.ladder)
-    return updater.round(champion, live.waiting(store, all_rows, champion.version), again)
+    kept = live.Live(folder, store, updater)
+    return kept.round(again), kept.champion
 
 
 def own(origin, folder):
