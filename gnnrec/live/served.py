@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
-import yaml
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.files import SUMS, sha256
@@ -93,7 +93,7 @@ def _origin(
     number: int = 0,
     versions: Mapping[str, str] | None = None,
 ) -> Origin:
-    digest = hashlib.sha256(yaml.safe_dump(dict(run.config), sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(dict(run.config), sort_keys=True, default=str).encode()).hexdigest()
     kind = str(run.config["strategy"]["_target_"]).rsplit(".", 1)[-1]
     return Origin(
         number,

@@ -19,6 +19,8 @@ from gnnrec.data.clean.ids import Codes, Ids
 from gnnrec.data.clean.rows import PLACE, SHAPELESS, Tally, raw
 
 _TIMES = "data.time_range=[EARLIEST,LATEST] and data.time_unit, or data.columns.time=false where the column is no time"
+LARGE = 16 << 20
+"""Bytes of a column from which on memory that was let go is given back."""
 KEYS = {
     "above_the_header": "data.header",
     "header_again": "data.header",
@@ -161,7 +163,8 @@ class Collector:
         columns: dict[str, Any] = {}
         for name in list(pieces[0][0]):
             columns[name] = np.concatenate([own.pop(name) for own, _ in pieces])
-            allocator.give_back()
+            if columns[name].nbytes > LARGE:  # what goes on beside a small file would have all its pages cleared again
+                allocator.give_back()
         columns |= {raw(name): pl.concat([extra.pop(name) for _, extra in pieces]) for name in self.keep}
         return columns
 
