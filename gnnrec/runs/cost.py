@@ -30,6 +30,8 @@ USERS = 1000
 """Most users whose lists are compared, drawn by a seed of the increment: the same for every row of a table."""
 SHOWN = 20
 """Length of the lists."""
+TIMED = ("seconds", "peak_memory", "base_seconds", "base_peak_memory")
+"""Metrics of split cost that differ between two equal runs."""
 
 
 def timed(learner: Learner, work: Callable[[], None]) -> dict[str, float]:
