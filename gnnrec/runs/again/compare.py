@@ -25,7 +25,7 @@ Contents = Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Compared:
     """A part of a run beside the same part of it made again.
 
     Attributes:
@@ -45,38 +45,38 @@ class Part:
     recall: float | None = None
 
 
-def parts(folder: Path, again: Path) -> list[Part]:
+def parts(folder: Path, again: Path) -> list[Compared]:
     """Return the parts of a run in the order in which they were made: by increment what was measured, then the state."""
     return [*_by_increment(folder / "state", again / "state"), _tables(folder, again)]
 
 
-def base_part(folder: Path, again: Path) -> list[Part]:
+def base_part(folder: Path, again: Path) -> list[Compared]:
     """Return the state of the base that a run began from, in its folder; nothing where it is gone."""
     path = folder / "state" / "000000"
     return [_state(path, again / "state" / "000000", "base", -1)] if path.is_dir() else []
 
 
-def _by_increment(folder: Path, again: Path) -> Iterator[Part]:
+def _by_increment(folder: Path, again: Path) -> Iterator[Compared]:
     for path in sorted((folder / RECORDS).glob("[0-9]*")):
         yield _record(path, again / RECORDS / path.name, int(path.name))
         if (kept := folder / path.name).is_dir():
             yield _state(kept, again / path.name, f"state {int(path.name)}", int(path.name))
 
 
-def _state(path: Path, again: Path, name: str, increment: int) -> Part:
+def _state(path: Path, again: Path, name: str, increment: int) -> Compared:
     try:
         then = read_folder(path)
         before, old = then[WEIGHTS], _tensors(then)
     except UNCOMPARABLE as error:
-        return Part(name, increment, None, _damaged(path, error))
+        return Compared(name, increment, None, _damaged(path, error))
     if not again.is_dir():
-        return Part(name, increment, False, "was not reached again")
+        return Compared(name, increment, False, "was not reached again")
     now = read_folder(again)
     new = _tensors(now)
     if sha256(before) == sha256(now[WEIGHTS]) and then[KEPT_STRATEGY] == now[KEPT_STRATEGY]:
         same = json.loads(then[META]) == json.loads(now[META])
-        return Part(name, increment, same, "" if same else "what is kept beside the weights differs", 0.0)
-    return Part(name, increment, False, *_weights(old, new))
+        return Compared(name, increment, same, "" if same else "what is kept beside the weights differs", 0.0)
+    return Compared(name, increment, False, *_weights(old, new))
 
 
 def _tensors(contents: Contents) -> dict[str, Tensor]:
@@ -93,27 +93,27 @@ def _weights(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> tuple[str,
     return f"most in {name}", far[name]
 
 
-def _record(path: Path, again: Path, increment: int) -> Part:
+def _record(path: Path, again: Path, increment: int) -> Compared:
     name = f"measured at {increment}"
     try:
         then = _frames(read_folder(path))
     except UNCOMPARABLE as error:
-        return Part(name, increment, None, _damaged(path, error))
+        return Compared(name, increment, None, _damaged(path, error))
     if not again.is_dir():
-        return Part(name, increment, False, "was not reached again")
+        return Compared(name, increment, False, "was not reached again")
     what, recall = differing(then, _frames(read_folder(again)))
-    return Part(name, increment, not what, what, recall=recall)
+    return Compared(name, increment, not what, what, recall=recall)
 
 
-def _tables(folder: Path, again: Path) -> Part:
+def _tables(folder: Path, again: Path) -> Compared:
     """Return the tables of the whole run: they may have been changed since, whatever its records say."""
     try:
         then = {t: pl.read_parquet(folder / f"{t}.parquet", glob=False) for t in TABLES}
         now = {t: pl.read_parquet(again / f"{t}.parquet", glob=False) for t in TABLES}
         what, recall = differing(then, now)
     except UNCOMPARABLE as error:
-        return Part("tables", None, None, _damaged(folder, error))
-    return Part("tables", None, not what, what, recall=recall)
+        return Compared("tables", None, None, _damaged(folder, error))
+    return Compared("tables", None, not what, what, recall=recall)
 
 
 def _frames(contents: Contents) -> Frames:

@@ -15,7 +15,7 @@ from gnnrec.core.environment import differing_leaves
 from gnnrec.core.errors import GnnrecError
 from gnnrec.runs import build
 from gnnrec.runs.again import environment
-from gnnrec.runs.again.compare import Part, base_part, parts
+from gnnrec.runs.again.compare import Compared, base_part, parts
 from gnnrec.runs.again.environment import MadeBy
 from gnnrec.runs.build import Scene
 from gnnrec.runs.folder import TABLES, differing
@@ -35,7 +35,7 @@ class Reproduction:
         unknown: of these what the run does not tell.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[Compared, ...]
     causes: tuple[tuple[str, str], ...]
     unknown: tuple[str, ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from gnnrec.reporting import terminal
-from gnnrec.runs.again.compare import Part
+from gnnrec.runs.again.compare import Compared
 from gnnrec.runs.again.reproduce import Reproduction
 from gnnrec.runs.cost import TIMED
 
@@ -34,7 +34,7 @@ def _verdict(found: Reproduction) -> str:
     return "no difference found, but not all of it can be read any more"
 
 
-def _differences(parts: tuple[Part, ...]) -> list[str]:
+def _differences(parts: tuple[Compared, ...]) -> list[str]:
     """Return a table of the parts that differ or are damaged, the first to differ first, and which that is."""
     odd = [p for p in parts if not p.same]
     rows = [(p.name, p.what, p.weights, p.recall) for p in odd]
