@@ -6,13 +6,17 @@ from dataclasses import replace
 from math import log, log2
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
 from gnnrec.evaluation.beyond.measures import Backdrop, beyond, divergence, gini, novelty
 from gnnrec.evaluation.evaluate import Settings, Slice, evaluate_all
-from gnnrec.evaluation.results import SCHEMA, beyond_accuracy
-from gnnrec.testing.worlds import interactions, world_of
+from gnnrec.evaluation.record import Name, Record, score_round
+from gnnrec.evaluation.results import SCHEMA, beyond_accuracy, check, public
+from gnnrec.evaluation.world import worlds
+from gnnrec.reporting.html import increments_and_segments
+from gnnrec.testing.worlds import interactions, simulated, world_of
 
 USERS, ITEMS = 12, 30
 
@@ -124,14 +128,30 @@ def test_they_are_of_the_lists_that_accuracy_is_of_and_change_nothing_of_it():
 
 
 def test_means_are_over_increments_and_then_seeds_and_older_rows_are_empty():
-    import polars as pl
-
     rows = [
         ("e", "s", "model", seed, t, t + 1, "beyond", "all", "novelty@20", float(t + 10 * seed), 5)
         for seed in (0, 1)
         for t in range(4)
     ]
     rows += [("e", "old", "model", 0, t, t, "cost", "all", "core_seconds", 2.0, 1) for t in range(4)]
-    frame = beyond_accuracy(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
+    results = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    frame = beyond_accuracy(results)
     assert frame.rows() == [("s", "model", 7.0, None), ("old", "model", None, 2.0)]
     assert frame.columns == ["strategy", "scorer", "novelty@20", "core_seconds"]
+    ((heading, shown),) = increments_and_segments(results)
+    assert heading.startswith("Beyond accuracy")
+    assert shown.columns == ["strategy", "scorer", "novelty@20", "core-seconds"]
+
+
+def test_a_round_records_them_for_the_increment_to_come_alone():
+    stream, record = simulated(), Record(Name("e", "s", 0))
+    reached, measure = worlds(stream), Settings.of(stream, topk=(20,))
+    assert [w.old_items for w in reached] == [None, *(w.num_items for w in reached[:-1])]
+    score_round(record, {"model": Ranks()}, 1, stream, reached, measure)
+    results = check(record.frames()["results"])
+    found = results.filter(split="beyond")
+    assert set(found["evaluated_on"]) == {2}
+    assert len(found) == 6
+    users = results.filter(split="next", segment="all", metric="recall@20")["n"].item()
+    assert found.filter(metric="coverage@20")["n"].item() == users
+    assert public(results, 10**6).filter(split="beyond")["value"].null_count() == 6

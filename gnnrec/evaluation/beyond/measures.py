@@ -107,7 +107,8 @@ def gini(count: Ints) -> float:
 
 def novelty(popularity: Floats) -> Floats:
     """Return −log2 of each item's share of the absorbed events, [i]; an item without counts as if it had one."""
-    return -np.log2(np.maximum(popularity, 1) / max(popularity.sum(), 1))
+    found: Floats = -np.log2(np.maximum(popularity, 1) / max(popularity.sum(), 1))
+    return found
 
 
 def divergence(history: Floats, shown: Floats) -> Floats:

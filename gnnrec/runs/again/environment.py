@@ -81,5 +81,5 @@ def _device(config: Config) -> dict[str, Any]:
     own = {**environment.processor(), "kernels": torch.backends.cpu.get_cpu_capability()}
     if str(config["trainer"].get("accelerator", "auto")) == "cpu" or not torch.cuda.is_available():
         return {"device": "cpu", **own}
-    versions = {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+    versions = {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
     return {"device": torch.cuda.get_device_name(), **versions, **own}

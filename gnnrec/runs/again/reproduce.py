@@ -130,11 +130,12 @@ def _row(run: Saved) -> str:
 
 def _causes(noted: list[MadeBy] | None, now: MadeBy) -> Iterator[tuple[str, str]]:
     """Yield what the process differs in from those that made a run, of which there may be several."""
-    for then in noted or ():
+    noted = noted or []
+    for then in noted:
         for part in environment.PARTS:
             yield from ((part, how) for how in differing_leaves(then[part], now[part]))
     for part in environment.PARTS:
-        if any(then[part] != noted[-1][part] for then in noted or ()):
+        if any(then[part] != noted[-1][part] for then in noted):
             yield part, "the run was interrupted and gone on with under another one"
 
 
