@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from gnnrec.cli import finished, live, serving, train
 from gnnrec.cli.exit import guarded
 from gnnrec.cli.parse import Parser, parse
+from gnnrec.cli.reproduce import reproduce
 from gnnrec.config.compose import compose
 from gnnrec.core import resources
 from gnnrec.core.errors import GnnrecError, nearest, one_line
@@ -19,6 +20,7 @@ commands:
   gnnrec run strategy=replay strategy.budget=2000 one run; -m a grid with one table: strategy=fine_tune,replay seed=0,1
   gnnrec sweep strategy=replay sweep=replay       search hyper-parameters on increments 1 and 2, score the rest
   gnnrec report DIR...                            table and report again, from finished runs
+  gnnrec reproduce RUN                            make a run again: bit-identical, or what differs first and why
   gnnrec recommend DIR --user ID -k 10            the lists that what a run serves gives: --users FILE, --all, --output FILE
   gnnrec update STORE RUN                         bring a run's model up to its store's newest version, if it is no worse
   gnnrec status RUN                               what serves, what was decided and why, what waits
@@ -59,6 +61,7 @@ def _main(arguments: list[str]) -> int:
         "compare": train.compare,
         "sweep": train.sweep,
         "report": finished.report,
+        "reproduce": reproduce,
         "recommend": finished.recommend,
         "update": live.update,
         "rollback": live.rollback,

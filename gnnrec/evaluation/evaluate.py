@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gnnrec.data.types import Floats, Interactions, Ints
 from gnnrec.evaluation import metrics
+from gnnrec.evaluation.beyond.measures import LENGTH, Backdrop, beyond
 from gnnrec.evaluation.lists import Asked, best
 from gnnrec.evaluation.ranking import hits
 from gnnrec.evaluation.settings import Bools, Relevant, Settings
@@ -39,6 +40,7 @@ class Evaluation:
         per_user: metric → [u].
         rated: [n] users of the events on known users and items; empty where values are n/a.
         truth, predicted: [n] values of these events, and what the row expects.
+        beyond: (segment, metric, value, n) of what the lists are like, whatever of them is relevant; empty where not asked for.
     """
 
     rows: list[MetricRow]
@@ -49,6 +51,7 @@ class Evaluation:
     rated: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     truth: Floats = field(default_factory=lambda: np.zeros(0))
     predicted: Floats = field(default_factory=lambda: np.zeros(0))
+    beyond: list[MetricRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,14 @@ class Slice:
         world: candidates, what is relevant, and segments.
         seen: pairs that are no candidates, but for the relevant ones; the world's where None.
         segments: also by segment; otherwise all users and known users only.
+        beyond: also what the lists are like: coverage, novelty, …
     """
 
     events: Interactions
     world: World
     seen: BipartiteGraph | None = None
     segments: bool = True
+    beyond: bool = False
 
 
 def evaluate(
@@ -89,10 +94,16 @@ def evaluate_all(
     asked = [_asked(s, truth, settings) for s, truth in zip(slices, truths, strict=True)]
     ranking = {name: scorer for name, scorer in scorers.items() if scorer.scores is not None}
     lists = best(ranking, asked, settings)
-    return [
+    found = [
         {name: _evaluation(scorer, s, truth, top.get(name), settings) for name, scorer in scorers.items()}
         for s, truth, top in zip(slices, truths, lists, strict=True)
     ]
+    for s, asked_, top, evaluations in zip(slices, asked, lists, found, strict=True):
+        if s.beyond and max(settings.topk) >= LENGTH:
+            behind = Backdrop.of(asked_.user, s.world, asked_.num_items)
+            for name, listed in top.items():
+                evaluations[name].beyond.extend(beyond(listed, behind))
+    return found
 
 
 def _asked(slice_: Slice, truth: Relevant, settings: Settings) -> Asked:

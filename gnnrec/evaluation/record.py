@@ -73,6 +73,8 @@ class Record:
     def add_next(self, scorer: str, trained_to: int, found: Evaluation, stream: Stream) -> None:
         """Append a score on the increment to come: rows, per-user metrics, predicted values."""
         self.add(scorer, trained_to, trained_to + 1, "next", found.rows)
+        if found.beyond:
+            self.add(scorer, trained_to, trained_to + 1, "beyond", found.beyond)
         name = self.name
         who = {"strategy": name.strategy, "scorer": scorer, "seed": name.seed, "trained_to": trained_to}
         if found.per_user:
@@ -159,7 +161,7 @@ def score(rows: Sequence[Scored], t: int, stream: Stream, held: Sequence[HeldFra
 def upcoming(stream: Stream, t: int, world: World) -> list[HeldFrames]:
     """Return what `next` of the model that absorbed 0..t is measured on, where there is anything."""
     events = stream.increments[t].upcoming
-    return [(None, Slice(events, world))] if len(events) else []
+    return [(None, Slice(events, world, beyond=True))] if len(events) else []
 
 
 def tests(stream: Stream, t: int, worlds: list[World], measure: Settings) -> list[HeldFrames]:

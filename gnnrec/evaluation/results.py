@@ -30,7 +30,7 @@ SCHEMA = pl.Schema(
         "n": pl.Int64(),
     }
 )
-SPLITS = ("next", "test", "valid", "cost", "fit", "blend", "policy")
+SPLITS = ("next", "test", "valid", "cost", "fit", "blend", "policy", "beyond")
 SEGMENTS = (
     "all",
     "known_user",
@@ -73,7 +73,7 @@ def check(frame: pl.DataFrame) -> pl.DataFrame:
 
 def public(frame: pl.DataFrame, least: int) -> pl.DataFrame:
     """Return the table without figures of fewer than `least` users (of a predicted value: events), which are null."""
-    few = pl.col("split").is_in(["next", "test", "valid"]) & (pl.col("n") < least)
+    few = pl.col("split").is_in(["next", "test", "valid", "beyond"]) & (pl.col("n") < least)
     return frame.with_columns(value=pl.when(few).then(None).otherwise("value"))
 
 
@@ -294,6 +294,22 @@ def by_segment(results: pl.DataFrame, metric: str, first: int = 1) -> pl.DataFra
         frame = next_mean(results, metric, segment, first)
         if frame.height:
             base = _join(base, frame, segment)
+    names = [name for name in base.columns if name not in _ROW]
+    means = base.group_by("strategy", "scorer", maintain_order=True).agg(pl.col(names).mean())
+    return means.sort(pl.col("scorer") == REFERENCE, maintain_order=True)
+
+
+def beyond_accuracy(results: pl.DataFrame, first: int = 1) -> pl.DataFrame:
+    """Return strategy, scorer and a column per measure of lists and of what updates took: means over increments, then seeds.
+
+    The lists are those that `next` is scored by. Rows of older versions have none of it: null.
+    """
+    found = results.filter(pl.col("split") == "beyond")["metric"].unique(maintain_order=True).to_list()
+    columns = {metric: _over_increments(results, "beyond", metric, "all", first) for metric in found}
+    columns |= {metric: cost_mean(results, metric, first) for metric in ("core_seconds", "energy_joules")}
+    base = results.select(_ROW).unique(maintain_order=True)
+    for name, frame in columns.items():
+        base = _join(base, frame, name) if frame["value"].count() else base
     names = [name for name in base.columns if name not in _ROW]
     means = base.group_by("strategy", "scorer", maintain_order=True).agg(pl.col(names).mean())
     return means.sort(pl.col("scorer") == REFERENCE, maintain_order=True)

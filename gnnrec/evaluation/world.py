@@ -22,6 +22,7 @@ class World:
         popularity: [i] absorbed events per item.
         recent: [u] whether the user has an absorbed event in this increment.
         ever: pairs absorbed so far, those that were taken back since with them; None: none was, `seen` has them all.
+        old_items: items known before this increment, which the numbers from there on are new with; None: it is the base.
     """
 
     index: int
@@ -31,6 +32,7 @@ class World:
     popularity: Floats
     recent: NDArray[np.bool_]
     ever: BipartiteGraph | None = None
+    old_items: int | None = None
 
     def thirds(self) -> Ints:
         """Return 0 (head), 1 (middle) or 2 (tail) per item by absorbed popularity, [i]; equal counts by number."""
@@ -60,7 +62,8 @@ def worlds(stream: Stream) -> list[World]:
             np.bincount(events.item, minlength=new.num_items) for events in (new.arrived, new.folded)
         )
         taken_back = None if ever is seen else ever
-        result.append(World(new.index, new.num_users, new.num_items, seen, popularity, _recent(new), taken_back))
+        old = result[-1].num_items if result else None
+        result.append(World(new.index, new.num_users, new.num_items, seen, popularity, _recent(new), taken_back, old))
     return result
 
 

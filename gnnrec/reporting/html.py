@@ -66,14 +66,22 @@ def write(
 
 
 def increments_and_segments(results: pl.DataFrame, k: int = 20, first: int = 1) -> list[tuple[str, pl.DataFrame]]:
-    """Return tables of recall@k and MSE on every next increment, and of recall@k by segment; means over seeds."""
+    """Return tables of recall@k and MSE on every next increment, of recall@k by segment, beyond accuracy; means over seeds."""
     wanted = [
         (f"recall@{k} on each next increment, all users", _wide(results, f"recall@{k}", "all")),
         (f"recall@{k} on each next increment, known users", _wide(results, f"recall@{k}", "known_user")),
         ("MSE on each next increment", _wide(results, "mse", "all")),
         (f"recall@{k} by segment, mean over increments (n summed over them)", _segments(results, f"recall@{k}", first)),
+        ("Beyond accuracy: the lists of next, and what an update took; means over increments", _beyond(results, first)),
     ]
     return [(heading, frame) for heading, frame in wanted if frame.height and frame.width > 2]
+
+
+def _beyond(results: pl.DataFrame, first: int) -> pl.DataFrame:
+    """Return what lists are like, and energy; where no row has any energy, core-seconds say it all the same."""
+    frame = table.beyond_accuracy(results, first)
+    told = {"core_seconds": "core-seconds", "energy_joules": "joules, of all the machine did"}
+    return frame.rename({name: heading for name, heading in told.items() if name in frame.columns})
 
 
 def _segments(results: pl.DataFrame, metric: str, first: int) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnrec.core import allocator
+from gnnrec.core import allocator, energy
 from gnnrec.core.seeds import generator
 from gnnrec.data.types import Ints
 from gnnrec.encoders.tables import Embeddings
@@ -30,29 +30,37 @@ USERS = 1000
 """Most users whose lists are compared, drawn by a seed of the increment: the same for every row of a table."""
 SHOWN = 20
 """Length of the lists."""
+TIMED = tuple(
+    f"{of}{metric}" for of in ("", "base_") for metric in ("seconds", "peak_memory", "core_seconds", "energy_joules")
+)
+"""Metrics of split cost that differ between two equal runs."""
 
 
 def timed(learner: Learner, work: Callable[[], None]) -> dict[str, float]:
-    """Return what `work` took: seconds, epochs, steps, triplets, edges touched, and peak memory where the system tells.
+    """Return what `work` took: seconds, epochs, steps, triplets, edges touched, peak memory and energy where the system tells.
 
-    What only a blend needs is no part of these; it is in `learner.cost`, for `charged`.
+    What only a blend needs is no part of these; it is in `learner.cost`, for `charged`. But core-seconds and joules are of all
+    that the process, of joules all that the machine, did meanwhile.
     """
     learner.cost.clear()  # and stays the one that forks of earlier increments count into
     learner.log, learner.valid_rows, tells = FitLog(), {}, allocator.reset_peak()
+    meter, cores = energy.Meter(), time.process_time()
     begin = time.perf_counter()
     work()
     # What a kill cut off was paid for too; valid metrics that no choice rests on are no part of an update.
     cost, earlier = learner.cost, learner.log.earlier
     seconds = time.perf_counter() - begin + earlier.seconds - cost.reporting - cost.blend
-    peak = allocator.peak() if tells else None
+    peak, joules = allocator.peak() if tells else None, meter.joules()
     spent = {
         "seconds": seconds,
         "epochs": float(cost.epochs),
         "steps": float(cost.steps),
         "triplets": float(cost.triplets),
         "edges_touched": float(cost.edges + earlier.edges),
+        "core_seconds": time.process_time() - cores,
     }
-    return spent if peak is None else {**spent, "peak_memory": peak}
+    told = {"peak_memory": peak, "energy_joules": joules}
+    return {**spent, **{metric: value for metric, value in told.items() if value is not None}}
 
 
 def charged(spent: dict[str, float], learner: Learner, scorer: str) -> list[MetricRow]:

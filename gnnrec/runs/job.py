@@ -20,6 +20,7 @@ from gnnrec.core.files import write_atomic
 from gnnrec.data.types import Stream
 from gnnrec.evaluation.record import Name, Record
 from gnnrec.runs import build, experiment
+from gnnrec.runs.again import environment
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.folder import (
     Frames,
@@ -115,6 +116,7 @@ def _open(job: Job, scene: Scene, folder: Path, progress: Progress, resume: bool
         shutil.rmtree(folder / "state")
     (folder / TRACEBACK).unlink(missing_ok=True)
     write_atomic(folder / "config.yaml", yaml.safe_dump(dict(job.config), sort_keys=False, allow_unicode=True))
+    environment.note(folder, job.config, build.run_digest(job.config, scene.setting.stream), resume)
     note_status(folder, "running", scene, job.config)
 
 

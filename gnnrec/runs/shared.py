@@ -14,6 +14,7 @@ from gnnrec.data.types import Stream
 from gnnrec.evaluation.record import Name
 from gnnrec.evaluation.reference import reference_rows
 from gnnrec.runs import build, experiment, state
+from gnnrec.runs.again import environment
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.folder import Frames, finished, locked, note_status, read_frames, write_frames
 from gnnrec.runs.progress import Progress
@@ -32,6 +33,8 @@ def base_state(config: Config, scene: Scene, progress: Progress) -> state.State:
         found, made_of = state.load_newest(folder / "state"), build.model_digest(config, stream)
         checkpoint = FitCheckpoint(folder / "fit.checkpoint")
         if found is None:
+            made_by = build.base_digest(config, stream)
+            environment.note(folder, config, made_by, resume=checkpoint.path.is_file())
             learner = build.learner(config, scene.setting)
             every_state = replace(scene.setting, keep=0)  # the base has one, and it stays
             name, states = Name(config["name"], "base", seed), folder / "state"

@@ -24,7 +24,7 @@ from gnnrec.evaluation.world import World, worlds
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
-from gnnrec.runs import state
+from gnnrec.runs import cost, state
 from gnnrec.runs.experiment import Scenario, run, train_base
 from gnnrec.scorers.blend import Grid
 from gnnrec.strategies.base import Strategy
@@ -34,7 +34,7 @@ DAY = 86_400.0
 START = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
 MEASURE = Settings(topk=(5, 20), explicit=True)
 FIT = FitSettings(lr=0.02, batch_size=64, max_epochs=3, patience=2)
-VARYING = ("seconds", "peak_memory", "base_seconds", "base_peak_memory")
+VARYING = cost.TIMED
 """Cost metrics that differ between two equal runs."""
 
 Make = Callable[[], Strategy]

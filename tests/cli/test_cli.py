@@ -26,7 +26,7 @@ TINY = [
     "figures=false",
 ]
 DRAWN = [word for word in TINY if word != "figures=false"]
-TIMED = ("seconds", "peak_memory")
+TIMED = ("seconds", "peak_memory", "energy_joules")
 KEY = ["strategy", "scorer", "seed", "trained_to", "evaluated_on", "split", "segment", "metric"]
 WITH_PARAMETERS = "strategies=[frozen,{replay:{budget:50}},{replay:{budget:0}},{replay_reservoir:{store:{size:30}}}]"
 

@@ -1,0 +1,1 @@
+"""Beyond accuracy: what lists are like, whatever of them is relevant."""
