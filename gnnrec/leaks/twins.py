@@ -126,8 +126,9 @@ def _with(log: Dataset, user: Texts, item: Texts, value: NDArray[np.float64] | N
     """Return the log with other ids and values in its rows; what is known of the truth would be of the old ones."""
     user_ids, user_code = coded(pl.Series(user.tolist(), dtype=pl.String))
     item_ids, item_code = coded(pl.Series(item.tolist(), dtype=pl.String))
-    ids = {"user_ids": user_ids, "user_code": user_code, "item_ids": item_ids, "item_code": item_code}
-    return replace(log, **ids, value=log.value if value is None else value, oracle=None)
+    values = log.value if value is None else value
+    coded_log = replace(log, user_ids=user_ids, user_code=user_code, item_ids=item_ids, item_code=item_code)
+    return replace(coded_log, value=values, oracle=None)
 
 
 def some_users(log: Dataset, events: int, seed: int = 0) -> Dataset:

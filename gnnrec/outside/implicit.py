@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,8 @@ class ImplicitModel:
         self._options = {"num_threads": 1, **(options or {})}
         if not model.startswith("nearest_neighbours"):
             self._options = {"random_state": derive(seed, "implicit") % 2**32, **self._options}
-        self._model, self._pairs = self._made(), None
+        self._model: Any = self._made()
+        self._pairs: Any = None
 
     def _made(self) -> Any:
         try:
@@ -47,7 +49,8 @@ class ImplicitModel:
     def fit(self, observed: Released) -> None:
         """Fit a new model on all pairs."""
         self._model, self._pairs = self._made(), matrix(observed)
-        with self._limits(1, "blas"):
+        with self._limits(1, "blas"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own matrices, which it converts
             self._model.fit(self._pairs, show_progress=False)
 
     def recommend(self, users: Ints, k: int) -> Ints:

@@ -33,11 +33,11 @@ class Outside(Untrained):
         if depth < 1:
             raise GnnrecError(f"outside.depth={depth} must be 1 or more places")
         self.model, self.depth = checked_model(model), depth
-        self._stale = True
+        self._stale, self._fitted = True, (0, 0)
 
     def take_in(self, events: Interactions) -> None:
-        """Let the next ranking fit."""
-        self._stale = self._stale or bool(len(events))
+        """Let the next ranking fit, if there is anything new: events, or numbers."""
+        self._stale = self._stale or bool(len(events)) or self._fitted != (self.num_users, self.num_items)
 
     def take_out(self, events: Interactions) -> None:
         """Let the next ranking fit."""
@@ -49,7 +49,7 @@ class Outside(Untrained):
             return
         events = Interactions.concat(list(self._log)).owned()
         self.model.fit(Released(events, self.num_users, self.num_items))
-        self._stale = False
+        self._stale, self._fitted = False, (self.num_users, self.num_items)
 
     def rank(self, user: Ints) -> NDArray[np.float32]:
         """Return [n, i]; of a list as many places count as `depth` and the user's own events."""

@@ -44,7 +44,7 @@ class TestOutside(UntrainedContract):
 
 
 class TestPyGLightGCN(UntrainedContract):
-    make = staticmethod(lambda: Outside(PyGLightGCN(width=8, epochs=15, lr=0.05)))
+    make = staticmethod(lambda: Outside(PyGLightGCN(width=8, epochs=15, lr=0.05, batch_size=128)))
 
 
 class TestImplicit(UntrainedContract):
