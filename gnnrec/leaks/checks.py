@@ -56,7 +56,8 @@ def check(play: Play, logs: Twins, asked: Play | None = None, unselected: Play |
         return [true]
     later = _same("future_events", FUTURE, play, true, logs.later, logs.t)
     newcomers = _same("future_ids", IDS, play, true, logs.newcomers, logs.t)
-    planted = _planted(unselected or play, logs)
+    steady = true if unselected is None else unselected(logs.true, logs.t)
+    planted = _planted(unselected or play, logs, steady)
     found = [
         Finding("repeatable", "ok", "two runs on the same log are the same, bit by bit"),
         later,
@@ -66,7 +67,7 @@ def check(play: Play, logs: Twins, asked: Play | None = None, unselected: Play |
         _chosen(play, logs, true, later, planted),
     ]
     found += [_asked(asked, logs, true)] if asked else []
-    return found + ([_valid(unselected, logs)] if unselected else [])
+    return found + ([_valid(unselected, logs, steady)] if unselected else [])
 
 
 FUTURE = "when all later events become noise"
@@ -125,10 +126,10 @@ def _held_out(play: Play, logs: Twins, true: Track) -> Finding:
     return _same("test_slices", when, play, true, logs.held_out, _last(logs))
 
 
-def _planted(play: Play, logs: Twins) -> Finding:
+def _planted(play: Play, logs: Twins, true: Track) -> Finding:
     """Find whether pairs that are only in what is held out rank higher with them there than without."""
     name = "fitted_on_future"
-    true, other = play(logs.true, logs.t), _played(play, logs.planted, logs.t)
+    other = _played(play, logs.planted, logs.t)
     if isinstance(other, str):
         return Finding(name, "LEAK", f"the model fails where pairs are planted in later events: {other}")
     before, after = (_places(track, logs.pairs, logs.t) for track in (true, other))
@@ -175,12 +176,12 @@ def _asked(play: Play, logs: Twins, true: Track) -> Finding:
     return _same("who_is_asked", "when those who come next are asked for first", play, true, logs.true, logs.t)
 
 
-def _valid(play: Play, logs: Twins) -> Finding:
+def _valid(play: Play, logs: Twins, one: Track) -> Finding:
     """Find whether tables of nodes known before differ by valid events, where nothing is selected on these."""
     name, t = "fitted_on_valid", logs.t
     if logs.valid is None:
-        return Finding(name, "n/a", "increment has too few valid events of known users and items")
-    one, other = play(logs.true, t), _played(play, logs.valid, t)
+        return Finding(name, "n/a", f"increment {t} has too few valid events of known users and items")
+    other = _played(play, logs.valid, t)
     if isinstance(other, str):
         return Finding(name, "LEAK", f"the model fails where valid has other pairs: {other}")
     before, now = (logs.true.increments[n].observed for n in (t - 1, t))
