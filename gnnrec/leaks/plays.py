@@ -45,7 +45,7 @@ Play = Callable[[Stream, int], Track]
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class RunParts:
     """What a run is made of.
 
     Attributes:
@@ -63,7 +63,7 @@ class Parts:
     scorers: tuple[str, ...] = ("model", "blend")
 
 
-def played(parts: Parts) -> Play:
+def played(parts: RunParts) -> Play:
     """Return what plays a strategy as `gnnrec run` does: base, then update by update, scoring in between."""
 
     def play(stream: Stream, until: int) -> Track:

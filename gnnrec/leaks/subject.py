@@ -13,8 +13,8 @@ from gnnrec.data.simulate.world import SimulatedWorld
 from gnnrec.data.stream.cuts import ByCount
 from gnnrec.evaluation.reference import USUAL
 from gnnrec.leaks.checks import Finding, check
-from gnnrec.leaks.plays import Parts, played, served
-from gnnrec.leaks.twins import Cut, some_users, twins
+from gnnrec.leaks.plays import RunParts, played, served
+from gnnrec.leaks.twins import CutLog, some_users, twins
 from gnnrec.outside.row import Outside
 from gnnrec.runs import build, saved
 from gnnrec.runs.build import Config
@@ -46,7 +46,7 @@ def check_run(
     config = smaller(run.config)
     if own:
         log = some_users(saved.scene_now(run, allow, data).dataset, events)
-        cut: Cut = instantiate(config["stream"], allow, at="stream").build
+        cut: CutLog = instantiate(config["stream"], allow, at="stream").build
     else:
         log, cut = small_log(str(config["data"].get("feedback") or "explicit")), _like(config)
     selecting, not_selecting = (played(_parts(c)) for c in (config, unselected(config)))
@@ -115,7 +115,7 @@ def unselected(config: Config) -> Config:
     return {**config, "fit": {**config["fit"], **steps, "base": {**config["fit"]["base"], **steps}}}
 
 
-def _like(config: Config) -> Cut:
+def _like(config: Config) -> CutLog:
     """Return what cuts a small log as the run's stream is split, in increments of equal counts."""
     stream = config["stream"]
     same = {key: stream[key] for key in ("split", "valid_share", "test_share", "graph") if key in stream}
@@ -124,8 +124,8 @@ def _like(config: Config) -> Cut:
     return ByCount(increments=INCREMENTS, **same).build
 
 
-def _parts(config: Config) -> Parts:
-    return Parts(
+def _parts(config: Config) -> RunParts:
+    return RunParts(
         lambda setting: build.learner(config, setting),
         lambda _: build.strategy(config),
         lambda stream: build.measure(config, stream),

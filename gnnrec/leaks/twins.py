@@ -18,8 +18,8 @@ from gnnrec.data.clean.ids import coded
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.types import Interactions, Ints, Stream, Texts
 
-Cut = Callable[[Dataset], Stream]
-Rows = NDArray[np.bool_]
+CutLog = Callable[[Dataset], Stream]
+RowMask = NDArray[np.bool_]
 
 LEAST = 5
 """Rows that must differ for a twin to say anything."""
@@ -50,7 +50,7 @@ class Twins:
     valid: Stream | None
 
 
-def twins(log: Dataset, cut: Cut, t: int = 1) -> Twins:
+def twins(log: Dataset, cut: CutLog, t: int = 1) -> Twins:
     """Return a log's stream and its twins.
 
     Args:
@@ -95,7 +95,7 @@ def twins(log: Dataset, cut: Cut, t: int = 1) -> Twins:
     )
 
 
-def _other_valid(log: Dataset, cut: Cut, true: Stream, t: int) -> Stream | None:
+def _other_valid(log: Dataset, cut: CutLog, true: Stream, t: int) -> Stream | None:
     """Return the stream in which valid of increment t has other pairs of nodes that were known before it."""
     before, now = true.increments[t - 1].observed, true.increments[t].observed
     users, items = true.users[: before.num_users], true.items[: before.num_items]
@@ -107,7 +107,7 @@ def _key(user: Texts, item: Texts, time: NDArray[np.float64]) -> list[tuple[str,
     return list(zip(user.tolist(), item.tolist(), time.tolist(), strict=True))
 
 
-def _rows(log: Dataset, stream: Stream, parts: Sequence[Interactions]) -> Rows:
+def _rows(log: Dataset, stream: Stream, parts: Sequence[Interactions]) -> RowMask:
     """Return which rows of the log lie in these parts of its stream, [n]."""
     events = Interactions.concat(parts)
     timed = log.time is not None
@@ -145,7 +145,7 @@ def some_users(log: Dataset, events: int, seed: int = 0) -> Dataset:
     return _with(replace(part, extra=extra), part.user, part.item)
 
 
-def _noise(log: Dataset, rows: Rows, seed: int = 0) -> Dataset:
+def _noise(log: Dataset, rows: RowMask, seed: int = 0) -> Dataset:
     """Return the log with ids, known and new, and values of these rows drawn anew; times stay."""
     rng, n = generator(seed, "noise of a leak check"), int(rows.sum())
     user, item, value = log.user.copy(), log.item.copy(), log.value.copy()
@@ -158,14 +158,14 @@ def _noise(log: Dataset, rows: Rows, seed: int = 0) -> Dataset:
     return _with(log, user, item, value)
 
 
-def _renamed(log: Dataset, users: Rows, items: Rows) -> Dataset:
+def _renamed(log: Dataset, users: RowMask, items: RowMask) -> Dataset:
     user, item = log.user.copy(), log.item.copy()
     user[users] = [f"newcomer-{n}" for n in np.flatnonzero(users)]
     item[items] = [f"new-item-{n}" for n in np.flatnonzero(items)]
     return _with(log, user, item)
 
 
-def _planted(log: Dataset, rows: Rows, users: Texts, items: Texts, seed: int = 0) -> Dataset:
+def _planted(log: Dataset, rows: RowMask, users: Texts, items: Texts, seed: int = 0) -> Dataset:
     """Return the log with pairs of these nodes in these rows that it does not have, no pair twice while there are others."""
     both = np.isin(log.user, users) & np.isin(log.item, items)
     taken = _numbers(log.user[both], users) * len(items) + _numbers(log.item[both], items)

@@ -62,9 +62,9 @@ class PyGLightGCN:
             model = LightGCN(observed.num_users + observed.num_items, self.width, self.layers)
             optimiser = torch.optim.Adam(model.parameters(), lr=self.lr)
             for _ in range(self.epochs):
-                for batch in torch.randperm(len(user)).split(self.batch_size):
+                for batch in torch.randperm(len(user)).split(self.batch_size):  # type: ignore[no-untyped-call]
                     optimiser.zero_grad()
-                    self._loss(model, edges, user[batch], item[batch], observed).backward()
+                    self._loss(model, edges, user[batch], item[batch], observed).backward()  # type: ignore[no-untyped-call]
                     optimiser.step()
         with torch.no_grad():
             found = model.get_embedding(edges).detach()
@@ -74,7 +74,7 @@ class PyGLightGCN:
         other = torch.randint(observed.num_users, observed.num_users + observed.num_items, item.shape)
         asked = torch.stack([user.repeat(2), torch.cat([item, other])])
         liked, disliked = model(edges, asked).chunk(2)
-        nodes = torch.cat([user, item, other]).unique()
+        nodes = torch.cat([user, item, other]).unique()  # type: ignore[no-untyped-call]
         found: Tensor = model.recommendation_loss(liked, disliked, node_id=nodes, lambda_reg=self.l2)
         return found
 

@@ -15,7 +15,7 @@ from gnnrec.data.stream.cuts import ByCount
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.lightgcn import LightGCN
 from gnnrec.leaks.checks import check, leaky
-from gnnrec.leaks.plays import Parts, played, served
+from gnnrec.leaks.plays import RunParts, played, served
 from gnnrec.leaks.subject import check_row, small_log
 from gnnrec.leaks.twins import some_users, twins
 from gnnrec.learner import Learner
@@ -93,7 +93,9 @@ def unselected(setting):
 
 def found(strategy):
     """Return the verdict and the sentence of every check."""
-    plays = (played(Parts(learner, strategy, lambda _: UNSCORED)) for learner in (lambda _: make_learner(), unselected))
+    plays = (
+        played(RunParts(learner, strategy, lambda _: UNSCORED)) for learner in (lambda _: make_learner(), unselected)
+    )
     play, fixed = plays
     return {f.check: f for f in check(play, logs(), unselected=fixed)}
 
