@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "gnnrec"
 
 ROOMS = (
     *("core", "config", "data", "graph", "quality", "counters", "encoders", "objectives", "scorers", "untrained"),
+    "outside",
     *(
         "evaluation",
         "training",
@@ -23,6 +24,7 @@ ROOMS = (
         "serving",
         "live",
         "api",
+        "leaks",
         "testing",
         "cli",
         "__main__",

@@ -32,6 +32,7 @@ commands:
                                                   checkout, verify, gc, export, forget, prove
   gnnrec new strategy NAME                        a plug-in to begin with (or: new encoder NAME): code, YAML, test
   gnnrec check my_conf/strategy/NAME.yaml         the contract of a plug-in, a line per test
+  gnnrec leakcheck RUN                            does it know the future? also a model from outside: package.module:Name
 
 your own log:
   gnnrec compare data=file data.path=log.csv data.columns.user=CustomerID data.columns.item=StockCode
@@ -71,6 +72,7 @@ def _main(arguments: list[str]) -> int:
         "data": _data,
         "new": _new,
         "check": _check,
+        "leakcheck": _leakcheck,
     }
     if name not in commands:
         raise GnnrecError(f"there is no command '{name}'{nearest(name, commands)}")
@@ -88,6 +90,12 @@ def _check(rest: list[str]) -> int:
     from gnnrec.cli import check
 
     return check.run(Parser(prog="gnnrec check"), rest)
+
+
+def _leakcheck(rest: list[str]) -> int:
+    from gnnrec.cli import leakcheck
+
+    return leakcheck.run(rest)
 
 
 def _data(rest: list[str]) -> int:

@@ -46,7 +46,7 @@ def references(entries: Sequence[Any], extra: Path | None = None) -> dict[str, d
     files = _files(extra)
     found = [entry(given, "references", LISTED, files) for given in entries]
     names = [name for name, _ in found]
-    return {row_of(name, own, names): {**_read(files[name]), **own} for name, own in found}
+    return {row_of(name, own, names): _merged(_read(files[name]), own) for name, own in found}
 
 
 def companion(given: Any, extra: Path | None = None) -> dict[str, Any]:
@@ -60,7 +60,17 @@ def companion(given: Any, extra: Path | None = None) -> dict[str, Any]:
         return dict(given)
     files = _files(extra)
     name, own = entry(given, "scorer.companion", LISTED, files)
-    return {**_read(files[name]), **own}
+    return _merged(_read(files[name]), own)
+
+
+def _merged(whole: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the description with its own parameters, those of an inner description too; a new target takes its place whole."""
+    inner = {
+        name: _merged(whole[name], value)
+        for name, value in own.items()
+        if isinstance(value, Mapping) and TARGET not in value and TARGET in (whole.get(name) or ())
+    }
+    return {**whole, **own, **inner}
 
 
 def _files(extra: Path | None) -> dict[str, Path]:

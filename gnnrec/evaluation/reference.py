@@ -89,7 +89,7 @@ def reference_rows(
     for increment, world in zip(stream.increments, worlds, strict=True):
         t, before = world.index, worlds[world.index - 1].seen if world.index else BipartiteGraph.empty()
         kept.absorb(increment.observed, before, measure)
-        spent = {name: _updated(made, increment.observed) for name, made in own.items()}
+        spent = {name: take_up(made, increment.observed) for name, made in own.items()}
         scorers = _chosen(references, kept.scorers(measure.explicit))
         if stream.oracle is not None and len(increment.upcoming):
             scorers["oracle"] = OracleScorer(stream, float(np.median(increment.upcoming.time)))
@@ -119,7 +119,7 @@ def _chosen(references: Mapping[str, Counted | Untrained], counted: Mapping[str,
     return {**rows, **{name: scorer for name, scorer in counted.items() if name not in ROWS}}
 
 
-def _updated(made: Untrained, new: Observed) -> float:
+def take_up(made: Untrained, new: Observed) -> float:
     """Let a recommender absorb an increment, as `Absorbed` does, and return the seconds until it could serve."""
     begin = time.perf_counter()
     if len(new.removed):

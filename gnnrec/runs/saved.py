@@ -98,9 +98,7 @@ def scene_of(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) 
 
 def scene_now(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) -> Scene:
     """Load the data of a run as they are now, changed or not; arguments as of `scene_of`."""
-    wanted = [str(p) for p in saved.config["plugins"]["allow"]]
-    if odd := [p for p in wanted if p not in allow]:
-        raise GnnrecError(f"{saved.folder} was run with plug-ins; if you trust it, add --allow {odd[0]}")
+    check_trusted(saved, allow)
     check_settings(saved)
     config = _moved(saved.config, data)
     if saved.versions:  # a store that has grown since still holds what the run saw
@@ -111,6 +109,18 @@ def scene_now(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ())
         if data or not _gone(config):
             raise
         raise GnnrecError(f"{error}; --data PATH says where the data are now") from error
+
+
+def check_trusted(saved: Saved, allow: Sequence[str]) -> None:
+    """Refuse a configuration that was changed, or that names plug-ins which are not allowed here.
+
+    Raises:
+        GnnrecError: one of these.
+    """
+    check_settings(saved)
+    wanted = [str(p) for p in saved.config["plugins"]["allow"]]
+    if odd := [p for p in wanted if p not in allow]:
+        raise GnnrecError(f"{saved.folder} was run with plug-ins; if you trust it, add --allow {odd[0]}")
 
 
 def check_settings(saved: Saved) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 
 from gnnrec.data.clean.ids import coded
 from gnnrec.data.dataset import Counts, Dataset
@@ -22,6 +20,9 @@ from gnnrec.evaluation.evaluate import Settings
 from gnnrec.evaluation.record import Name, Record
 from gnnrec.evaluation.world import World, worlds
 from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.leaks.plays import one_thread as one_thread
+from gnnrec.leaks.prints import differing as differing
+from gnnrec.leaks.prints import fingerprint as fingerprint
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
 from gnnrec.runs import cost, state
@@ -39,17 +40,6 @@ VARYING = cost.TIMED
 
 Make = Callable[[], Strategy]
 Event = tuple[object, object, float]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Hold torch to one thread: sums of floats depend on how they are split, and bytes are compared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def dataset(users: Sequence[object], items: Sequence[object], values: Floats, times: Floats) -> Dataset:
@@ -175,32 +165,6 @@ class Game:
 
 class Killed(BaseException):
     """Raised by `Game.play` after the increment at which it was told to stop."""
-
-
-def fingerprint(learner: Learner, strategy: Strategy | None = None) -> dict[str, bytes]:
-    """Return the bytes of everything the next update and the scores depend on."""
-    parts = {
-        **learner.state_dict(),
-        **({f"strategy.{n}": x for n, x in strategy.state_dict().items()} if strategy else {}),
-    }
-    result = {n: x.numpy().tobytes() if isinstance(x, torch.Tensor) else repr(x).encode() for n, x in parts.items()}
-    for name, graph in (("graph", learner.graph), ("seen", learner.seen)):
-        result[name] = (
-            b"".join(column.tobytes() for column in graph.edges()) + f"{graph.num_users} {graph.num_items}".encode()
-        )
-    counts = learner.counters
-    for key, column in (("total", counts.popularity.total), *counts.popularity.decayed.items()):
-        result[f"popularity.{key}"] = column.tobytes()
-    result["companion"] = counts.companion.known_scores(np.arange(counts.num_users)).tobytes()
-    result["blend"] = repr((learner.blend.weights.as_dict(), learner.blend.half_life)).encode()
-    result |= {f"evidence.{what}": quality.tobytes() for what, quality in learner.blend.evidence.items()}
-    result["index"] = str(learner.index).encode()
-    return result
-
-
-def differing(a: dict[str, bytes], b: dict[str, bytes]) -> list[str]:
-    """Return the names whose bytes differ; a readable failure is worth a function."""
-    return sorted(name for name in {*a, *b} if a.get(name) != b.get(name))
 
 
 def newest(folder: Path) -> state.State:

@@ -41,6 +41,7 @@ TINY = [
     "logger=none",
     "figures=false",
 ]
+NEEDS = {"ials": "implicit", "implicit": "implicit", "lenskit": "lenskit"}
 FILES = sorted(path.stem for path in folder().glob("reference/*.yaml"))
 
 
@@ -55,8 +56,12 @@ def of(frame, name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_is_built(name):
-    if name == "ials":
-        pytest.importorskip("implicit")
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], reason=f"{NEEDS[name]} is not installed")
+    if name == "outside":
+        with pytest.raises(GnnrecError, match="has no method fit"):
+            build.references(compose(["references=[outside]"]))
+        return
     (made,) = build.references(compose([f"references=[{name}]"])).values()
     assert isinstance(made, Counted | Untrained)
 

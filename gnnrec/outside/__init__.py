@@ -1,0 +1,1 @@
+"""Recommenders from elsewhere as rows of a table, through two methods."""
