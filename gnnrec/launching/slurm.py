@@ -59,7 +59,9 @@ class Slurm:
         if self.cluster not in ("slurm", "local"):
             raise GnnrecError(f"launcher.cluster={self.cluster} is not known; allowed: local, slurm")
         if self.minutes < 1 or self.memory <= 0 or (self.cpus or 1) < 1 or self.gpus < 0:
-            raise GnnrecError("launcher.minutes, launcher.memory and launcher.cpus must be above 0, launcher.gpus 0 or more")
+            raise GnnrecError(
+                "launcher.minutes, launcher.memory and launcher.cpus must be above 0, launcher.gpus 0 or more"
+            )
         _ = self.limits
         _submitit()
         if self.cluster == "slurm" and not self.script and shutil.which("sbatch") is None:
@@ -76,7 +78,9 @@ class Slurm:
     def launch(self, jobs: Sequence[Job], scene: Scene, progress: Progress) -> Runner:
         """Run what is not finished, and return what gives the frames of each job."""
         if self.script:
-            raise GnnrecError("launcher.script=true submits nothing, so there is nothing to wait for: launcher.wait=false")
+            raise GnnrecError(
+                "launcher.script=true submits nothing, so there is nothing to wait for: launcher.wait=false"
+            )
         return launched(self, jobs, scene, progress)
 
     def leave(self, jobs: Sequence[Job], scene: Scene, progress: Progress) -> str:
@@ -114,7 +118,12 @@ class Slurm:
             raise GnnrecError(f"launcher.more={self.more}: {one_line(str(error))}") from error
 
     def _options(self, name: str) -> dict[str, Any]:
-        found = {"name": name, "timeout_min": self.minutes, "mem_gb": self.memory, "cpus_per_task": self.cpus or THREADS}
+        found = {
+            "name": name,
+            "timeout_min": self.minutes,
+            "mem_gb": self.memory,
+            "cpus_per_task": self.cpus or THREADS,
+        }
         found |= {"gpus_per_node": self.gpus} if self.gpus else {}
         found |= {"slurm_partition": self.partition} if self.partition else {}
         return {**found, **(self.more or {})}
