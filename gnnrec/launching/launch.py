@@ -37,7 +37,7 @@ def launched(place: Place, jobs: Sequence[Job], scene: Scene, progress: Progress
             pass
     if (launch := hand_over(jobs, scene, THREADS)) is None:
         return run_job
-    with locked(launch.folder):
+    with locked(launch.folder, wait=progress):
         Supervisor(launch.tasks, place, progress.say).run()
     return _collecting(launch)
 

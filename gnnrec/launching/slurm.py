@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,10 @@ class Slurm:
             raise GnnrecError(
                 "launcher.minutes, launcher.memory and launcher.cpus must be above 0, launcher.gpus 0 or more"
             )
+        if self.script and self.wait:
+            raise GnnrecError(
+                "launcher.script=true submits nothing, so there is nothing to wait for: launcher.wait=false"
+            )
         _ = self.limits
         _submitit()
         if self.cluster == "slurm" and not self.script and shutil.which("sbatch") is None:
@@ -77,10 +82,6 @@ class Slurm:
 
     def launch(self, jobs: Sequence[Job], scene: Scene, progress: Progress) -> Runner:
         """Run what is not finished, and return what gives the frames of each job."""
-        if self.script:
-            raise GnnrecError(
-                "launcher.script=true submits nothing, so there is nothing to wait for: launcher.wait=false"
-            )
         return launched(self, jobs, scene, progress)
 
     def leave(self, jobs: Sequence[Job], scene: Scene, progress: Progress) -> str:
@@ -94,7 +95,8 @@ class Slurm:
         folder = task.file.parent / QUEUE
         executor = _submitit().AutoExecutor(folder=folder, cluster=self.cluster)
         self._configure(executor, task.folder.name)
-        return Submitted(executor.submit(Work(self.cpus or THREADS), str(task.file.absolute()), resume))
+        with _reachable():
+            return Submitted(executor.submit(Work(self.cpus or THREADS), str(task.file.absolute()), resume))
 
     def text(self, folder: Path) -> str:
         """Return the script of a job as it would be submitted.
@@ -102,12 +104,12 @@ class Slurm:
         Args:
             folder: where its words would go.
         """
-        from submitit.slurm.slurm import _make_sbatch_string
+        from submitit.slurm.slurm import _convert_mem, _make_sbatch_string
 
         options = {k.removeprefix("slurm_"): v for k, v in self._options("gnnrec").items()}
         renamed = {"timeout_min": "time", "mem_gb": "mem", "name": "job_name"}
         options = {renamed.get(key, key): value for key, value in options.items()}
-        options["mem"] = f"{int(self.memory * 1024)}MB"
+        options["mem"] = _convert_mem(self.memory)
         command = f"{sys.executable} -u -m submitit.core._submit {folder.absolute()}"
         return str(_make_sbatch_string(command=command, folder=folder, **options))
 
@@ -151,9 +153,10 @@ class Work:
 
     def checkpoint(self, file: str, resume: bool) -> Any:
         """Return what is to be submitted in the place of a job that is preempted or out of time."""
-        with suppress(ProcessLookupError):
-            self.worker.send_signal(signal.SIGTERM)
-        self.worker.wait()
+        # Called by a signal's handler, in the middle of the wait above, whose lock another wait would not get.
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self.worker.pid, signal.SIGTERM)
+            os.waitpid(self.worker.pid, 0)
         return _submitit().helpers.DelayedSubmission(Work(self.threads), file, True)
 
 
@@ -174,6 +177,19 @@ class Submitted:
     def kill(self) -> None:
         """Take it out of the queue once more."""
         self.job.cancel(check=False)
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    """Let a job find the modules of this process: a queue hands the environment on."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = environment()["PYTHONPATH"]
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
 
 
 def _submitit() -> Any:

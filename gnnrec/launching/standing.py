@@ -67,13 +67,19 @@ def held(folder: Path) -> str | None:
     try:
         who = one_line((folder / HOLDER).read_text()[:200])
         pid, _, host = who.partition(" on ")
-        if host == socket.gethostname():
-            os.kill(int(pid), 0)
-        return who
-    except PermissionError:
-        return who
+        return who if host != socket.gethostname() or _lives(int(pid)) else None
     except (OSError, ValueError):
         return None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _standing(folder: Path, task: Task | None, driven: bool) -> Standing:

@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,17 +84,17 @@ class Supervisor:
         for task in list(self.waiting):
             if len(self.running) >= self.limits.workers:
                 return
-            if task.after is None or not any(t.folder == task.after for t in self._open()):
+            if not self._awaits_base(task):
                 self.waiting.remove(task)
                 task.failure.unlink(missing_ok=True)
                 begun, self.tries[task.folder] = self.tries[task.folder], self.tries[task.folder] + 1
                 read = task.log.stat().st_size if task.log.is_file() else 0
                 self.running.append(Try(self.place.begin(task, resume=begun > 0), task, read))
 
-    def _open(self) -> list[Task]:
-        """Return the tasks that are neither made nor given up."""
-        found = [*self.waiting, *(one.task for one in self.running)]
-        return [task for task in found if not task.made]
+    def _awaits_base(self, task: Task) -> bool:
+        """Return whether the base of a task is still to come: neither made nor given up."""
+        found = [*self.waiting, *(one.task for one in self.running)] if task.after else []
+        return any(other.folder == task.after and not other.made for other in found)
 
     def _look(self, one: Try) -> None:
         ended = one.attempt.ended()  # asked first: what it wrote before that is passed on whole
@@ -154,7 +155,9 @@ class Supervisor:
         for one in self.running:
             if not one.attempt.ended():
                 one.attempt.kill()
-            one.pass_on(self.say)
+        with suppress(OSError, ValueError):  # a closed terminal takes no more words
+            for one in self.running:
+                one.pass_on(self.say)
         if names := [one.task.name for one in self.running]:
             error.add_note(names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more")
 

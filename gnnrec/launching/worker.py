@@ -47,10 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the newest state")
     parser.add_argument("--tied", action="store_true", help="end in order once standard input is closed")
     given = parser.parse_args(argv)
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a cluster's warning is for the one that began this process
     try:
         with signals.watched():
             if given.tied:
+                signal.signal(
+                    signal.SIGUSR2, signal.SIG_IGN
+                )  # a queue warns the one that began this process, and all of its
                 threading.Thread(target=_end_with_parent, daemon=True).start()
             return _work(given.file, given.resume)
     except (signals.Interrupted, KeyboardInterrupt) as error:

@@ -21,7 +21,7 @@ from gnnrec.runs.shared import references
 
 Runner = Callable[[Job, Scene, Progress], Frames]
 """Runs a job: in a folder of its own, where a finished one is read back, or in memory."""
-Launch = Callable[[Sequence[Job], Scene, Progress], Runner]
+RunnerOf = Callable[[Sequence[Job], Scene, Progress], Runner]
 """Makes a runner of jobs: one that runs each when its turn comes, or one that collects what ran beside each other."""
 
 
@@ -37,7 +37,7 @@ def compare(
     progress: Progress,
     first: int = 1,
     output: Path | None = None,
-    launch: Launch = in_turn,
+    launch: RunnerOf = in_turn,
 ) -> Report:
     """Run every job that is not finished and write the report of all of them; one that fails is left out, and said.
 
@@ -49,7 +49,7 @@ def compare(
         first: smallest t in means; 3 after a sweep.
         output: a folder of its own for the report, written anew; None: the configuration's output, or a folder below it
             where the report of another comparison stands.
-        launch: how the jobs are run.
+        launch: makes the runner of the jobs.
     """
     if not jobs:
         raise GnnrecError("nothing to compare: strategies= and seeds= must each name at least one")
@@ -71,7 +71,7 @@ def _say_reused(folders: Sequence[Path], progress: Progress) -> None:
 
 
 def run_all(
-    jobs: Sequence[Job], scene: Scene, progress: Progress, launch: Launch = in_turn
+    jobs: Sequence[Job], scene: Scene, progress: Progress, launch: RunnerOf = in_turn
 ) -> tuple[list[Frames], list[str]]:
     """Return the frames of the jobs that end well, and a sentence for each other one; if none does, its error."""
     for job in jobs:  # a setting that is wrong is found before the first run is paid for
@@ -103,7 +103,7 @@ def joined(parts: Sequence[Frames], config: Config) -> Frames:
     return found | {"results": table.public(found["results"], int(config.get("privacy", {}).get("least_users", 1)))}
 
 
-def show(job: Job, scene: Scene, progress: Progress, launch: Launch = in_turn) -> str:
+def show(job: Job, scene: Scene, progress: Progress, launch: RunnerOf = in_turn) -> str:
     """Run one job, unless it is finished, and return its metrics per increment and its row beside the references.
 
     A comparison in the same output folder is left as it is.

@@ -13,7 +13,7 @@ from gnnrec.core.errors import one_line
 from gnnrec.evaluation import results as table
 from gnnrec.reporting import terminal
 from gnnrec.runs.build import Config, Scene
-from gnnrec.runs.compare import Launch, Runner, in_turn, joined
+from gnnrec.runs.compare import Runner, RunnerOf, in_turn, joined
 from gnnrec.runs.folder import Frames, check_versions, named
 from gnnrec.runs.job import Job
 from gnnrec.runs.progress import Progress
@@ -33,7 +33,7 @@ class GridReport:
 
 
 def run_all(
-    jobs: Sequence[tuple[str, Job]], read: Callable[[Config], Scene], progress: Progress, launch: Launch = in_turn
+    jobs: Sequence[tuple[str, Job]], read: Callable[[Config], Scene], progress: Progress, launch: RunnerOf = in_turn
 ) -> GridReport:
     """Run every job that is not finished; one that fails is left out, and said.
 
@@ -61,7 +61,7 @@ def _group(
     group: Sequence[tuple[str, Job]],
     read: Callable[[Config], Scene],
     progress: Progress,
-    launch: Launch,
+    launch: RunnerOf,
     failed: list[str],
 ) -> str:
     """Run the jobs that share their data and return their table, "" where none ends well."""
