@@ -15,7 +15,7 @@ from gnnrec.launching.supervise import Supervisor
 from gnnrec.launching.tasks import RUN, Launch, failure_of, hand_over, launches
 from gnnrec.runs.build import Scene
 from gnnrec.runs.compare import Runner
-from gnnrec.runs.folder import Frames, finished, locked
+from gnnrec.runs.folder import Frames, check_versions, finished, locked
 from gnnrec.runs.job import Job, run_job
 from gnnrec.runs.progress import Progress
 
@@ -45,6 +45,7 @@ def launched(place: Place, jobs: Sequence[Job], scene: Scene, progress: Progress
 def left(place: Place, jobs: Sequence[Job], scene: Scene, progress: Progress) -> str:
     """Have a process of its own run what is not finished, and return a line about it at once."""
     output = Path(jobs[0].config["output"])
+    check_versions(output, scene.setting.stream)
     tells = f"`gnnrec status {output}` tells, the same command with launcher.wait=true collects"
     for other in _at_the_same(jobs, scene):
         if in_use(other.folder):

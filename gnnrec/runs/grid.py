@@ -74,7 +74,7 @@ def _group(
                 scene = read(job.config)
                 check_versions(Path(job.config["output"]), scene.setting.stream)
             if run is None:
-                run = launch([other for _, other in group], scene, progress)
+                run = _runner(launch, [other for _, other in group], scene, progress)
             done.append((job, run(job, scene, progress)))
         except Exception as error:
             if os.environ.get("GNNREC_DEBUG"):
@@ -83,6 +83,19 @@ def _group(
             failed.append(f"{typed}: {line}")
             progress.say(failed[-1])
     return _table(done, scene, progress) if done and scene is not None else ""
+
+
+def _runner(launch: RunnerOf, jobs: Sequence[Job], scene: Scene, progress: Progress) -> Runner:
+    """Return the runner of jobs; where none could be made, one that says why for each of them, and tries no second time."""
+    try:
+        return launch(jobs, scene, progress)
+    except Exception as error:
+        why = error
+
+    def fail(job: Job, scene: Scene, progress: Progress) -> Frames:
+        raise why
+
+    return fail
 
 
 def _table(done: Sequence[tuple[Job, Frames]], scene: Scene, progress: Progress) -> str:
