@@ -94,7 +94,8 @@ class Slurm:
         """Submit a task."""
         folder = task.file.parent / QUEUE
         executor = _submitit().AutoExecutor(folder=folder, cluster=self.cluster)
-        self._configure(executor, task.folder.name)
+        with self._explained():
+            executor.update_parameters(**self._options(task.folder.name))
         with _reachable():
             return Submitted(executor.submit(Work(self.cpus or THREADS), str(task.file.absolute()), resume))
 
@@ -111,11 +112,14 @@ class Slurm:
         options = {renamed.get(key, key): value for key, value in options.items()}
         options["mem"] = _convert_mem(self.memory)
         command = f"{sys.executable} -u -m submitit.core._submit {folder.absolute()}"
-        return str(_make_sbatch_string(command=command, folder=folder, **options))
+        with self._explained():
+            return str(_make_sbatch_string(command=command, folder=folder, **options))
 
-    def _configure(self, executor: Any, name: str) -> None:
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say of an option that submitit does not take where it stands."""
         try:
-            executor.update_parameters(**self._options(name))
+            yield
         except (TypeError, ValueError, NameError) as error:
             raise GnnrecError(f"launcher.more={self.more}: {one_line(str(error))}") from error
 

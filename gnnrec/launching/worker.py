@@ -68,7 +68,8 @@ def _end_with_parent() -> None:
 def _work(file: Path, resume: bool) -> int:
     handed = yaml.safe_load(file.read_text(encoding="utf-8"))
     config = {**handed["config"], **({"resume": True} if resume else {})}
-    job, scene = Job(handed["row"], config), None
+    job = Job(handed["row"], config)
+    scene: Scene | None = None
     allocator.retain_large_blocks()
     torch.set_num_threads(int(handed["threads"]))
     try:
