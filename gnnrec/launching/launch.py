@@ -35,7 +35,7 @@ def launched(place: Place, jobs: Sequence[Job], scene: Scene, progress: Progress
     for other in _at_the_same(jobs, scene):
         with locked(other.folder, wait=progress):
             pass
-    if (launch := hand_over(jobs, scene, THREADS)) is None:
+    if (launch := hand_over(jobs, scene)) is None:
         return run_job
     with locked(launch.folder, wait=progress):
         Supervisor(launch.tasks, place, progress.say).run()
@@ -50,7 +50,7 @@ def left(place: Place, jobs: Sequence[Job], scene: Scene, progress: Progress) ->
     for other in _at_the_same(jobs, scene):
         if in_use(other.folder):
             return f"{other.folder.name} is at these runs already; {tells}"
-    if (launch := hand_over(jobs, scene, THREADS)) is None:
+    if (launch := hand_over(jobs, scene)) is None:
         return f"all {len(jobs)} runs are finished; the same command with launcher.wait=true collects"
     _start_driver(launch)
     runs = sum(task.kind == RUN for task in launch.tasks)

@@ -64,7 +64,7 @@ class Worker:
 
     def __init__(self, task: Task, resume: bool) -> None:
         more = ["--resume"] if resume else []
-        threads = int(yaml.safe_load(task.file.read_text(encoding="utf-8")).get("threads", THREADS))
+        threads = int(yaml.safe_load(task.file.read_text(encoding="utf-8"))["threads"] or THREADS)
         with task.log.open("ab") as words:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gnnrec.launching.worker", str(task.file), "--tied", *more],

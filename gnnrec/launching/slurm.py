@@ -124,7 +124,7 @@ class Slurm:
             raise GnnrecError(f"launcher.more={self.more}: {one_line(str(error))}") from error
 
     def _options(self, name: str) -> dict[str, Any]:
-        found = {
+        found: dict[str, Any] = {
             "name": name,
             "timeout_min": self.minutes,
             "mem_gb": self.memory,

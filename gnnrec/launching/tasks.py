@@ -76,13 +76,12 @@ def is_made(folder: Path) -> bool:
     return finished(folder) or (folder / MODEL).is_file()
 
 
-def hand_over(jobs: Sequence[Job], scene: Scene, threads: int) -> Launch | None:
+def hand_over(jobs: Sequence[Job], scene: Scene) -> Launch | None:
     """Write what the jobs that are not finished need, bases first; None: all are finished.
 
     Args:
         jobs: of one output folder.
         scene: data and stream of all.
-        threads: of a job whose configuration leaves it open.
     """
     stream = scene.setting.stream
     missing = [job for job in jobs if not is_made(job.folder(stream))]
@@ -102,7 +101,7 @@ def hand_over(jobs: Sequence[Job], scene: Scene, threads: int) -> Launch | None:
     tasks = []
     for n, (place, (name, kind, job, after)) in enumerate(asked.items()):
         file = folder / f"{n:04d}-{place.name[:150]}.yaml"
-        handed = {"kind": kind, "row": job.row, "folder": place.name, "threads": job.config["threads"] or threads}
+        handed = {"kind": kind, "row": job.row, "folder": place.name, "threads": job.config["threads"]}
         write_atomic(file, yaml.safe_dump({**handed, "config": dict(job.config)}, sort_keys=False, allow_unicode=True))
         tasks.append(Task(name, kind, place, file, after))
     made = Launch(folder, config["launcher"], tuple(config["plugins"]["allow"]), tuple(tasks))

@@ -71,7 +71,8 @@ def _work(file: Path, resume: bool) -> int:
     job = Job(handed["row"], config)
     scene: Scene | None = None
     allocator.retain_large_blocks()
-    torch.set_num_threads(int(handed["threads"]))
+    if handed["threads"]:  # else as whoever began this process has set its environment
+        torch.set_num_threads(int(handed["threads"]))
     try:
         scene = build.scene(config)
         place, work = KINDS[handed["kind"]]

@@ -38,7 +38,7 @@ def serial(tmp_path_factory):
 def launch(typed):
     """Return the launch of a comparison, handed over to nobody yet."""
     config = compose(typed)
-    return hand_over(of_comparison(config, typed, None, print), build.scene(config), 1)
+    return hand_over(of_comparison(config, typed, None, print), build.scene(config))
 
 
 def test_what_is_handed_over_makes_the_table_of_a_serial_comparison(serial, tmp_path, capsys, one_thread):
