@@ -47,11 +47,12 @@ def left(place: Place, jobs: Sequence[Job], scene: Scene, progress: Progress) ->
     output = Path(jobs[0].config["output"])
     check_versions(output, scene.setting.stream)
     tells = f"`gnnrec status {output}` tells, the same command with launcher.wait=true collects"
-    for other in _at_the_same(jobs, scene):
-        if in_use(other.folder):
-            return f"{other.folder.name} is at these runs already; {tells}"
-    if (launch := hand_over(jobs, scene)) is None:
-        return f"all {len(jobs)} runs are finished; the same command with launcher.wait=true collects"
+    at = [other for other in _at_the_same(jobs, scene) if in_use(other.folder)]
+    taken = {task.folder.name for other in at for task in other.tasks}
+    free = [job for job in jobs if job.folder(scene.setting.stream).name not in taken]
+    if (launch := hand_over(free, scene)) is None:
+        names = ", ".join(other.folder.name for other in at)
+        return f"{names} is at these runs already; {tells}" if at else f"all runs are finished; {tells}"
     _start_driver(launch)
     runs = sum(task.kind == RUN for task in launch.tasks)
     return f"{runs} run{'' if runs == 1 else 's'} left to {launch.folder.name}; {tells}"
