@@ -173,7 +173,7 @@ def compare(
     scene, progress, memory = build.scene_on(config, dataset, stream), Progress(quiet), Memory()
     jobs = [Job(row, _job(config, encoders[seed], s, seed)) for row, s in named.items() for seed in numbers]
     try:
-        parts, failed = runs.run_all(jobs, scene, progress, memory.run)
+        parts, failed = runs.run_all(jobs, scene, progress, lambda *_: memory.run)
     except GnnrecError:
         if not memory.errors:
             raise

@@ -21,6 +21,7 @@ ROOMS = (
         "strategies",
         "policies",
         "runs",
+        "launching",
         "serving",
         "live",
         "api",
@@ -55,6 +56,7 @@ ONLY_IN = {
     "fastapi": ("gnnrec.serving.service",),
     "uvicorn": ("gnnrec.serving.service",),
     "faiss": ("gnnrec.serving.index",),
+    "submitit": ("gnnrec.launching.slurm",),
     "pytest": ("gnnrec.testing", "gnnrec.cli.check"),
 }
 NEVER_IN = {

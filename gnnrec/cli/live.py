@@ -153,9 +153,13 @@ def _nothing_new(kept: Live) -> str:
 
 
 def status(rest: Sequence[str]) -> int:
-    """Print how a live run stands, and write its page."""
-    parser = Parser(prog="gnnrec status", description="How a run that is kept up to date stands.", allow_abbrev=False)
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
+    """Print how a live run stands and write its page, or how the runs of an output folder stand."""
+    parser = Parser(
+        prog="gnnrec status",
+        description="How a run that is kept up to date stands, or the runs of a comparison: done, running, waiting, failed.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run, or output folder of a comparison")
     parser.add_argument("--store", type=Path, help="where its store lies now, if it has moved")
     parser.add_argument(
         "--last", type=int, default=10, metavar="N", help="decisions to print (default 10); the page has all"
@@ -171,6 +175,11 @@ def status(rest: Sequence[str]) -> int:
         raise GnnrecError(
             f"--price {given.price:g} must be above 0: events with a recall of 1 that a second must bring back"
         )
+    from gnnrec.launching import standing
+
+    if standing.is_output(given.run):
+        print(standing.text(given.run))
+        return 0
     from gnnrec.live import run as live
     from gnnrec.live.status import status_of
     from gnnrec.reporting import status as page

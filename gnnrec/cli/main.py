@@ -17,13 +17,15 @@ HELP = """Compare ways to update a graph recommender as its data grows: quality 
 
 commands:
   gnnrec compare experiment=quickstart            run every strategy of an experiment, print the table, write the report
+                                                  launcher=processes: on all cores; launcher.wait=false: at once back
   gnnrec run strategy=replay strategy.budget=2000 one run; -m a grid with one table: strategy=fine_tune,replay seed=0,1
   gnnrec sweep strategy=replay sweep=replay       search hyper-parameters on increments 1 and 2, score the rest
   gnnrec report DIR...                            table and report again, from finished runs
   gnnrec reproduce RUN                            make a run again: bit-identical, or what differs first and why
   gnnrec recommend DIR --user ID -k 10            the lists that what a run serves gives: --users FILE, --all, --output FILE
   gnnrec update STORE RUN                         bring a run's model up to its store's newest version, if it is no worse
-  gnnrec status RUN                               what serves, what was decided and why, what waits
+  gnnrec status RUN                               what serves, what was decided and why, what waits; of an output folder:
+                                                  which of its runs are done, running, waiting, failed
   gnnrec rollback RUN --to N                      let an older champion serve again
   gnnrec export RUN                               what serves as a bundle: --since N, --lists FILE.parquet, --index faiss
   gnnrec serve RUN                                answer over HTTP from the bundle; updates take its place without a gap

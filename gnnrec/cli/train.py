@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from gnnrec.runs.build import Config, Scene
 
 
+_ALONE = "sweep.trials=…, which run one after the other: each is chosen by those before it"
+
+
 def run(rest: Sequence[str]) -> int:
     """Run one strategy under one seed, or with -m a grid of runs."""
     given = parse("run", rest, "one run, or with -m a grid of them")
@@ -28,18 +31,23 @@ def run(rest: Sequence[str]) -> int:
     else:
         _note(f"{config['name']}: {chosen('strategy', grid[0], given.config_dir)}, seed {config['seed']}")
     from gnnrec.cli.jobs import of_grid
+    from gnnrec.launching.base import launcher_of
     from gnnrec.runs.compare import show
-    from gnnrec.runs.grid import run_all
+    from gnnrec.runs.grid import groups, run_all
     from gnnrec.runs.progress import Progress
 
     jobs = of_grid(grid, given.config_dir, _note)
+    launcher = launcher_of(config)
+    prepare(config)
+    if not launcher.wait:
+        for group in groups(jobs):
+            print(launcher.leave([job for _, job in group], _scene(group[0][1].config), Progress()))
+        return 0
     if len(grid) == 1:
         job = jobs[0][1]
-        prepare(job.config)
-        print(show(job, _scene(job.config), Progress()))
+        print(show(job, _scene(job.config), Progress(), launcher.launch))
         return 0
-    prepare(config)
-    done = run_all(jobs, _scene, Progress())
+    done = run_all(jobs, _scene, Progress(), launcher.launch)
     return _shown(done.text, done.failed)
 
 
@@ -59,12 +67,17 @@ def compare(rest: Sequence[str]) -> int:
     config = compose(given.overrides, given.config_dir)
     _note(f"{config['name']}: {_counted(config, 'strategies')}, {_counted(config, 'seeds')}")
     from gnnrec.cli.jobs import of_comparison
+    from gnnrec.launching.base import launcher_of
     from gnnrec.runs.compare import compare as run_comparison
     from gnnrec.runs.progress import Progress
 
     jobs = of_comparison(config, given.overrides, given.config_dir, _note)
+    launcher = launcher_of(config)
     prepare(config)
-    done = run_comparison(jobs, _scene(config), typed("compare", rest), Progress())
+    if not launcher.wait:
+        print(launcher.leave(jobs, _scene(config), Progress()))
+        return 0
+    done = run_comparison(jobs, _scene(config), typed("compare", rest), Progress(), launch=launcher.launch)
     return _shown(f"{done.text}\nreport: {done.path}", done.failed)
 
 
@@ -73,7 +86,8 @@ def sweep(rest: Sequence[str]) -> int:
     given = parse("sweep", rest, "search hyper-parameters of one strategy")
     if given is None:
         return 0
-    belongs_elsewhere(given.overrides, {"strategies": "strategy=…", "seeds": "seed=…", "policies": "policy=…"}, "sweep")
+    instead = {"strategies": "strategy=…", "seeds": "seed=…", "policies": "policy=…"}
+    belongs_elsewhere(given.overrides, {**instead, "launcher": _ALONE, "launcher.": _ALONE}, "sweep")
     config = compose(given.overrides, given.config_dir)
     row = chosen("strategy", given.overrides, given.config_dir)
     trials = config["sweep"]["trials"]

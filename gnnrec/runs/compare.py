@@ -21,6 +21,13 @@ from gnnrec.runs.shared import references
 
 Runner = Callable[[Job, Scene, Progress], Frames]
 """Runs a job: in a folder of its own, where a finished one is read back, or in memory."""
+RunnerOf = Callable[[Sequence[Job], Scene, Progress], Runner]
+"""Makes a runner of jobs: one that runs each when its turn comes, or one that collects what ran beside each other."""
+
+
+def in_turn(jobs: Sequence[Job], scene: Scene, progress: Progress) -> Runner:
+    """Return what runs a job when its turn comes."""
+    return run_job
 
 
 def compare(
@@ -30,6 +37,7 @@ def compare(
     progress: Progress,
     first: int = 1,
     output: Path | None = None,
+    launch: RunnerOf = in_turn,
 ) -> Report:
     """Run every job that is not finished and write the report of all of them; one that fails is left out, and said.
 
@@ -41,6 +49,7 @@ def compare(
         first: smallest t in means; 3 after a sweep.
         output: a folder of its own for the report, written anew; None: the configuration's output, or a folder below it
             where the report of another comparison stands.
+        launch: makes the runner of the jobs.
     """
     if not jobs:
         raise GnnrecError("nothing to compare: strategies= and seeds= must each name at least one")
@@ -48,7 +57,7 @@ def compare(
     check_versions(Path(config["output"]), scene.setting.stream)
     folders = [job.folder(scene.setting.stream) for job in jobs]
     _say_reused(folders, progress)
-    parts, failed = run_all(jobs, scene, progress, run_job)
+    parts, failed = run_all(jobs, scene, progress, launch)
     parts.append(references(config, scene, progress))
     runs = [folder.name for folder in folders if finished(folder)]
     done = report(joined(parts, config), config, scene, command, runs, first, output, failed)
@@ -62,7 +71,7 @@ def _say_reused(folders: Sequence[Path], progress: Progress) -> None:
 
 
 def run_all(
-    jobs: Sequence[Job], scene: Scene, progress: Progress, run: Runner = run_job
+    jobs: Sequence[Job], scene: Scene, progress: Progress, launch: RunnerOf = in_turn
 ) -> tuple[list[Frames], list[str]]:
     """Return the frames of the jobs that end well, and a sentence for each other one; if none does, its error."""
     for job in jobs:  # a setting that is wrong is found before the first run is paid for
@@ -75,6 +84,7 @@ def run_all(
             continue
     parts: list[Frames] = []
     failed: list[GnnrecError] = []
+    run = launch(jobs, scene, progress)
     for job in jobs:
         try:
             parts.append(run(job, scene, progress))
@@ -93,7 +103,7 @@ def joined(parts: Sequence[Frames], config: Config) -> Frames:
     return found | {"results": table.public(found["results"], int(config.get("privacy", {}).get("least_users", 1)))}
 
 
-def show(job: Job, scene: Scene, progress: Progress) -> str:
+def show(job: Job, scene: Scene, progress: Progress, launch: RunnerOf = in_turn) -> str:
     """Run one job, unless it is finished, and return its metrics per increment and its row beside the references.
 
     A comparison in the same output folder is left as it is.
@@ -101,7 +111,8 @@ def show(job: Job, scene: Scene, progress: Progress) -> str:
     check_versions(Path(job.config["output"]), scene.setting.stream)
     folder = job.folder(scene.setting.stream)
     _say_reused([folder], progress)
-    frames = joined([run_job(job, scene, progress), references(job.config, scene, progress)], job.config)
+    run = launch([job], scene, progress)
+    frames = joined([run(job, scene, progress), references(job.config, scene, progress)], job.config)
     results = table.check(frames["results"])
     own = results.filter(pl.col("strategy") == job.row, pl.col("scorer") != table.REFERENCE)
     summary = table.summary(results, budget=str(job.config["fit"]["budget"]))

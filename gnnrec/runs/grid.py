@@ -13,9 +13,9 @@ from gnnrec.core.errors import one_line
 from gnnrec.evaluation import results as table
 from gnnrec.reporting import terminal
 from gnnrec.runs.build import Config, Scene
-from gnnrec.runs.compare import joined
+from gnnrec.runs.compare import Runner, RunnerOf, in_turn, joined
 from gnnrec.runs.folder import Frames, check_versions, named
-from gnnrec.runs.job import Job, run_job
+from gnnrec.runs.job import Job
 from gnnrec.runs.progress import Progress
 from gnnrec.runs.report import names
 from gnnrec.runs.shared import references
@@ -32,20 +32,23 @@ class GridReport:
     failed: tuple[str, ...]
 
 
-def run_all(jobs: Sequence[tuple[str, Job]], read: Callable[[Config], Scene], progress: Progress) -> GridReport:
+def run_all(
+    jobs: Sequence[tuple[str, Job]], read: Callable[[Config], Scene], progress: Progress, launch: RunnerOf = in_turn
+) -> GridReport:
     """Run every job that is not finished; one that fails is left out, and said.
 
     Args:
         jobs: what was typed for each, and the run.
         read: loads data and stream of a configuration.
         progress: where to show it.
+        launch: how the runs that share their data are run.
     """
     failed: list[str] = []
-    texts = [_group(group, read, progress, failed) for group in _groups(jobs)]
+    texts = [_group(group, read, progress, launch, failed) for group in groups(jobs)]
     return GridReport("\n\n".join(t for t in texts if t), tuple(failed))
 
 
-def _groups(jobs: Sequence[tuple[str, Job]]) -> list[list[tuple[str, Job]]]:
+def groups(jobs: Sequence[tuple[str, Job]]) -> list[list[tuple[str, Job]]]:
     """Return the jobs by what they share."""
     found: dict[str, list[tuple[str, Job]]] = {}
     for typed, job in jobs:
@@ -55,17 +58,24 @@ def _groups(jobs: Sequence[tuple[str, Job]]) -> list[list[tuple[str, Job]]]:
 
 
 def _group(
-    group: Sequence[tuple[str, Job]], read: Callable[[Config], Scene], progress: Progress, failed: list[str]
+    group: Sequence[tuple[str, Job]],
+    read: Callable[[Config], Scene],
+    progress: Progress,
+    launch: RunnerOf,
+    failed: list[str],
 ) -> str:
     """Run the jobs that share their data and return their table, "" where none ends well."""
     scene: Scene | None = None
+    run: Runner | None = None
     done: list[tuple[Job, Frames]] = []
     for typed, job in group:
         try:
             if scene is None:
                 scene = read(job.config)
                 check_versions(Path(job.config["output"]), scene.setting.stream)
-            done.append((job, run_job(job, scene, progress)))
+            if run is None:
+                run = _runner(launch, [other for _, other in group], scene, progress)
+            done.append((job, run(job, scene, progress)))
         except Exception as error:
             if os.environ.get("GNNREC_DEBUG"):
                 raise
@@ -73,6 +83,19 @@ def _group(
             failed.append(f"{typed}: {line}")
             progress.say(failed[-1])
     return _table(done, scene, progress) if done and scene is not None else ""
+
+
+def _runner(launch: RunnerOf, jobs: Sequence[Job], scene: Scene, progress: Progress) -> Runner:
+    """Return the runner of jobs; where none could be made, one that says why for each of them, and tries no second time."""
+    try:
+        return launch(jobs, scene, progress)
+    except Exception as error:
+        why = error
+
+    def fail(job: Job, scene: Scene, progress: Progress) -> Frames:
+        raise why
+
+    return fail
 
 
 def _table(done: Sequence[tuple[Job, Frames]], scene: Scene, progress: Progress) -> str:

@@ -22,7 +22,7 @@ from gnnrec.runs.shared import references
 
 NOT_THE_MODEL = {
     *("data", "name", "seed", "seeds", "strategies", "references", "output"),
-    *("figures", "resume", "threads", "state", "logger", "sweep", "plugins", "privacy"),
+    *("figures", "resume", "threads", "state", "logger", "launcher", "sweep", "plugins", "privacy"),
 }
 """Keys that make no other row of the table; the data of all rows have one fingerprint."""
 MEASURED = ("evaluation.", "data.positive_from", "data.feedback")

@@ -99,7 +99,6 @@ def scene_of(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) 
 def scene_now(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ()) -> Scene:
     """Load the data of a run as they are now, changed or not; arguments as of `scene_of`."""
     check_trusted(saved, allow)
-    check_settings(saved)
     config = _moved(saved.config, data)
     if saved.versions:  # a store that has grown since still holds what the run saw
         config = {**config, "data": {**config["data"], "version": max(map(int, saved.versions))}}
@@ -112,15 +111,15 @@ def scene_now(saved: Saved, allow: Sequence[str] = (), data: Sequence[str] = ())
 
 
 def check_trusted(saved: Saved, allow: Sequence[str]) -> None:
-    """Refuse a configuration that was changed, or that names plug-ins which are not allowed here.
+    """Refuse a configuration that names plug-ins which are not allowed here, or that was changed.
 
     Raises:
         GnnrecError: one of these.
     """
-    check_settings(saved)
     wanted = [str(p) for p in saved.config["plugins"]["allow"]]
     if odd := [p for p in wanted if p not in allow]:
         raise GnnrecError(f"{saved.folder} was run with plug-ins; if you trust it, add --allow {odd[0]}")
+    check_settings(saved)
 
 
 def check_settings(saved: Saved) -> None:

@@ -34,7 +34,7 @@ def find(target: str):
 
 def test_the_groups_are_those_of_the_design():
     named = {"data", "stream", "graph", "encoder", "objective", "strategy", "fit", "trainer", "evaluation", "scorer"}
-    assert named | {"logger", "sweep", "experiment", "init", "policy", "live"} == set(GROUPS)
+    assert named | {"logger", "sweep", "experiment", "init", "policy", "live", "launcher"} == set(GROUPS)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
