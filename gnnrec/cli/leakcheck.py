@@ -41,7 +41,7 @@ def run(rest: Sequence[str]) -> int:
     from gnnrec.leaks.checks import leaky
 
     if is_run:
-        from gnnrec.live.served import one
+        from gnnrec.runs.saved import one
 
         found = subject.check_run(one(Path(given.what)), given.allow, given.data, given.own_data, given.events)
     else:
