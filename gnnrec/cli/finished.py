@@ -18,12 +18,13 @@ def report(rest: Sequence[str]) -> int:
         prog="gnnrec report", description="Table, figures and report from finished runs.", allow_abbrev=False
     )
     parser.add_argument("folders", nargs="+", metavar="DIR", type=Path, help="output folders, or folders of runs")
+    parser.add_argument("--latex", action="store_true", help="write every table as LaTeX too: tables/*.tex")
     _add_shared(parser)
     given = parser.parse_args(rest)
     from gnnrec.runs.progress import Progress
     from gnnrec.runs.report import rebuild
 
-    done = rebuild(given.folders, typed("report", rest), Progress(), given.allow, given.data)
+    done = rebuild(given.folders, typed("report", rest), Progress(), given.allow, given.data, given.latex)
     print(f"{done.text}\nreport: {done.path}")
     return 0
 

@@ -128,9 +128,7 @@ def _significance(frame: pl.DataFrame | None) -> str:
 
 def _tested(frame: pl.DataFrame) -> str:
     """Return the table of one metric."""
-    heads = ["strategy", "scorer", "against", "difference", "95 % interval", "p", "over increments and seeds", "p"]
-    heads += ["as good", "detectable", "users"]
-    lines = [page.row(_difference(row), left=3) for row in frame.iter_rows(named=True)]
+    lines = [page.row(tables.difference(row), left=3) for row in frame.iter_rows(named=True)]
     metric = frame["metric"][0]
     error = metric == ERROR
     units, worse = ("their events; less is better", "above") if error else ("users", "below")
@@ -142,20 +140,9 @@ def _tested(frame: pl.DataFrame) -> str:
         f"not listed is untested. As good: at most 1 % of its value {worse} full retraining, one-sided 95 %. Detectable: the "
         "least difference found with power 0.8, on these increments and seeds."
     )
-    return f"<h3>{page.text(metric)}</h3>" + page.grid(heads, lines, left=3) + f'<p class="small">{note}</p>'
-
-
-def _difference(row: dict[str, object]) -> list[str]:
-    def value(name: str) -> str:
-        return tables.number(row[name], 4)  # type: ignore[arg-type]
-
-    def span(low: str, high: str) -> str:
-        return tables.NA if row[low] is None else f"{value(low)} to {value(high)}"
-
-    named = [str(row["strategy"]), str(row["scorer"]), f"{row['reference']} / {row['reference_scorer']}"]
-    here = [value("difference"), span("low", "high"), value("p")]
-    beyond = [span("wide_low", "wide_high"), value("wide_p")]
-    return [*named, *here, *beyond, str(row["as_good"] or ""), value("detectable"), f"{row['users']:,}"]
+    return (
+        f"<h3>{page.text(metric)}</h3>" + page.grid(tables.DIFFERENCE, lines, left=3) + f'<p class="small">{note}</p>'
+    )
 
 
 def _gallery(figures: Sequence[Path]) -> str:

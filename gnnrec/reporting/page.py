@@ -44,8 +44,7 @@ def page(title: str, answer: str, sections: Sequence[tuple[str, str, str]]) -> s
 def table(frame: pl.DataFrame) -> str:
     """Return a table: texts first and to the left, numbers with four decimals to the right."""
     left = sum(kind == pl.String for kind in frame.dtypes)
-    rows = [[v if isinstance(v, str) else tables.number(v, 4) for v in line] for line in frame.iter_rows()]
-    return grid(frame.columns, [row(line, left=left) for line in rows], left=left)
+    return grid(frame.columns, [row(line, left=left) for line in tables.plain_cells(frame)], left=left)
 
 
 def grid(heads: Sequence[str], rows: Sequence[str], left: int = 2) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 
@@ -83,13 +85,31 @@ def _row(row: dict[str, float | None], shown: TableColumns, deviations: bool) ->
     return texts
 
 
-def to_markdown(summary: pl.DataFrame, k: int = 20) -> str:
-    """Return the table as GitHub Markdown; a pipe in a name is escaped."""
-    shown = columns(summary, k)
-    heads = headings(shown)
-    lines = [heads, ["---" if i < 2 else "---:" for i in range(len(heads))], *cells(summary, shown)]
-    text = ["| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines]
-    return "\n".join([*text, "", *(line + "  " for line in footnotes(summary, k))]) + "\n"
+DIFFERENCE = (
+    *("strategy", "scorer", "against", "difference", "95 % interval", "p", "over increments and seeds", "p"),
+    *("as good", "detectable", "users"),
+)
+"""Headings of the differences of one metric."""
+
+
+def difference(row: Mapping[str, Any]) -> list[str]:
+    """Return the cells under `DIFFERENCE` of a row of gnnrec.evaluation.significance."""
+
+    def value(name: str) -> str:
+        return number(row[name], 4)
+
+    def span(low: str, high: str) -> str:
+        return NA if row[low] is None else f"{value(low)} to {value(high)}"
+
+    named = [str(row["strategy"]), str(row["scorer"]), f"{row['reference']} / {row['reference_scorer']}"]
+    here = [value("difference"), span("low", "high"), value("p")]
+    beyond = [span("wide_low", "wide_high"), value("wide_p")]
+    return [*named, *here, *beyond, str(row["as_good"] or ""), value("detectable"), f"{row['users']:,}"]
+
+
+def plain_cells(frame: pl.DataFrame) -> list[list[str]]:
+    """Return the cells of a table as it is: texts, and numbers with four decimals."""
+    return [[v if isinstance(v, str) else number(v, 4) for v in line] for line in frame.iter_rows()]
 
 
 def footnotes(summary: pl.DataFrame, k: int = 20) -> list[str]:

@@ -22,7 +22,7 @@ from gnnrec.evaluation import results as table
 from gnnrec.evaluation import significance
 from gnnrec.evaluation.pairs import names_users
 from gnnrec.quality import increments
-from gnnrec.reporting import figures, html, terminal
+from gnnrec.reporting import exports, figures, html, terminal
 from gnnrec.reporting.answer import answer, best_row, lowest_error
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
@@ -65,6 +65,7 @@ def report(
     first: int = 1,
     output: Path | None = None,
     remarks: Sequence[str] = (),
+    latex: bool = False,
 ) -> Report:
     """Write results, summary, figures and report.html, and return the table and the answer.
 
@@ -77,6 +78,7 @@ def report(
         first: smallest t in means.
         output: a folder that belongs to this comparison; None: `place` in the configuration's output.
         remarks: what went wrong, for the notes.
+        latex: whether the tables are written as LaTeX too, beside CSV and Markdown.
     """
     there = output or Path(config["output"])  # a notebook's configuration names no folder
     # Seeds in processes of their own end together: one page is written after the other.
@@ -89,6 +91,8 @@ def report(
         write_frames(output, {**frames, "results": results})
         write_atomic(output / "summary.csv", summary.write_csv())
         write_atomic(output / "run.json", json.dumps({**record, RUNS: sorted(runs)}, indent=1))
+        details = html.increments_and_segments(results, first=first)
+        exports.write(output, exports.tables_of(summary, tests, details), latex)
         quality = increments.per_increment(scene.setting.stream, scene.dataset.reports)
         pictures, missing = list[Path](), [NO_FIGURES]
         if config.get("figures", True):
@@ -113,7 +117,7 @@ def report(
             ],
             protocol_text=PROTOCOL,
             significance=tests,
-            details=html.increments_and_segments(results, first=first),
+            details=details,
         )
     with Tracker.open(config, "compare", output) as tracker:
         tracker.report(pictures, summary)

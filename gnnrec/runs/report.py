@@ -30,7 +30,12 @@ MEASURED = ("evaluation.", "data.positive_from", "data.feedback")
 
 
 def rebuild(
-    folders: Sequence[Path], command: str, progress: Progress, allow: Sequence[str] = (), data: Sequence[str] = ()
+    folders: Sequence[Path],
+    command: str,
+    progress: Progress,
+    allow: Sequence[str] = (),
+    data: Sequence[str] = (),
+    latex: bool = False,
 ) -> Report:
     """Return the report of every finished run in `folders`, written under the first folder.
 
@@ -42,6 +47,7 @@ def rebuild(
         progress: where to show it.
         allow: prefixes of plug-ins that the runs may import.
         data: where the log or the store lies now; none: where the runs read it.
+        latex: write the tables as LaTeX too.
 
     Raises:
         GnnrecError: nothing finished, or runs on different data or measured differently.
@@ -64,7 +70,7 @@ def rebuild(
     else:
         was = runs[0].protocol or "of an older version"
         progress.say(f"measured by protocol {was}, which is {now} by now: reference rows would not compare, left out")
-    return report(joined(parts, config), config, scene, command, [run.folder.name for run in runs])
+    return report(joined(parts, config), config, scene, command, [run.folder.name for run in runs], latex=latex)
 
 
 def _finished(runs: Sequence[Saved], progress: Progress) -> list[Saved]:
