@@ -18,14 +18,32 @@ def report(rest: Sequence[str]) -> int:
         prog="gnnrec report", description="Table, figures and report from finished runs.", allow_abbrev=False
     )
     parser.add_argument("folders", nargs="+", metavar="DIR", type=Path, help="output folders, or folders of runs")
+    parser.add_argument(
+        "--index", action="store_true", help="rank the rows of all comparisons below DIR instead: DIR/index.html"
+    )
     parser.add_argument("--latex", action="store_true", help="write every table as LaTeX too: tables/*.tex")
     _add_shared(parser)
     given = parser.parse_args(rest)
+    if given.index:
+        return _index(given.folders)
     from gnnrec.runs.progress import Progress
     from gnnrec.runs.report import rebuild
 
     done = rebuild(given.folders, typed("report", rest), Progress(), given.allow, given.data, given.latex)
     print(f"{done.text}\nreport: {done.path}")
+    return 0
+
+
+def _index(folders: Sequence[Path]) -> int:
+    """Print and write the rankings of all comparisons below a folder."""
+    if len(folders) > 1:
+        raise GnnrecError(f"--index takes one folder, and {len(folders)} were given: name the one that holds them")
+    from gnnrec.reporting import leaderboard
+
+    found = leaderboard.boards(folders[0])
+    print("\n\n".join(board.text() for board in found))
+    leaderboard.write(path := folders[0] / "index.html", found)
+    print(f"\npage: {path}")
     return 0
 
 

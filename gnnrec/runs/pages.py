@@ -169,6 +169,7 @@ def place(output: Path, runs: Sequence[str]) -> Path:
 
 def _record(command: str, config: Config, scene: Scene) -> dict[str, str]:
     record = {**run_record(command), "protocol": build.protocol_hash(config)}
+    record["fingerprint"] = scene.setting.stream.fingerprint
     if versions := scene.setting.stream.versions:
         newest = max(versions)
         record["data"] = f"versions {min(versions)} to {newest} of a store, content of the newest {versions[newest]}"

@@ -1,0 +1,140 @@
+"""All comparisons below a folder as one ranking per data and protocol: only what was measured alike stands in one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from gnnrec.core.errors import GnnrecError
+from gnnrec.evaluation.results import REFERENCE
+from gnnrec.reporting import page, tables, terminal
+
+SUMMARY, RECORD = "summary.csv", "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Rows that may be compared.
+
+    Attributes:
+        protocol: hash of how they were measured.
+        data: the first 12 digits of what data and stream hash to; a comparison from before that was written down stands alone,
+            under its own name.
+        rows: place, strategy, scorer, recall@k of all users and its deviation, seeds, seconds_per_update, vs_full,
+            comparison; the best first.
+    """
+
+    protocol: str
+    data: str
+    rows: pl.DataFrame
+
+    @property
+    def heading(self) -> str:
+        """What its rows have in common."""
+        counted = self.rows["comparison"].n_unique()
+        return (
+            f"Data {self.data}, protocol {self.protocol}: {counted} comparison{'' if counted == 1 else 's'}, "
+            f"{self.rows.height} rows"
+        )
+
+    def text(self) -> str:
+        """Return it for a terminal."""
+        return f"{self.heading}\n{terminal.plain(_printed(self.rows))}"
+
+
+def boards(root: Path, k: int = 20) -> list[Board]:
+    """Return a ranking per protocol and data of every comparison below a folder.
+
+    A row that trains nothing, which several comparisons have alike, is listed once; trained rows are listed with each.
+
+    Raises:
+        GnnrecError: there is no comparison below the folder.
+    """
+    found: dict[tuple[str, str], list[pl.DataFrame]] = {}
+    for folder, record in _comparisons(root):
+        name = str(folder.relative_to(root))
+        key = str(record.get("protocol", "of an older version")), _data(folder, record) or f"of {name} alone"
+        found.setdefault(key, []).append(_rows(folder / SUMMARY, name, k))
+    if not found:
+        raise GnnrecError(f"{root} holds no comparison ({SUMMARY} beside {RECORD}); `gnnrec compare` makes them")
+    made = [Board(*key, _ranked(pl.concat(parts), k)) for key, parts in found.items()]
+    return sorted((b for b in made if b.rows.height), key=lambda b: (b.data, b.protocol))
+
+
+def write(path: Path, found: list[Board]) -> None:
+    """Write the rankings as a page."""
+    places = len({(b.data, b.protocol) for b in found})
+    said = (
+        f"{sum(b.rows.height for b in found)} rows in {places} ranking{'' if places == 1 else 's'}.\n"
+        "Rows of one ranking were measured alike on one stream; rows of two are never to be compared.\n"
+        "The order is that of the means: whether a difference is more than chance is on the page of a comparison."
+    )
+    sections = [(f"board{n}", b.heading, page.table(_printed(b.rows))) for n, b in enumerate(found)]
+    page.save(path, page.page("All comparisons", said, sections))
+
+
+def _comparisons(root: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    for path in sorted(root.rglob(RECORD)):
+        if (path.parent / SUMMARY).is_file():
+            try:
+                record = json.loads(path.read_text())
+            except ValueError as error:
+                raise GnnrecError(
+                    f"{path} is damaged ({error}); `gnnrec report {path.parent}` writes it again"
+                ) from None
+            yield path.parent, record
+
+
+def _data(folder: Path, record: Mapping[str, Any]) -> str:
+    """Return what data and stream hash to, by the record or by a run beside it; "" where neither says."""
+    if "fingerprint" in record:
+        return str(record["fingerprint"])[:12]
+    for run in record.get("runs", ()):
+        for place in (folder / run, folder.parent / run):
+            if (status := place / "status.json").is_file():
+                return str(json.loads(status.read_text())["fingerprint"])[:12]
+    return ""
+
+
+def _rows(path: Path, comparison: str, k: int) -> pl.DataFrame:
+    frame, metric = pl.read_csv(path), f"recall@{k}_all"
+    wanted = (metric, f"{metric}_deviation", "seeds", "seconds_per_update", "vs_full")
+    kinds = {name: pl.Int64() if name == "seeds" else pl.Float64() for name in wanted}
+    have = [
+        (pl.col(n) if n in frame.columns else pl.lit(None)).cast(kind, strict=False).alias(n)
+        for n, kind in kinds.items()
+    ]
+    return frame.select(pl.col("strategy", "scorer").cast(pl.String), *have, comparison=pl.lit(comparison))
+
+
+def _ranked(rows: pl.DataFrame, k: int) -> pl.DataFrame:
+    metric = f"recall@{k}_all"
+    trains = pl.col("scorer") != REFERENCE
+    once = pl.struct("strategy", pl.col(metric).round(9)).is_first_distinct()
+    kept = pl.concat([rows.filter(trains), rows.filter(~trains).filter(once)]).drop_nulls(metric)
+    kept = kept.sort(metric, "comparison", "strategy", "scorer", descending=[True, False, False, False])
+    return kept.with_columns(place=pl.col(metric).rank("min", descending=True).cast(pl.Int64))
+
+
+def _printed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the cells of a ranking."""
+    metric = next(n for n in rows.columns if n.startswith("recall@") and n.endswith("_all"))
+    return pl.DataFrame(
+        [
+            {
+                "row": f"{r['strategy']} / {r['scorer']}",
+                "comparison": r["comparison"],
+                "place": str(r["place"]),
+                metric.removesuffix("_all"): tables.cell(r[metric], r[f"{metric}_deviation"], 4),
+                "seeds": "" if r["scorer"] == REFERENCE else str(r["seeds"]),
+                "s/update": tables.number(r["seconds_per_update"], 2),
+                "vs full": tables.ratio(r["vs_full"]),
+            }
+            for r in rows.iter_rows(named=True)
+        ]
+    )
