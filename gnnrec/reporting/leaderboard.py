@@ -74,8 +74,12 @@ def write(path: Path, found: list[Board]) -> None:
         "Rows of one ranking were measured alike on one stream; rows of two are never to be compared.\n"
         "The order is that of the means: whether a difference is more than chance is on the page of a comparison."
     )
-    sections = [(f"board{n}", b.heading, page.table(_printed(b.rows))) for n, b in enumerate(found)]
+    sections = [(f"board{n}", b.heading, _table(_printed(b.rows))) for n, b in enumerate(found)]
     page.save(path, page.page("All comparisons", said, sections))
+
+
+def _table(cells: pl.DataFrame) -> str:
+    return page.grid(cells.columns, [page.row(list(map(str, line))) for line in cells.iter_rows()])
 
 
 def _comparisons(root: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
@@ -129,7 +133,7 @@ def _printed(rows: pl.DataFrame) -> pl.DataFrame:
             {
                 "row": f"{r['strategy']} / {r['scorer']}",
                 "comparison": r["comparison"],
-                "place": str(r["place"]),
+                "place": r["place"],
                 metric.removesuffix("_all"): tables.cell(r[metric], r[f"{metric}_deviation"], 4),
                 "seeds": "" if r["scorer"] == REFERENCE else str(r["seeds"]),
                 "s/update": tables.number(r["seconds_per_update"], 2),
