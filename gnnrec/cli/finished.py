@@ -23,9 +23,17 @@ def report(rest: Sequence[str]) -> int:
     )
     parser.add_argument("--latex", action="store_true", help="write every table as LaTeX too: tables/*.tex")
     _add_shared(parser)
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="OTHER",
+        help="set the comparison in DIR against another one on the same data instead",
+    )
     given = parser.parse_args(rest)
     if given.index:
         return _index(given.folders)
+    if given.against is not None:
+        return _against(given.folders, given.against, given.latex)
     from gnnrec.runs.progress import Progress
     from gnnrec.runs.report import rebuild
 
@@ -44,6 +52,21 @@ def _index(folders: Sequence[Path]) -> int:
     print("\n\n".join(board.text() for board in found))
     leaderboard.write(path := folders[0] / "index.html", found)
     print(f"\npage: {path}")
+    return 0
+
+
+def _against(folders: Sequence[Path], other: Path, latex: bool) -> int:
+    """Print and write how the rows of two comparisons differ."""
+    if len(folders) > 1:
+        raise GnnrecError(f"--against takes one folder beside it, and {len(folders)} were given")
+    from gnnrec.reporting import exports, terminal
+    from gnnrec.reporting.against import against
+
+    found = against(folders[0], other)
+    print(terminal.printed([found.heads, *found.rows]))
+    print("\n".join(found.notes))
+    paths = exports.write(folders[0], [found], latex)
+    print(f"\ntable: {paths[0]}")
     return 0
 
 

@@ -20,7 +20,8 @@ commands:
                                                   launcher=processes: on all cores; launcher.wait=false: at once back
   gnnrec run strategy=replay strategy.budget=2000 one run; -m a grid with one table: strategy=fine_tune,replay seed=0,1
   gnnrec sweep strategy=replay sweep=replay       search hyper-parameters on increments 1 and 2, score the rest
-  gnnrec report DIR...                            table and report again, from finished runs; --latex; --index DIR ranks all
+  gnnrec report DIR...                            table and report again, from finished runs; --latex; --against OTHER;
+                                                  --index DIR ranks the rows of all comparisons below DIR
   gnnrec reproduce RUN                            make a run again: bit-identical, or what differs first and why
   gnnrec recommend DIR --user ID -k 10            the lists that what a run serves gives: --users FILE, --all, --output FILE
   gnnrec update STORE RUN                         bring a run's model up to its store's newest version, if it is no worse

@@ -25,6 +25,9 @@ REFERENCES = (FULL, "fine_tune")
 ERROR = "mse"
 """The metric of `compare_errors`, of which less is better."""
 
+OTHER = " ← the other comparison"
+"""Marks a row of the comparison that is set against."""
+
 _NAMES = ("strategy", "scorer", "reference", "reference_scorer", "metric")
 _NUMBERS = ("difference", "low", "high", "p", "wide_low", "wide_high", "wide_p", "detectable")
 _COUNTS = ("users", "increments", "seeds")
@@ -65,15 +68,33 @@ def compare(
     Raises:
         GnnrecError: no column `metric`, or `best` has no values per user.
     """
-    return _tested(
-        paired(per_user, metric, first, known),
-        metric,
-        spoken=(references, best),
-        resamples=resamples,
-        level=level,
-        margin=margin,
-        seed=seed,
-    )
+    pairs = paired(per_user, metric, first, known)
+    couples = spoken_of(pairs, references, best)
+    return _tested(pairs, metric, couples, resamples=resamples, level=level, margin=margin, seed=seed)
+
+
+def set_against(
+    one: pl.DataFrame,
+    other: pl.DataFrame,
+    metric: str = "recall@20",
+    *,
+    first: int = 1,
+    resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Return what `compare` does, of each row of one comparison and the row of that name of another on the same data.
+
+    Args:
+        one, other: values per user; the difference is one − other.
+        metric, first, resamples, level, seed: as of `compare`.
+    """
+    marked = other.with_columns(pl.col("strategy") + OTHER)
+    pairs = paired(pl.concat([one, marked], how="diagonal_relaxed"), metric, first)
+    couples = [(row, (row[0] + OTHER, row[1])) for row in pairs.value if (row[0] + OTHER, row[1]) in pairs.value]
+    met = [(a, b) for a, b in couples if _meet(pairs, a, b)]
+    found = _tested(pairs, metric, met, resamples=resamples, level=level, margin=noninferiority.MARGIN, seed=seed)
+    return found.with_columns(pl.col("reference").str.strip_suffix(OTHER))
 
 
 def compare_errors(
@@ -98,29 +119,21 @@ def compare_errors(
         GnnrecError: the predictions do not tell their users.
     """
     pairs = paired_errors(predictions, first)
-    return _tested(
-        pairs,
-        ERROR,
-        spoken=(references, best if best in pairs.value else None),
-        resamples=resamples,
-        level=level,
-        margin=margin,
-        seed=seed,
-    )
+    couples = spoken_of(pairs, references, best if best in pairs.value else None)
+    return _tested(pairs, ERROR, couples, resamples=resamples, level=level, margin=margin, seed=seed)
 
 
 def _tested(
     pairs: UserPairs,
     metric: str,
+    couples: Sequence[Couple],
     *,
-    spoken: tuple[Sequence[str], Key | None],
     resamples: int,
     level: float,
     margin: float,
     seed: int,
 ) -> pl.DataFrame:
-    """Test the couples that `spoken` names, references and best row."""
-    couples = spoken_of(pairs, *spoken)
+    """Test couples of rows."""
     if not couples:
         return pl.DataFrame(schema=_SCHEMA)
     draws = draw(pairs, couples, resamples, seed)

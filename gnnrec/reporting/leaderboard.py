@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -56,9 +54,9 @@ def boards(root: Path, k: int = 20) -> list[Board]:
         GnnrecError: there is no comparison below the folder.
     """
     found: dict[tuple[str, str], list[pl.DataFrame]] = {}
-    for folder, record in _comparisons(root):
-        name = str(folder.relative_to(root))
-        key = str(record.get("protocol", "of an older version")), _data(folder, record) or f"of {name} alone"
+    for folder in sorted(p.parent for p in root.rglob(RECORD) if (p.parent / SUMMARY).is_file()):
+        name, (protocol, data) = str(folder.relative_to(root)), identity(folder)
+        key = protocol, data[:12] or f"of {name} alone"
         found.setdefault(key, []).append(_rows(folder / SUMMARY, name, k))
     if not found:
         raise GnnrecError(f"{root} holds no comparison ({SUMMARY} beside {RECORD}); `gnnrec compare` makes them")
@@ -82,27 +80,24 @@ def _table(cells: pl.DataFrame) -> str:
     return page.grid(cells.columns, [page.row(list(map(str, line))) for line in cells.iter_rows()])
 
 
-def _comparisons(root: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    for path in sorted(root.rglob(RECORD)):
-        if (path.parent / SUMMARY).is_file():
-            try:
-                record = json.loads(path.read_text())
-            except ValueError as error:
-                raise GnnrecError(
-                    f"{path} is damaged ({error}); `gnnrec report {path.parent}` writes it again"
-                ) from None
-            yield path.parent, record
+def identity(folder: Path) -> tuple[str, str]:
+    """Return how a comparison was measured and what its data and stream hash to; "" where neither it nor a run says that.
 
-
-def _data(folder: Path, record: Mapping[str, Any]) -> str:
-    """Return what data and stream hash to, by the record or by a run beside it; "" where neither says."""
-    if "fingerprint" in record:
-        return str(record["fingerprint"])[:12]
-    for run in record.get("runs", ()):
-        for place in (folder / run, folder.parent / run):
-            if (status := place / "status.json").is_file():
-                return str(json.loads(status.read_text())["fingerprint"])[:12]
-    return ""
+    Raises:
+        GnnrecError: there is none, or its record is damaged.
+    """
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_text())
+        protocol = str(record.get("protocol", "of an older version"))
+        places = [place / run / "status.json" for run in record.get("runs", ()) for place in (folder, folder.parent)]
+        told = next((p for p in places if p.is_file()), None)
+        known = record.get("fingerprint") or (json.loads(told.read_text())["fingerprint"] if told else "")
+    except OSError:
+        raise GnnrecError(f"{folder} holds no comparison: there is no {RECORD} in it") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise GnnrecError(f"{path} is damaged ({error}); `gnnrec report {folder}` writes it again") from None
+    return protocol, str(known)
 
 
 def _rows(path: Path, comparison: str, k: int) -> pl.DataFrame:

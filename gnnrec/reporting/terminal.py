@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 
@@ -72,6 +72,11 @@ def plain(frame: pl.DataFrame) -> str:
     """Return a table as it is: texts first, numbers with four decimals, whole ones without."""
     rows = [[_cell(v) for v in line] for line in frame.iter_rows()]
     return _drawn([frame.columns, *rows], GAP)
+
+
+def printed(rows: Sequence[Sequence[str]]) -> str:
+    """Return cells as a table, the first row its headings."""
+    return _drawn([list(row) for row in rows], GAP)
 
 
 def _cell(value: object) -> str:
