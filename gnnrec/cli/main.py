@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from gnnrec.cli import finished, live, serving, train
+from gnnrec.cli import finished, live, runs, serving, train
 from gnnrec.cli.exit import guarded
 from gnnrec.cli.parse import Parser, parse
 from gnnrec.cli.reproduce import reproduce
@@ -22,6 +22,7 @@ commands:
   gnnrec sweep strategy=replay sweep=replay       search hyper-parameters on increments 1 and 2, score the rest
   gnnrec report DIR...                            table and report again, from finished runs; --latex; --against OTHER;
                                                   --index DIR ranks the rows of all comparisons below DIR
+  gnnrec runs DIR                                 the runs below a folder; gnnrec diff RUN RUN: how two of them differ
   gnnrec reproduce RUN                            make a run again: bit-identical, or what differs first and why
   gnnrec recommend DIR --user ID -k 10            the lists that what a run serves gives: --users FILE, --all, --output FILE
   gnnrec update STORE RUN                         bring a run's model up to its store's newest version, if it is no worse
@@ -65,6 +66,8 @@ def _main(arguments: list[str]) -> int:
         "compare": train.compare,
         "sweep": train.sweep,
         "report": finished.report,
+        "runs": runs.runs,
+        "diff": runs.diff,
         "reproduce": reproduce,
         "recommend": finished.recommend,
         "update": live.update,
