@@ -25,7 +25,10 @@ from gnnrec.runs import build
 
 TWO = [*TINY, "strategies=[stale,fine_tune]", "seeds=[0,1]"]
 ONE = [*TINY, "strategies=[fine_tune]"]
-LONG = [*TINY, "strategies=[fine_tune]", "data.events=4000", "fit.max_epochs=200", "fit.patience=500"]
+LONG = [
+    *(*TINY, "strategies=[fine_tune]", "data.users=200", "data.items=100", "data.events=4000"),
+    *("fit.max_epochs=200", "fit.patience=500"),
+]
 PROCESSES = ["launcher=processes", "launcher.workers=2"]
 LEFT = [*PROCESSES, "launcher.wait=false"]
 
