@@ -68,6 +68,7 @@ def compare(rest: Sequence[str]) -> int:
     _note(f"{config['name']}: {_counted(config, 'strategies')}, {_counted(config, 'seeds')}")
     from gnnrec.cli.jobs import of_comparison
     from gnnrec.launching.base import launcher_of
+    from gnnrec.runs.compare import check_any, check_jobs
     from gnnrec.runs.compare import compare as run_comparison
     from gnnrec.runs.progress import Progress
 
@@ -75,7 +76,10 @@ def compare(rest: Sequence[str]) -> int:
     launcher = launcher_of(config)
     prepare(config)
     if not launcher.wait:
-        print(launcher.leave(jobs, _scene(config), Progress()))
+        check_any(jobs)
+        scene = _scene(config)
+        check_jobs(jobs, scene)
+        print(launcher.leave(jobs, scene, Progress()))
         return 0
     done = run_comparison(jobs, _scene(config), typed("compare", rest), Progress(), launch=launcher.launch)
     return _shown(f"{done.text}\nreport: {done.path}", done.failed)

@@ -19,8 +19,10 @@ def main(argv: list[str]) -> int:
     launch = read(Path(argv[0]))
     place: Place = instantiate(launch.launcher, launch.plugins, at="launcher")
     try:
-        with signals.watched(), locked(launch.folder):
-            Supervisor(launch.tasks, place, Progress().say).run()
+        progress = Progress()
+        # A command that asks whether somebody has the launch has it meanwhile: that is waited for.
+        with signals.watched(), locked(launch.folder, wait=progress):
+            Supervisor(launch.tasks, place, progress.say).run()
     except signals.Interrupted as error:
         return 128 + (signals.received(error) or 0)
     return 0

@@ -38,6 +38,8 @@ KINDS: Mapping[str, tuple[Callable[[Job, Scene], Path], Callable[[Job, Scene, Pr
     ),
 }
 """Where the work of a kind goes, and who does it."""
+TRACEBACK = ".traceback.txt"
+"""Beside what is handed over, where foreign code ended anything but a run."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,9 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with signals.watched():
             if given.tied:
-                signal.signal(
-                    signal.SIGUSR2, signal.SIG_IGN
-                )  # a queue warns the one that began this process, and all of its
+                # A queue warns the one that began this process, and all of its.
+                signal.signal(signal.SIGUSR2, signal.SIG_IGN)
                 threading.Thread(target=_end_with_parent, daemon=True).start()
             return _work(given.file, given.resume)
     except (signals.Interrupted, KeyboardInterrupt) as error:
@@ -82,16 +83,28 @@ def _work(file: Path, resume: bool) -> int:
     except BaseException as error:
         if signals.received(error):
             raise
-        if not isinstance(error, GnnrecError):
-            traceback.print_exc()
-        write_atomic(file.with_suffix(".json"), json.dumps(_said(job, scene, error)))
+        said = _said(job, scene, error)
+        noted = handed["kind"] == RUN and scene is not None and isinstance(error, Exception)  # in the run's own folder
+        if not (noted or said.get("ends") or isinstance(error, GnnrecError)):
+            said["error"] = _traced(error, file.with_suffix(TRACEBACK))
+        write_atomic(file.with_suffix(".json"), json.dumps(said))
         return 1
     return 0
 
 
+def _line(error: BaseException) -> str:
+    return one_line(str(error) if isinstance(error, GnnrecError) else f"{type(error).__name__}: {error}")
+
+
+def _traced(error: BaseException, path: Path) -> str:
+    """Return a line about what foreign code raised; where, is written to a file."""
+    write_atomic(path, "".join(traceback.format_exception(error)))
+    return f"{_line(error)}; see {path}"
+
+
 def _said(job: Job, scene: Scene | None, error: BaseException) -> dict[str, Any]:
     """Return what the command is to know of an error: a line, and whether it ends every other run too."""
-    line = one_line(str(error)) if isinstance(error, GnnrecError) else one_line(f"{type(error).__name__}: {error}")
+    line = _line(error)
     if scene is None or not isinstance(error, Exception):
         return {"error": line}
     try:

@@ -51,8 +51,7 @@ def compare(
             where the report of another comparison stands.
         launch: makes the runner of the jobs.
     """
-    if not jobs:
-        raise GnnrecError("nothing to compare: strategies= and seeds= must each name at least one")
+    check_any(jobs)
     config = jobs[0].config
     check_versions(Path(config["output"]), scene.setting.stream)
     folders = [job.folder(scene.setting.stream) for job in jobs]
@@ -74,14 +73,7 @@ def run_all(
     jobs: Sequence[Job], scene: Scene, progress: Progress, launch: RunnerOf = in_turn
 ) -> tuple[list[Frames], list[str]]:
     """Return the frames of the jobs that end well, and a sentence for each other one; if none does, its error."""
-    for job in jobs:  # a setting that is wrong is found before the first run is paid for
-        try:
-            build.learner(job.config, scene.setting)
-            build.strategy(job.config)
-        except GnnrecError:
-            raise
-        except Exception:  # raised by the code of a plug-in: that run's alone, when its turn comes
-            continue
+    check_jobs(jobs, scene)
     parts: list[Frames] = []
     failed: list[GnnrecError] = []
     run = launch(jobs, scene, progress)
@@ -94,6 +86,32 @@ def run_all(
     if not parts:
         raise failed[0]
     return parts, [str(error) for error in failed]
+
+
+def check_any(jobs: Sequence[Job]) -> None:
+    """Refuse a comparison of nothing.
+
+    Raises:
+        GnnrecError: there is no job.
+    """
+    if not jobs:
+        raise GnnrecError("nothing to compare: strategies= and seeds= must each name at least one")
+
+
+def check_jobs(jobs: Sequence[Job], scene: Scene) -> None:
+    """Refuse a setting that is wrong before the first run is paid for.
+
+    Raises:
+        GnnrecError: of the first job that has one.
+    """
+    for job in jobs:
+        try:
+            build.learner(job.config, scene.setting)
+            build.strategy(job.config)
+        except GnnrecError:
+            raise
+        except Exception:  # raised by the code of a plug-in: that run's alone, when its turn comes
+            continue
 
 
 def joined(parts: Sequence[Frames], config: Config) -> Frames:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from test_cli import TINY, refused, results, runs
 from gnnrec.cli.jobs import of_comparison
 from gnnrec.cli.main import main
 from gnnrec.config.compose import compose
-from gnnrec.launching import worker
+from gnnrec.core import locks
+from gnnrec.launching import driver, worker
 from gnnrec.launching.slurm import Slurm
 from gnnrec.launching.standing import standings
 from gnnrec.launching.tasks import hand_over, launches, read
@@ -23,8 +25,12 @@ from gnnrec.runs import build
 
 TWO = [*TINY, "strategies=[stale,fine_tune]", "seeds=[0,1]"]
 ONE = [*TINY, "strategies=[fine_tune]"]
-LONG = [*TINY, "strategies=[fine_tune]", "data.events=4000", "fit.max_epochs=200", "fit.patience=500"]
+LONG = [
+    *(*TINY, "strategies=[fine_tune]", "data.users=200", "data.items=100", "data.events=4000"),
+    *("fit.max_epochs=200", "fit.patience=500"),
+]
 PROCESSES = ["launcher=processes", "launcher.workers=2"]
+LEFT = [*PROCESSES, "launcher.wait=false"]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +71,38 @@ def test_a_worker_says_why_it_fails(tmp_path, one_thread):
     task.file.write_text(handed.replace("events: 800", "events: 700"))
     assert worker.main([str(task.file)]) == 1
     assert "data or code have changed since this was launched" in json.loads(task.failure.read_text())["error"]
+
+
+def test_foreign_code_that_ends_a_base_is_told_in_a_line_that_names_a_file(tmp_path, capfd, monkeypatch, one_thread):
+    def fail(*_):
+        raise ZeroDivisionError("of a plug-in")
+
+    task = launch([*ONE, f"output={tmp_path}"]).tasks[0]
+    monkeypatch.setattr(worker, "base_state", fail)
+    assert worker.main([str(task.file)]) == 1
+    said = json.loads(task.failure.read_text())["error"]
+    assert said.startswith("ZeroDivisionError: of a plug-in; see ")
+    assert "in fail" in Path(said.rpartition(" ")[2]).read_text()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_driver_waits_for_a_command_that_asks_who_has_its_launch(tmp_path):
+    folder = tmp_path / "launch-a"
+    folder.mkdir()
+    serves = {"_target_": "gnnrec.launching.processes.Processes"}
+    (folder / "launch.json").write_text(json.dumps({"launcher": serves, "plugins": [], "tasks": []}))
+    taken = threading.Event()
+
+    def ask():
+        with locks.take(folder / ".lock"):
+            taken.set()
+            time.sleep(0.5)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert taken.wait(60)
+    assert driver.main([str(folder)]) == 0
+    asking.join()
 
 
 def test_processes_make_what_one_process_makes(serial, forks, tmp_path):
@@ -157,6 +195,8 @@ def test_a_launcher_is_part_of_no_identity(tmp_path):
     ("typed", "says"),
     [
         (["compare", *ONE, "launcher=processes", "launcher.workers=0"], "launcher.workers=0 must be 1 or more"),
+        (["compare", *ONE, *LEFT, "strategies=[]"], "nothing to compare"),
+        (["compare", *ONE, *LEFT, "strategies=[{replay:{budget:-1}}]"], "budget"),
         (["compare", *ONE, "launcher=process"], "did you mean 'processes'"),
         (["sweep", *TINY, "launcher=processes"], "launcher= does nothing in `gnnrec sweep`"),
     ],

@@ -16,7 +16,7 @@ from gnnrec.cli.main import main
 from gnnrec.core import environment as process
 from gnnrec.core.files import read_folder, write_folder
 from gnnrec.runs.again import environment
-from gnnrec.runs.again.compare import differing
+from gnnrec.runs.again.compare import _state, differing
 
 PARTS = ("code", "environment", "device", "threads")
 
@@ -165,6 +165,23 @@ def test_what_was_timed_and_what_older_tables_have_not_is_no_difference():
     assert what == "next recall@20 of all (model): 0.5 then, 0.4 now"
     assert recall == pytest.approx(0.1)
     assert differing(then, {"results": rows(("cost", "seconds", 1.0))})[0].endswith("0.5 then, None now")
+
+
+def test_figures_of_few_users_are_compared_and_not_told():
+    then, now = (rows(("next", "recall@20", value)).with_columns(n=3) for value in (0.5, 0.4))
+    what, recall = differing({"results": then}, {"results": now}, least=5)
+    assert what == "rows are others, or figures of too few users to be told"
+    assert recall is None
+    assert differing({"results": then}, {"results": now}, least=3)[0].endswith("0.5 then, 0.4 now")
+
+
+def test_a_choice_without_a_number_is_no_difference(finished, tmp_path):
+    state = finished / "state" / "000003"
+    with_nan = {**read_folder(state), "state.json": b'{"evidence": [NaN, 1.0], "index": 3}'}
+    for name in ("one", "other"):
+        write_folder(tmp_path / name, with_nan)
+    found = _state(tmp_path / "one", tmp_path / "other", "state 3", 3)
+    assert (found.same, found.weights) == (True, 0.0)
 
 
 def test_leaves_that_differ_are_told_with_the_beginning_of_hashes():

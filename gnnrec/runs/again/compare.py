@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gnnrec.core.errors import one_line
 from gnnrec.core.files import read_folder, sha256
+from gnnrec.evaluation.results import public
 from gnnrec.runs.cost import TIMED
 from gnnrec.runs.folder import TABLES, Frames
 from gnnrec.runs.state import DAMAGED, RECORDS, WEIGHTS
@@ -45,9 +46,15 @@ class Compared:
     recall: float | None = None
 
 
-def parts(folder: Path, again: Path) -> list[Compared]:
-    """Return the parts of a run in the order in which they were made: by increment what was measured, then the state."""
-    return [*_by_increment(folder / "state", again / "state"), _tables(folder, again)]
+def parts(folder: Path, again: Path, least: int = 1) -> list[Compared]:
+    """Return the parts of a run in the order in which they were made: by increment what was measured, then the state.
+
+    Args:
+        folder: of the run.
+        again: of the same run made again.
+        least: users by whom a figure must be made to be shown.
+    """
+    return [*_by_increment(folder / "state", again / "state", least), _tables(folder, again, least)]
 
 
 def base_part(folder: Path, again: Path) -> list[Compared]:
@@ -56,9 +63,9 @@ def base_part(folder: Path, again: Path) -> list[Compared]:
     return [_state(path, again / "state" / "000000", "base", -1)] if path.is_dir() else []
 
 
-def _by_increment(folder: Path, again: Path) -> Iterator[Compared]:
+def _by_increment(folder: Path, again: Path, least: int) -> Iterator[Compared]:
     for path in sorted((folder / RECORDS).glob("[0-9]*")):
-        yield _record(path, again / RECORDS / path.name, int(path.name))
+        yield _record(path, again / RECORDS / path.name, int(path.name), least)
         if (kept := folder / path.name).is_dir():
             yield _state(kept, again / path.name, f"state {int(path.name)}", int(path.name))
 
@@ -74,9 +81,14 @@ def _state(path: Path, again: Path, name: str, increment: int) -> Compared:
     now = read_folder(again)
     new = _tensors(now)
     if sha256(before) == sha256(now[WEIGHTS]) and then[KEPT_STRATEGY] == now[KEPT_STRATEGY]:
-        same = json.loads(then[META]) == json.loads(now[META])
+        same = _meta(then) == _meta(now)
         return Compared(name, increment, same, "" if same else "what is kept beside the weights differs", 0.0)
     return Compared(name, increment, False, *_weights(old, new))
+
+
+def _meta(contents: Contents) -> str:
+    """Return what is kept beside the weights as text, in which a NaN is equal to a NaN."""
+    return json.dumps(json.loads(contents[META]), sort_keys=True)
 
 
 def _tensors(contents: Contents) -> dict[str, Tensor]:
@@ -93,7 +105,7 @@ def _weights(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> tuple[str,
     return f"most in {name}", far[name]
 
 
-def _record(path: Path, again: Path, increment: int) -> Compared:
+def _record(path: Path, again: Path, increment: int, least: int) -> Compared:
     name = f"measured at {increment}"
     try:
         then = _frames(read_folder(path))
@@ -101,16 +113,16 @@ def _record(path: Path, again: Path, increment: int) -> Compared:
         return Compared(name, increment, None, _damaged(path, error))
     if not again.is_dir():
         return Compared(name, increment, False, "was not reached again")
-    what, recall = differing(then, _frames(read_folder(again)))
+    what, recall = differing(then, _frames(read_folder(again)), least)
     return Compared(name, increment, not what, what, recall=recall)
 
 
-def _tables(folder: Path, again: Path) -> Compared:
+def _tables(folder: Path, again: Path, least: int) -> Compared:
     """Return the tables of the whole run: they may have been changed since, whatever its records say."""
     try:
         then = {t: pl.read_parquet(folder / f"{t}.parquet", glob=False) for t in TABLES}
         now = {t: pl.read_parquet(again / f"{t}.parquet", glob=False) for t in TABLES}
-        what, recall = differing(then, now)
+        what, recall = differing(then, now, least)
     except UNCOMPARABLE as error:
         return Compared("tables", None, None, _damaged(folder, error))
     return Compared("tables", None, not what, what, recall=recall)
@@ -120,17 +132,19 @@ def _frames(contents: Contents) -> Frames:
     return {n.removesuffix(".parquet"): pl.read_parquet(BytesIO(c)) for n, c in contents.items()}
 
 
-def differing(then: Frames, now: Frames) -> tuple[str, float | None]:
+def differing(then: Frames, now: Frames, least: int = 1) -> tuple[str, float | None]:
     """Return what of the tables differs ("" where nothing does), and the largest difference of recall@20; None: there is none.
 
-    What was timed is left out, and metrics and columns that the older tables have not.
+    What was timed is left out, and metrics and columns that the older tables have not. Figures of fewer than `least` users are
+    compared, and not told.
     """
     old = then["results"].filter(~pl.col("metric").is_in(TIMED))
     measured = old.select("split", "metric").unique()
     new = now["results"].filter(~pl.col("metric").is_in(TIMED)).join(measured, on=["split", "metric"], how="semi")
-    odd = [] if _equal(old, new) else [_rows(old, new)]
+    told = (public(old, least), public(new, least)) if least > 1 else (old, new)
+    odd = [] if _equal(old, new) else [_rows(*told)]
     odd += [f"{t} differs" for t in then if t != "results" and not _equal(then[t], now[t])]
-    return "; ".join(odd), _recall(old, new)
+    return "; ".join(odd), _recall(*told)
 
 
 def _equal(then: pl.DataFrame, now: pl.DataFrame) -> bool:
@@ -145,7 +159,7 @@ def _rows(old: pl.DataFrame, new: pl.DataFrame) -> str:
     joined = _beside(old, new)
     first = joined.filter(~pl.col("value").eq_missing(pl.col("now"))).head(1)
     if not first.height:
-        return "rows are others"
+        return "rows are others, or figures of too few users to be told"
     at = first.row(0, named=True)
     return f"{at['split']} {at['metric']} of {at['segment']} ({at['scorer']}): {at['value']} then, {at['now']} now"
 

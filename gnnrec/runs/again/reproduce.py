@@ -73,6 +73,7 @@ def reproduce(
     if (now := scene.setting.stream.fingerprint) != run.fingerprint:
         return Reproduction((), (("data", _of_data(run, scene, now)),), ())
     noted, base = _noted(run, scene)
+    least = int(run.config.get("privacy", {}).get("least_users", 1))
     with _folder(keep, run) as folder:
         config = {**run.config, "output": str(folder), "resume": False, "logger": {"kind": "none"}}
         with _threads(threads or environment.threads_of(base or noted, config)):
@@ -84,7 +85,7 @@ def reproduce(
             run_job(job, scene, progress)
         found = [
             *base_part(_base(run, scene), base_folder(config, scene.setting.stream)),
-            *parts(run.folder, job.folder(scene.setting.stream)),
+            *parts(run.folder, job.folder(scene.setting.stream), least),
         ]
     own = dict.fromkeys(_causes(noted, made_by))
     others = [(part, f"of the base: {how}") for part, how in _causes(base, base_by) if (part, how) not in own]
