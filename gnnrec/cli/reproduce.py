@@ -29,10 +29,10 @@ def reproduce(rest: Sequence[str]) -> int:
     if given.threads is not None and given.threads < 1:
         raise GnnrecError(f"--threads {given.threads} must be 1 or more")
     from gnnrec.core import allocator
-    from gnnrec.runs.saved import one
     from gnnrec.runs.again import reproduce as again
     from gnnrec.runs.again.said import said
     from gnnrec.runs.progress import Progress
+    from gnnrec.runs.saved import one
 
     allocator.retain_large_blocks()
     run = one(given.run)

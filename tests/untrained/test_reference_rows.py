@@ -104,7 +104,9 @@ def test_users_without_history_get_the_counter_that_valid_prefers():
 def test_an_infinite_half_life_may_come_first():
     stream = simulated()
     frame = reference_rows("e", stream, worlds(stream), MEASURE, Grid(half_life=(math.inf, 100.0)))["results"]
-    assert_frame_equal(*(of(frame, n).filter(pl.col("split").is_in(["next", "beyond"])) for n in ("popularity", "decayed_popularity")))
+    assert_frame_equal(
+        *(of(frame, n).filter(pl.col("split").is_in(["next", "beyond"])) for n in ("popularity", "decayed_popularity"))
+    )
 
 
 def test_a_user_whose_events_are_all_taken_back_is_ranked_as_one_without_history():
@@ -186,6 +188,11 @@ def test_what_is_no_reference_is_said(typed, said):
     with pytest.raises(GnnrecError) as error:
         compose([typed])
     assert said in str(error.value)
+
+
+def test_a_number_cannot_become_a_group():
+    with pytest.raises(GnnrecError, match=r"references\.ease\.l2=\{'a': 1\} is not a number"):
+        build.references(compose(["references=[{ease:{l2:{a:1}}}]"]))
 
 
 def test_parameters_are_checked_before_anything_is_read():
