@@ -48,13 +48,13 @@ def run(rest: Sequence[str]) -> int:
         found = subject.check_row(subject.row_maker(given.what, given.allow))
     for finding in found:
         print(f"{finding.verdict:<5} {finding.check}: {finding.text}")
-    leaks = sum(f.verdict == "LEAK" for f in found)
+    leaks, open_ones = (sum(f.verdict == verdict for f in found) for verdict in ("LEAK", "n/a"))
     told = (
         f"{leaks} of {len(found)} checks found a leak"
         if leaks
         else "nothing can be told"
         if leaky(found)
-        else "no leak found"
+        else "no leak found" + (f"; {open_ones} of {len(found)} checks could tell nothing (n/a)" if open_ones else "")
     )
     print(f"{given.what}: {told}")
     return int(leaky(found))

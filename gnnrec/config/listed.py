@@ -68,9 +68,13 @@ def _merged(whole: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     inner = {
         name: _merged(whole[name], value)
         for name, value in own.items()
-        if isinstance(value, Mapping) and TARGET not in value and TARGET in (whole.get(name) or ())
+        if isinstance(value, Mapping) and TARGET not in value and _describes(whole.get(name))
     }
     return {**whole, **own, **inner}
+
+
+def _describes(value: Any) -> bool:
+    return isinstance(value, Mapping) and TARGET in value
 
 
 def _files(extra: Path | None) -> dict[str, Path]:

@@ -17,6 +17,8 @@ from gnnrec.leaks.prints import differing
 from gnnrec.leaks.twins import Twins
 from gnnrec.outside.base import UnknownItemsError
 
+NEAR_TIES = 0.01
+"""Share of scores that may differ by who is asked for together; they do by rounding."""
 SHOWN = 3
 """Differing parts that a sentence names."""
 ERRORS = 3.0
@@ -173,7 +175,23 @@ def _chosen(play: Play, logs: Twins, true: Track, later: Finding, planted: Findi
 
 
 def _asked(play: Play, logs: Twins, true: Track) -> Finding:
-    return _same("who_is_asked", "when those who come next are asked for first", play, true, logs.true, logs.t)
+    """Find whether lists depend on who was asked for before, or on who is asked for together: an evaluator asks for some."""
+    name, when = "who_is_asked", "when those who come next are asked for first"
+    other = _played(play, logs.true, logs.t)
+    if isinstance(other, str):
+        return Finding(name, "LEAK", f"the model fails {when}: {other}")
+    if odd := _differences(true, other, logs.t):
+        return Finding(
+            name, "LEAK", f"what serves at t <= {logs.t} changes {when}: {_some(odd)}{_lists(true, other, logs.t)}"
+        )
+    for t, (users, alone) in other.first.items():
+        # Sums of floats depend on how many rows there are, and near ties on these sums.
+        changed = ~np.isclose(alone, true.scores[t][users], rtol=1e-4, atol=1e-6)
+        if len(users) and changed.mean() > NEAR_TIES:
+            odd.append(f"t={t} {int(changed.any(1).sum())} of {len(users)} users")
+    if odd:
+        return Finding(name, "LEAK", f"those who come next have other lists by themselves than among all: {_some(odd)}")
+    return Finding(name, "ok", f"the same up to t={logs.t} {when}, and by themselves")
 
 
 def _valid(play: Play, logs: Twins, one: Track) -> Finding:
@@ -181,6 +199,8 @@ def _valid(play: Play, logs: Twins, one: Track) -> Finding:
     name, t = "fitted_on_valid", logs.t
     if logs.valid is None:
         return Finding(name, "n/a", f"increment {t} has too few valid events of known users and items")
+    if not any(one.prints[t].get(f"encoder.{side}.weight") for side in ("user", "item")):
+        return Finding(name, "n/a", "the encoder keeps no rows of nodes")
     other = _played(play, logs.valid, t)
     if isinstance(other, str):
         return Finding(name, "LEAK", f"the model fails where valid has other pairs: {other}")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gnnrec.data.types import Singles, Stream
+from gnnrec.data.types import Ints, Singles, Stream
 from gnnrec.evaluation.record import Name, Record
 from gnnrec.evaluation.reference import take_up
 from gnnrec.evaluation.settings import Settings
@@ -34,10 +34,12 @@ class Track:
     Attributes:
         prints: by increment, the bytes of all that the model is and of the lists it gives, by name.
         scores: by increment, [u, i] of everybody and everything known then; expected values where nothing is ranked.
+        first: by increment, users [n] that were asked for by themselves before everybody was, and their scores [n, i].
     """
 
     prints: dict[int, Mapping[str, bytes]] = field(default_factory=dict)
     scores: dict[int, Singles] = field(default_factory=dict)
+    first: dict[int, tuple[Ints, Singles]] = field(default_factory=dict)
 
 
 Play = Callable[[Stream, int], Track]
@@ -104,7 +106,8 @@ def served(make: Callable[[Stream], Untrained], asked_before: bool = False) -> P
                 take_up(row, new)
                 if asked_before:
                     some = np.unique(increment.upcoming.user)
-                    row.scores(some[some < new.num_users], new.num_items)
+                    some = some[some < new.num_users]
+                    track.first[new.index] = some, row.scores(some, new.num_items).cpu().numpy()
                 found = _everything(row, new.num_users, new.num_items)
                 track.scores[new.index] = found
                 track.prints[new.index] = {"lists": found.tobytes()}

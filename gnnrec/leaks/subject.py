@@ -110,9 +110,14 @@ def smaller(config: Config) -> Config:
 
 
 def unselected(config: Config) -> Config:
-    """Return the configuration with fits of a set number of large steps, that nothing is selected in."""
-    steps = {"budget": "equal", "steps": STEPS, "lr": RATE}
-    return {**config, "fit": {**config["fit"], **steps, "base": {**config["fit"]["base"], **steps}}}
+    """Return the configuration with fits of a set number of large steps, that nothing is selected in.
+
+    The counter that valid prefers is the item term's too, so there is but one to choose from.
+    """
+    steps, grid = {"budget": "equal", "steps": STEPS, "lr": RATE}, config["scorer"]["grid"]
+    fits = {**config["fit"], **steps, "base": {**config["fit"]["base"], **steps}}
+    scorer = {**config["scorer"], "grid": {**grid, "counters": list(grid["counters"])[:1]}}
+    return {**config, "fit": fits, "scorer": scorer}
 
 
 def _like(config: Config) -> CutLog:

@@ -21,6 +21,8 @@ from gnnrec.data.types import Interactions, Ints, Stream, Texts
 CutLog = Callable[[Dataset], Stream]
 RowMask = NDArray[np.bool_]
 
+SLOWER = 1.5
+"""Factor of the times that come behind what is released, in the log whose later events are noise."""
 LEAST = 5
 """Rows that must differ for a twin to say anything."""
 
@@ -32,7 +34,8 @@ class Twins:
     Attributes:
         t: the increment after which a model is looked at.
         true: the log as it is.
-        later: users, items and values of everything that is not released up to t are noise.
+        later: users, items and values of everything that is not released up to t are noise, and what comes behind t comes
+            later, where the split lets it.
         held_out: those of the test slices alone are noise, of all increments; None: there are no test slices.
         planted: events of known users and items that are not released up to t are pairs that the log does not have.
         pairs: the planted pairs of increment t's test slice and of increment t + 1, by the numbers of t, [p].
@@ -59,7 +62,7 @@ def twins(log: Dataset, cut: CutLog, t: int = 1) -> Twins:
         t: the increment after which a model is looked at; at least one must come behind it.
 
     Raises:
-        GnnrecError: too little comes after t.
+        GnnrecError: too little comes after t, or the split itself releases other events where later ones differ.
     """
     true = cut(log)
     if not 1 <= t < len(true.increments) - 1:
@@ -81,17 +84,54 @@ def twins(log: Dataset, cut: CutLog, t: int = 1) -> Twins:
     planted, late = _planted(log, among, users, items), true.increments[t]
     soon = _rows(log, true, [late.test, late.upcoming]) & among
     pairs = Interactions.pairs(_numbers(planted.user[soon], users), _numbers(planted.item[soon], items))
-    return Twins(
+    newcomers = ~seen & unknown[0], ~seen & unknown[1]
+    made = Twins(
         t,
         true,
-        cut(_noise(log, ~seen)),
+        _later(log, cut, true, t, seen),
         cut(_noise(log, tests)) if tests.sum() >= LEAST else None,
         cut(planted),
         pairs,
-        cut(_renamed(log, ~seen & unknown[0], ~seen & unknown[1]))
-        if (~seen & (unknown[0] | unknown[1])).any()
-        else None,
+        cut(_renamed(log, *newcomers)) if (newcomers[0] | newcomers[1]).any() else None,
         _other_valid(log, cut, true, t),
+    )
+    for twin in (made.later, made.held_out, made.planted, made.newcomers):
+        if twin is not None and not _alike(true, twin, t):
+            raise GnnrecError(
+                f"the split itself looks ahead: up to increment {t} it releases other events where later ones differ, so no "
+                "model can be judged on it; cut the log by count, time or a column"
+            )
+    return made
+
+
+def _later(log: Dataset, cut: CutLog, true: Stream, t: int, seen: RowMask) -> Stream:
+    """Return the stream whose later events are noise, at later times too unless borders up to t would move by that."""
+    noise = _noise(log, ~seen)
+    if log.time is None:
+        return cut(noise)
+    last = float(
+        Interactions.concat([p for i in true.increments[: t + 1] for p in (i.observed.arrived, i.test)]).time.max()
+    )
+    last = max(last, float(log.time[seen].max()))
+    slow = np.where(log.time > last, last + SLOWER * (log.time - last), log.time)
+    try:
+        stream = cut(replace(noise, time=slow))
+    except GnnrecError:  # so long a log may have too many increments
+        return cut(noise)
+    return stream if _alike(true, stream, t) else cut(noise)
+
+
+def _alike(one: Stream, other: Stream, t: int) -> bool:
+    """Return whether two streams release the same up to t."""
+    if len(other.increments) <= t:
+        return False
+    both = [(a.observed, b.observed) for a, b in zip(one.increments[: t + 1], other.increments, strict=False)]
+    return all(
+        (a.num_users, a.num_items) == (b.num_users, b.num_items)
+        and np.array_equal(a.user_key, b.user_key)
+        and np.array_equal(a.item_key, b.item_key)
+        and all(map(np.array_equal, (*a.train.columns, *a.valid.columns), (*b.train.columns, *b.valid.columns)))
+        for a, b in both
     )
 
 

@@ -67,4 +67,5 @@ class Outside(Untrained):
     @property
     def nbytes(self) -> int:
         """Bytes that the model says it keeps by an attribute `nbytes`; 0 where it says nothing."""
-        return int(getattr(self.model, "nbytes", 0))
+        said = getattr(self.model, "nbytes", 0)
+        return int(said) if isinstance(said, int | np.integer) else 0

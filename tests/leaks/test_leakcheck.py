@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from gnnrec.cli.main import main
+from gnnrec.config.compose import compose
 from gnnrec.core.errors import GnnrecError
 from gnnrec.data.stream.cuts import ByCount
 from gnnrec.data.types import Interactions
 from gnnrec.encoders.lightgcn import LightGCN
-from gnnrec.leaks.checks import check, leaky
+from gnnrec.leaks.checks import _valid, check, leaky
 from gnnrec.leaks.plays import RunParts, played, served
-from gnnrec.leaks.subject import check_row, small_log
+from gnnrec.leaks.subject import _parts, check_row, small_log, smaller
+from gnnrec.leaks.subject import unselected as unselected_config
 from gnnrec.leaks.twins import some_users, twins
 from gnnrec.learner import Learner
 from gnnrec.objectives.joint import Joint
@@ -74,6 +76,14 @@ class Counting(Keeping):
         learner.write(item=learner.encoder.item.weight.detach() * (1 + len(self.stream.items) / 1000))
 
 
+class Waiting(Keeping):
+    """Scales its items by when the log will end."""
+
+    def finish(self, learner, new):
+        end = max(i.upcoming.time.max(initial=0) for i in self.stream.increments)
+        learner.write(item=learner.encoder.item.weight.detach() * float(np.exp(new.train.time.max() / end - 1)))
+
+
 class FittingValid(FineTune):
     """Trains on what is there to select by."""
 
@@ -122,6 +132,10 @@ def test_one_that_counts_ids_of_the_future_is_named():
     named = leaks(Counting)
     assert {"future_events", "future_ids"} <= named
     assert not named & {"fitted_on_future", "chosen_on_future"}
+
+
+def test_one_that_knows_when_the_log_ends_is_found():
+    assert "future_events" in leaks(Waiting)
 
 
 def test_one_that_trains_on_valid_is_named():
@@ -175,6 +189,47 @@ def test_a_model_from_outside_is_judged_alike():
 
 def test_one_whose_lists_depend_on_who_was_asked_before_is_found():
     assert outside(remembers=True)["who_is_asked"].verdict == "LEAK"
+
+
+class ByCompany(Lists):
+    """Ranks by whom it is asked for: in one call, or since it was fitted."""
+
+    def __init__(self, memory):
+        super().__init__()
+        self.memory, self.who = memory, set()
+
+    def recommend(self, users, k):
+        self.who = {*(self.who if self.memory else ()), *users.tolist()}
+        order = np.argsort(-np.roll(self.counts, len(self.who)), kind="stable")[:k]
+        return np.broadcast_to(order, (len(users), len(order)))
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_one_whose_lists_depend_on_who_is_asked_for_together_is_found(memory):
+    said = {f.check: f for f in check_row(lambda: Outside(ByCompany(memory)))}
+    assert {name for name, f in said.items() if f.verdict == "LEAK"} == {"who_is_asked"}
+    assert "by themselves" in said["who_is_asked"].text
+
+
+def test_a_split_that_looks_ahead_is_no_fault_of_a_model():
+    def cut(log):
+        rare = np.bincount(log.item_code)[log.item_code] < 12
+        kept = replace(log, **{n: getattr(log, n)[~rare] for n in ("user_code", "item_code", "value", "time")})
+        return ByCount(increments=3).build(kept)
+
+    with pytest.raises(GnnrecError, match="the split itself looks ahead"):
+        twins(small_log(), cut)
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict"), [(["stream.split=next_half", "encoder.width=8"], "ok"), (["encoder=inmo"], "n/a")]
+)
+def test_a_counter_that_valid_prefers_is_no_fit_on_valid(more, verdict):
+    config = unselected_config(smaller(compose(["data=simulated", "strategy=fine_tune", *more])))
+    streams = twins(small_log(), ByCount(increments=3, split=config["stream"]["split"]).build)
+    play = played(_parts(config))
+    said = _valid(play, streams, play(streams.true, 1))
+    assert said.verdict == verdict, said.text
 
 
 def test_a_row_that_trains_nothing_is_checked_too():
@@ -248,4 +303,6 @@ def test_a_run_is_made_again_on_a_small_log_and_on_its_own(tmp_path, capsys):
     capsys.readouterr()
     for more in ([], ["--own-data", "--events", "500"]):
         assert main(["leakcheck", str(run), *more]) == 0, more
-        assert "no leak found" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "no leak found" in out
+        assert ("could tell nothing" in out) == ("\nn/a " in out)

@@ -134,6 +134,14 @@ def test_an_item_that_nobody_knows_is_refused_by_its_number():
         row.scores(np.array([0]), 2)
 
 
+def test_a_model_whose_bytes_are_no_number_says_nothing():
+    class Odd(Popular):
+        def nbytes(self):
+            return 3
+
+    assert Outside(Odd()).nbytes == 0
+
+
 @pytest.mark.parametrize("model", [None, object(), 3])
 def test_what_has_not_both_methods_is_no_model(model):
     with pytest.raises(GnnrecError, match="has no method fit"):

@@ -190,6 +190,11 @@ def test_what_is_no_reference_is_said(typed, said):
     assert said in str(error.value)
 
 
+def test_a_number_cannot_become_a_group():
+    with pytest.raises(GnnrecError, match=r"references\.ease\.l2=\{'a': 1\} is not a number"):
+        build.references(compose(["references=[{ease:{l2:{a:1}}}]"]))
+
+
 def test_parameters_are_checked_before_anything_is_read():
     with pytest.raises(GnnrecError, match=r"references\.ease takes no 'l3'; did you mean 'l2'\?"):
         build.references(compose(["references=[{ease:{l3:1}}]"]))
