@@ -46,11 +46,15 @@ def timed(learner: Learner, work: Callable[[], None]) -> dict[str, float]:
     learner.log, learner.valid_rows, tells = FitLog(), {}, allocator.reset_peak()
     meter, cores = energy.Meter(), time.process_time()
     begin = time.perf_counter()
-    work()
+    try:
+        work()
+        took = time.perf_counter() - begin
+    finally:  # its thread ends
+        joules = meter.joules()
     # What a kill cut off was paid for too; valid metrics that no choice rests on are no part of an update.
     cost, earlier = learner.cost, learner.log.earlier
-    seconds = time.perf_counter() - begin + earlier.seconds - cost.reporting - cost.blend
-    peak, joules = allocator.peak() if tells else None, meter.joules()
+    seconds = took + earlier.seconds - cost.reporting - cost.blend
+    peak = allocator.peak() if tells else None
     spent = {
         "seconds": seconds,
         "epochs": float(cost.epochs),

@@ -33,15 +33,16 @@ def base_state(config: Config, scene: Scene, progress: Progress) -> state.State:
         found, made_of = state.load_newest(folder / "state"), build.model_digest(config, stream)
         checkpoint = FitCheckpoint(folder / "fit.checkpoint")
         if found is None:
-            made_by = build.base_digest(config, stream)
-            environment.note(folder, config, made_by, resume=checkpoint.path.is_file())
             learner = build.learner(config, scene.setting)
             every_state = replace(scene.setting, keep=0)  # the base has one, and it stays
             name, states = Name(config["name"], "base", seed), folder / "state"
-            if (known := _alike(folder, made_of)) is not None:
+            other = _alike(folder, made_of)
+            if other is not None and (known := state.load_newest(other / "state")) is not None:
                 progress.say(f"base, seed {seed}: fitted before, on the same events; scoring it by what comes now")
+                environment.take_over(other, folder)
                 found = experiment.score_base(learner, every_state, name, known, states)
             else:
+                environment.note(folder, config, build.base_digest(config, stream), resume=checkpoint.path.is_file())
                 begun = "going on with a fit that was cut off" if checkpoint.path.is_file() else "fitting"
                 progress.say(f"base, seed {seed}: {begun}, {len(stream.increments[0].observed.train):,} events")
                 learner.checkpoint = checkpoint
@@ -65,12 +66,12 @@ def references_folder(config: Config, stream: Stream) -> Path:
     return Path(config["output"]) / f"references-{build.reference_digest(config, stream)}"
 
 
-def _alike(folder: Path, made_of: str) -> state.State | None:
+def _alike(folder: Path, made_of: str) -> Path | None:
     """Return the base beside this folder that was fitted on the same events, and differs in what comes after it."""
     for other in sorted(folder.parent.glob(f"{folder.name.rsplit('-', 1)[0]}-*")):
         path = other / MODEL
         if other != folder and path.is_file() and path.read_text().strip() == made_of:
-            return state.load_newest(other / "state")
+            return other
     return None
 
 

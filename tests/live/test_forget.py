@@ -13,6 +13,7 @@ from gnnrec.cli.main import main
 from gnnrec.live import forget as forgetting
 from gnnrec.live.champion import LiveFolder
 from gnnrec.live.run import Live
+from gnnrec.runs.again import environment
 from gnnrec.store.proof import look
 from gnnrec.store.table import Store
 
@@ -107,6 +108,7 @@ def test_a_forgotten_user_leaves_what_never_saw_them(tmp_path, strategy, user, s
     assert ("fitted before, on the same events" in said.err) == (user == MIDDLE), "a base that had not seen them stays"
     assert champion(run) == champion(never)
     assert own(run) == own(never)
+    assert all(map(environment.read, run.parent.glob("base-*"))), "a base that was taken over says what had fitted it"
     assert main(["data", "prove", str(store.path), "--forgotten", user, "--also", str(run.parent)]) == 0
 
 

@@ -48,6 +48,12 @@ def note(folder: Path, config: Config, digest: str, resume: bool) -> None:
     write_atomic(folder / NAME, json.dumps(earlier if earlier[-1:] == [now] else [*earlier, now], indent=1))
 
 
+def take_over(other: Path, folder: Path) -> None:
+    """Let a folder say of the weights that it takes over what made them; nothing where that is not told."""
+    if (path := other / NAME).is_file():
+        write_atomic(folder / NAME, path.read_bytes())
+
+
 def read(folder: Path) -> list[MadeBy] | None:
     """Return what the run in a folder was made by, by process; None: it is not told, as by runs of older versions."""
     try:
