@@ -95,7 +95,7 @@ def served(make: Callable[[Stream], Untrained], asked_before: bool = False) -> P
 
     Args:
         make: returns one without events. None but a test of this room has a use for the stream.
-        asked_before: ask first for those who have events in the increment to come, as the evaluator does.
+        asked_before: ask first for those who have events in the increment to come, as the evaluator does, but the last first.
     """
 
     def play(stream: Stream, until: int) -> Track:
@@ -106,7 +106,7 @@ def served(make: Callable[[Stream], Untrained], asked_before: bool = False) -> P
                 take_up(row, new)
                 if asked_before:
                     some = np.unique(increment.upcoming.user)
-                    some = some[some < new.num_users]
+                    some = some[some < new.num_users][::-1].copy()
                     track.first[new.index] = some, row.scores(some, new.num_items).cpu().numpy()
                 found = _everything(row, new.num_users, new.num_items)
                 track.scores[new.index] = found

@@ -192,21 +192,22 @@ def test_one_whose_lists_depend_on_who_was_asked_before_is_found():
 
 
 class ByCompany(Lists):
-    """Ranks by whom it is asked for: in one call, or since it was fitted."""
+    """Ranks by whom it is asked for: since it was fitted, in one call, or first in it."""
 
-    def __init__(self, memory):
+    def __init__(self, how):
         super().__init__()
-        self.memory, self.who = memory, set()
+        self.how, self.who = how, set()
 
     def recommend(self, users, k):
-        self.who = {*(self.who if self.memory else ()), *users.tolist()}
-        order = np.argsort(-np.roll(self.counts, len(self.who)), kind="stable")[:k]
+        self.who = {*(self.who if self.how == "ever" else ()), *users.tolist()}
+        shift = int(users[0]) if self.how == "first" else len(self.who)
+        order = np.argsort(-np.roll(self.counts, shift), kind="stable")[:k]
         return np.broadcast_to(order, (len(users), len(order)))
 
 
-@pytest.mark.parametrize("memory", [True, False])
-def test_one_whose_lists_depend_on_who_is_asked_for_together_is_found(memory):
-    said = {f.check: f for f in check_row(lambda: Outside(ByCompany(memory)))}
+@pytest.mark.parametrize("how", ["ever", "together", "first"])
+def test_one_whose_lists_depend_on_who_else_is_asked_for_is_found(how):
+    said = {f.check: f for f in check_row(lambda: Outside(ByCompany(how)))}
     assert {name for name, f in said.items() if f.verdict == "LEAK"} == {"who_is_asked"}
     assert "by themselves" in said["who_is_asked"].text
 
