@@ -96,8 +96,13 @@ def sweep(rest: Sequence[str]) -> int:
     row = chosen("strategy", given.overrides, given.config_dir)
     trials = config["sweep"]["trials"]
     _note(f"{config['name']}: {row}, {trials} trial{'' if trials == 1 else 's'}")
+    from gnnrec.launching.base import launcher_of
+    from gnnrec.launching.serial import Serial
     from gnnrec.runs.progress import Progress
     from gnnrec.runs.ready import ready
+
+    if not isinstance(launcher_of(config), Serial):
+        _note("a sweep runs its trials one after the other: launcher is not used")
     from gnnrec.runs.sweep import checked
     from gnnrec.runs.sweep import sweep as search
 
