@@ -83,7 +83,7 @@ def _results(experiment: str, overrides: tuple[str, ...], runs: Path) -> tuple[p
     settings = (UPDATES | RETRAINING).items()
     jobs = [Job(row, compose([*common, *own, f"seed={s}"])) for s in SEEDS[experiment] for row, own in settings]
     kept = any(finished(job.folder(scene.setting.stream)) for job in jobs)
-    frames = joined([run_job(job, scene, Progress(quiet=True)) for job in jobs])
+    frames = joined([run_job(job, scene, Progress(quiet=True)) for job in jobs], jobs[0].config)
     return check(frames["results"]).filter(pl.col("scorer") == "model", pl.col("trained_to") > 0), kept
 
 
