@@ -87,13 +87,15 @@ def lock_hash() -> str:
 
 def differing_leaves(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return what differs between two descriptions, "torch 2.10.0 then, 2.11.0 now" for each."""
-    old, new = dict(_leaves(then)), dict(_leaves(now))
+    return [f"{name} {old} then, {new} now" for name, old, new in differing_values(then, now)]
+
+
+def differing_values(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return (name, value of the one, of the other) of what differs between two descriptions."""
+    old, new = dict(_leaves(one)), dict(_leaves(other))
     names = [*old, *(n for n in new if n not in old)]
-    return [
-        f"{n} {_short(old.get(n, ABSENT))} then, {_short(new.get(n, ABSENT))} now"
-        for n in names
-        if old.get(n) != new.get(n)
-    ]
+    odd = [n for n in names if old.get(n) != new.get(n)]
+    return [(n, _short(old.get(n, ABSENT)), _short(new.get(n, ABSENT))) for n in odd]
 
 
 def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

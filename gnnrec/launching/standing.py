@@ -12,10 +12,10 @@ from pathlib import Path
 
 from gnnrec.core.errors import one_line
 from gnnrec.launching.tasks import RUN, Task, failure_of, launches
+from gnnrec.reporting.listing import SHARED
 from gnnrec.runs.folder import finished, standing
 
 STATUS, HOLDER = "status.json", ".lock.holder"
-NOT_RUNS = ("base-", "references-")
 ORDER = ("done", "running", "waiting", "not begun", "interrupted", "killed", "failed")
 """In which the count names them."""
 
@@ -37,7 +37,7 @@ def standings(output: Path) -> list[Standing]:
         for task in launch.tasks
         if task.kind == RUN
     }
-    begun = {p.parent.name for p in output.glob(f"*/{STATUS}") if not p.parent.name.startswith(NOT_RUNS)}
+    begun = {p.parent.name for p in output.glob(f"*/{STATUS}") if not p.parent.name.startswith(SHARED)}
     return [_standing(output / name, *tasks.get(name, (None, False))) for name in sorted(begun | set(tasks))]
 
 
@@ -45,7 +45,7 @@ def is_output(folder: Path) -> bool:
     """Return whether a folder holds runs and is no run; one finished run on a store alone is meant itself."""
     if (folder / STATUS).is_file():
         return False
-    runs = [p.parent for p in folder.glob(f"*/{STATUS}") if not p.parent.name.startswith(NOT_RUNS)]
+    runs = [p.parent for p in folder.glob(f"*/{STATUS}") if not p.parent.name.startswith(SHARED)]
     if len(runs) == 1 and finished(runs[0]) and json.loads((runs[0] / STATUS).read_text()).get("versions"):
         return False
     return bool(runs or launches(folder))

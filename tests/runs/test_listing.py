@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -60,6 +61,19 @@ def test_a_run_differs_from_itself_in_nothing(root: Path, capsys: pytest.Capture
     assert main(["diff", str(run), str(run)]) == 0
     names = [line.split(": ")[0] for line in capsys.readouterr().out.splitlines()]
     assert names == ["recall@20 model", "recall@20 blend", "s/update"]
+
+
+def test_what_they_were_made_by_is_told_apart(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run, *_) = runs_of(root)
+    shutil.copytree(run, tmp_path / "other")
+    path = tmp_path / "other" / "environment.json"
+    made = json.loads(path.read_text())
+    made[-1]["environment"]["torch"] = "9.9.9"
+    path.write_text(json.dumps(made))
+    assert main(["diff", str(run), str(tmp_path / "other")]) == 0
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("environment: "))
+    assert line.startswith("environment: torch ")
+    assert line.endswith(" and 9.9.9")
 
 
 def test_what_was_cut_off_or_damaged_is_listed_too(root: Path, tmp_path: Path) -> None:

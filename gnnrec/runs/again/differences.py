@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gnnrec.config.options import leaves
-from gnnrec.core.environment import differing_leaves
+from gnnrec.core.environment import differing_values
 from gnnrec.reporting.listing import outcome
 from gnnrec.reporting.tables import NA, number
 from gnnrec.runs.again import environment
@@ -30,8 +30,8 @@ def differences(one: Saved, other: Saved, k: int = 20) -> Iterator[str]:
         yield f"made by: {(one if made is None else other).folder} does not say"
     else:
         for part in environment.PARTS:
-            told = differing_leaves(made[-1][part], also[-1][part])
-            yield from (f"{part}: {line.replace(' then, ', ' and ').removesuffix(' now')}" for line in told)
+            told = differing_values(made[-1][part], also[-1][part])
+            yield from (f"{part}: {name} {here} and {there}" for name, here, there in told)
     first, second = (outcome(run.folder, k) for run in (one, other))
     yield from (f"{name}: {number(first[name], 4)} and {number(second[name], 4)}" for name in first)
 
