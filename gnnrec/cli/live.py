@@ -75,9 +75,7 @@ def _update(given: argparse.Namespace) -> int:
         folder = live.open_live(run, given.store, chosen, given.allow)
         rounds = _relearnt(folder, store, bool(given.forget))
         kept = live.Live(folder, store, live.updater(folder, given.blocked == "accept"))
-        entry = kept.round(given.again)
-        print(said(entry) if entry else _nothing_new(kept), flush=True)
-        print(_bundled(kept), end="", flush=True)
+        kept.round(given.again, serve=lambda entry: _shown(kept, entry))
         left = _proven(run.folder, given.forget, rounds) if given.forget else []
         if given.follow is not None:
             _follow(given, kept, store)
@@ -113,6 +111,12 @@ def _proven(run: Path, users: Sequence[str], rounds: int) -> list[str]:
     return left
 
 
+def _shown(kept: Live, entry: Entry | None) -> None:
+    """Print a decision, and let the bundle follow it."""
+    print(said(entry) if entry else _nothing_new(kept), flush=True)
+    print(_bundled(kept), end="", flush=True)
+
+
 def _follow(given: argparse.Namespace, kept: Live, store: Store) -> None:
     """Take each new file of a folder into the store, and the store's new version up."""
     from gnnrec.cli import data
@@ -123,14 +127,21 @@ def _follow(given: argparse.Namespace, kept: Live, store: Store) -> None:
 
     def take(group: Group) -> tuple[bool, str]:
         made, text = ingest(group)
+        lines = [text]
+
+        def serve(entry: Entry | None) -> None:
+            if entry:
+                lines.append(said(entry))
+                lines.append(_bundled(kept).rstrip("\n"))
+
         try:
-            entry = kept.round() if made else None
-            text = f"{text}\n{said(entry)}\n{_bundled(kept)}".rstrip("\n") if entry else text
+            if made:
+                kept.round(serve=serve)
         except GnnrecError as error:  # the version is in the store; it waits for the next update
-            text = f"{text}\ngnnrec: {one_line(str(error))}; champion {kept.champion.number} stays"
+            lines.append(f"gnnrec: {one_line(str(error))}; champion {kept.champion.number} stays")
         while pages:  # lists first: a page takes longer to draw than a small version to be read
             pages.pop()()
-        return made, text
+        return made, "\n".join(line for line in lines if line)
 
     data.follow(given, take)
 

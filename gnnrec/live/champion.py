@@ -102,19 +102,27 @@ class LiveFolder:
         """Return what serves: the blend where the run has one."""
         return learner.blend_scorer() if "blend" in self.scene.setting.scorers else learner.serving()
 
-    def load(self, rows: pl.DataFrame, contents: Mapping[int, str], side: pl.DataFrame | None = None) -> Champion:
-        """Take up what serves.
+    def load(
+        self,
+        rows: pl.DataFrame,
+        contents: Mapping[int, str],
+        side: pl.DataFrame | None = None,
+        number: int | None = None,
+    ) -> Champion:
+        """Take up what serves, or a champion that served.
 
         Args:
             rows: the events of the store behind the run's versions.
             contents: what the rows of each version hash to.
             side: what is known of items.
+            number: of the champion; None: the one that serves.
 
         Raises:
             GnnrecError: its state is gone or damaged, or the data that it was made of have changed.
         """
         entries = self.journal.entries()
-        number, version = pointer.served(self.folder, entries)[0], max(map(int, self.saved.versions))
+        number = pointer.served(self.folder, entries)[0] if number is None else number
+        version = max(map(int, self.saved.versions))
         chain = lineage(entries, number)
         at = self._state(chain[-1]) if chain else self._run_state()
         self._origin = _origin(at if not chain or ORIGIN in at.meta else self._run_state())

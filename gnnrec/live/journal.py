@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ ACCEPTED, KEPT, WAITS, BLOCKED, ROLLED_BACK = "accepted", "kept", "waits", "bloc
 """Outcomes: a challenger serves; none passed; the policy waits; the data are not fit; an older champion serves again."""
 FORGOT = "forgot"
 """Events were erased: what had learnt them is gone, and what came since is decided on anew."""
+SCORED = "scored"
+"""A line behind a decision, and none of its own: how well what served before did on what has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Entry:
         rows: events in them.
         reason: in words.
         policy: what the policy said.
-        quality: recall@20 of what was served, by what came, by version.
+        quality: recall@20 of what was served, by what came, by version; empty until an accepted model's bundle serves.
         tries: what was tried, each with the gate's checks.
         tried: the try that passed; "" where none did.
         seconds: of the tries together.
@@ -67,6 +69,11 @@ class Entry:
         """The versions, ascending."""
         return sorted(map(int, self.versions))
 
+    @property
+    def unscored(self) -> bool:
+        """Whether a line about how well what served before did is yet to come."""
+        return self.outcome == ACCEPTED and bool(self.versions) and not self.quality
+
 
 class Journal:
     """The decisions of one live run.
@@ -78,7 +85,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
         self._known: list[Entry] = []
-        self._last, self._upto = b"", 0
+        self._last, self._upto, self._lines = b"", 0, 0
 
     def entries(self) -> list[Entry]:
         """Return all decisions, oldest first; a last line that a kill has torn is no decision.
@@ -87,17 +94,18 @@ class Journal:
             GnnrecError: another line is no decision, or of another version of gnnrec.
         """
         for line in self._new_lines():
-            self._known.append(self._read(len(self._known) + 1, line))
-            self._last, self._upto = line + b"\n", self._upto + len(line) + 1
+            _add(self._known, self._read(self._lines + 1, line))
+            self._last, self._upto, self._lines = line + b"\n", self._upto + len(line) + 1, self._lines + 1
         return list(self._known)
 
     def readable(self) -> tuple[list[Entry], str]:
         """Return the decisions that can be read, and what is wrong with the first that cannot; "" where all can."""
-        found, wrong = [], ""
+        found: list[Entry] = []
+        wrong = ""
         lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.is_file() else []
         for number, line in enumerate(lines, 1):
             try:
-                found.append(self._read(number, line))
+                _add(found, self._read(number, line))
             except GnnrecError as error:
                 wrong = wrong or str(error)
         return found, wrong
@@ -112,16 +120,19 @@ class Journal:
     def _new_lines(self) -> list[bytes]:
         """Return the whole lines behind those that are known; all of them where the file is no longer the one that was read."""
         if not self.path.is_file():
-            self._known, self._last, self._upto = [], b"", 0
+            self._reset()
             return []
         with self.path.open("rb") as file:
             file.seek(self._upto - len(self._last))
             content = file.read()
             if not content.startswith(self._last):
-                self._known, self._last, self._upto = [], b"", 0
+                self._reset()
                 file.seek(0)
                 content = file.read()
         return content[len(self._last) :].split(b"\n")[:-1]
+
+    def _reset(self) -> None:
+        self._known, self._last, self._upto, self._lines = [], b"", 0, 0
 
     def _mend(self) -> None:
         """Take off what a kill has left of a line."""
@@ -143,6 +154,20 @@ class Journal:
             f"{self.path} was written by another version of gnnrec (format {version}, this one has {FORMAT}); go on with "
             "that one"
         )
+
+
+def _add(entries: list[Entry], new: Entry) -> None:
+    """Add a decision, or to the decision that made a champion how well the one before it did."""
+    if new.outcome != SCORED:
+        entries.append(new)
+        return
+    at = next((k for k in reversed(range(len(entries))) if _made(entries[k], new.champion)), None)
+    if at is not None:  # a journal that has lost that line is found out by what its champions name
+        entries[at] = replace(entries[at], quality=new.quality)
+
+
+def _made(entry: Entry, champion: int) -> bool:
+    return entry.outcome == ACCEPTED and entry.champion == champion
 
 
 def now() -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
+from gnnrec import __version__
 from gnnrec.config.instantiate import instantiate
 from gnnrec.core.errors import GnnrecError
 from gnnrec.live import pointer
 from gnnrec.live.champion import Champion, LiveFolder
 from gnnrec.live.gate import AcceptanceGate
-from gnnrec.live.journal import Entry
+from gnnrec.live.journal import ACCEPTED, SCORED, Entry, now
 from gnnrec.live.update import COLUMNS, Backlog, Updater
 from gnnrec.runs import build, saved
 from gnnrec.runs.build import Config
@@ -95,12 +97,57 @@ class Live:
     def __init__(self, folder: LiveFolder, store: Store, updater: Updater) -> None:
         self.folder, self.store, self.updater = folder, store, updater
         pointer.mend(folder.folder, folder.journal.entries())
+        self._make_up()
         self.champion: Champion = folder.load(rows_behind(store, folder.saved), store.contents, store.side())
 
-    def round(self, again: bool = False, until: int | None = None) -> Entry | None:
-        """Decide on what the store has, up to a version, and the champion has not; None: there is nothing new."""
+    def round(
+        self, again: bool = False, until: int | None = None, serve: Callable[[Entry | None], object] | None = None
+    ) -> Entry | None:
+        """Decide on what the store has, up to a version, and the champion has not; None: there is nothing new.
+
+        Args:
+            again: try what was tried already.
+            until: newest version to look at; None: all.
+            serve: called with the decision as soon as it stands, so that a bundle can follow it at once. How well did on what
+                has come what served until then is scored behind that, where the policy has not asked for it.
+        """
         self.store.refresh()
-        rows = rows_behind(self.store, self.folder.saved, self.champion.version)
-        found = waiting(self.store, rows, self.champion.version, until)
-        entry, self.champion = self.updater.round(self.champion, found, again)
+        before = self.champion
+        rows = rows_behind(self.store, self.folder.saved, before.version)
+        found = waiting(self.store, rows, before.version, until)
+        entry, self.champion = self.updater.round(before, found, again)
+        if serve is not None:
+            serve(entry)
+        if entry is None or entry.outcome != ACCEPTED:
+            return entry
+        entry = self._scored(entry, self._quality(before, found.rows)) if entry.unscored else entry
+        self.folder.prune(entry.champion)
         return entry
+
+    def _make_up(self) -> None:
+        """Score what served before the champion, where a kill came before that."""
+        entry = next((e for e in self.folder.journal.entries() if e.unscored), None)
+        if entry is not None:
+            self._scored(entry, self._past_quality(entry))
+            self.folder.prune(self.folder.number())
+
+    def _past_quality(self, entry: Entry) -> dict[str, float | None]:
+        """Return how well did what served before a decision; unknown where that or its events are there no more."""
+        contents = self.store.contents
+        if any(contents.get(int(v)) != known for v, known in entry.versions.items()):
+            return dict.fromkeys(entry.versions)
+        rows = rows_behind(self.store, self.folder.saved)
+        try:
+            before = self.folder.load(rows, contents, self.store.side(), entry.parent)
+        except GnnrecError:
+            return dict.fromkeys(entry.versions)
+        return self._quality(before, rows.filter(pl.col("version").is_in(entry.numbers)))
+
+    def _quality(self, before: Champion, rows: pl.DataFrame) -> dict[str, float | None]:
+        return self.updater.quality(before, before.events.batch(rows, self.folder.shares)[0])
+
+    def _scored(self, entry: Entry, quality: dict[str, float | None]) -> Entry:
+        """Write down how well did what served before a decision, and return the decision with it."""
+        line = Entry(SCORED, entry.champion, entry.parent, quality=quality, at=now(), code=__version__)
+        self.folder.journal.append(line)
+        return replace(entry, quality=quality)

@@ -25,7 +25,7 @@ from gnnrec.live.events import LiveEvents, UpdateEvents
 from gnnrec.live.gate import METRIC, AcceptanceGate, Check, Judgement
 from gnnrec.live.journal import ACCEPTED, BLOCKED, KEPT, ROLLED_BACK, WAITS, Entry, lineage, now
 from gnnrec.live.ladder import LADDER, Rung
-from gnnrec.policies.base import Came, Known, UpdatePolicy
+from gnnrec.policies.base import Came, Known, UpdatePolicy, reads_quality
 from gnnrec.policies.pace import drift_of
 from gnnrec.runs.state import Kept
 from gnnrec.strategies.base import Strategy
@@ -79,6 +79,8 @@ class Updater:
     def round(self, champion: Champion, waiting: Backlog, again: bool = False) -> tuple[Entry | None, Champion]:
         """Decide on what waits; None where nothing does, or nothing new since it was last decided that the champion stays.
 
+        Where a challenger is accepted under a policy that does not ask for it, `quality` of the decision is still empty.
+
         Args:
             champion: what serves.
             waiting: what it has not absorbed.
@@ -87,7 +89,7 @@ class Updater:
         if not waiting.rows.height or (self._tried(waiting) and not again):
             return None, champion
         batch, after = champion.events.batch(waiting.rows, self.folder.shares)
-        quality = self._served(champion, batch)
+        quality = self.quality(champion, batch) if reads_quality(self.policy) else {}
         parts = {"champion": champion.number, "parent": champion.number, "rows": waiting.rows.height}
         contents = {str(v): c for v, c in waiting.contents.items()}
         made = {"at": now(), "code": __version__, "run": self.folder.saved.fingerprint}
@@ -95,11 +97,11 @@ class Updater:
         if waiting.verdict == "BLOCK" and not self.blocked:
             odd = [v for v, verdict in waiting.verdicts.items() if verdict == "BLOCK"]
             reason = f"the quality report of version {odd[0]} says BLOCK; look at it, then add --blocked accept"
-            return self._noted(replace(entry, outcome=BLOCKED, reason=reason)), champion
+            return self._stays(replace(entry, outcome=BLOCKED, reason=reason), champion, batch)
         decision = self.policy.decide(self._facts(batch, quality, waiting, champion))
         entry = replace(entry, policy=decision.reason)
         if not decision.update:
-            return self._noted(replace(entry, outcome=WAITS, reason=decision.reason)), champion
+            return self._stays(replace(entry, outcome=WAITS, reason=decision.reason), champion, batch)
         return self._climb(champion, batch, after, entry)
 
     def _climb(
@@ -133,7 +135,7 @@ class Updater:
             if verdict.undecided:
                 break  # no other model makes more users of these: they wait for more
         kept = replace(entry, tries=tries, seconds=time.perf_counter() - begin, reason=str(tries[-1]["reason"]))
-        return self._noted(kept), champion
+        return self._stays(kept, champion, batch)
 
     def _attempt(self, rung: Rung, champion: Champion, batch: UpdateEvents) -> tuple[Learner, Strategy] | str:
         """Return a challenger and the run's strategy behind it, or why there is none."""
@@ -182,7 +184,6 @@ class Updater:
         entry = replace(entry, outcome=ACCEPTED, champion=number, model=model, graph=graph, reason=reason)
         self._noted(entry)
         self.folder.point(number)
-        self.folder.prune(number)
         return entry, Champion(number, learner, kept, after, max(entry.numbers))
 
     def _noted(self, entry: Entry) -> Entry:
@@ -206,7 +207,11 @@ class Updater:
             return all(str(v) in known for v in waiting.contents)
         return all(known.get(str(v)) == c for v, c in waiting.contents.items())
 
-    def _served(self, champion: Champion, batch: UpdateEvents) -> dict[str, float | None]:
+    def _stays(self, entry: Entry, champion: Champion, batch: UpdateEvents) -> tuple[Entry, Champion]:
+        """Note that what serves goes on serving, and how well it does on what has come."""
+        return self._noted(replace(entry, quality=entry.quality or self.quality(champion, batch))), champion
+
+    def quality(self, champion: Champion, batch: UpdateEvents) -> dict[str, float | None]:
         """Return recall@20 of what serves by the events of each version, as they came."""
         slices = [Slice(events, champion.learner.history.world(), segments=False) for events in batch.came.values()]
         measure = replace(champion.learner.measure, candidates="known")
@@ -218,7 +223,7 @@ class Updater:
         self, batch: UpdateEvents, quality: dict[str, float | None], waiting: Backlog, champion: Champion
     ) -> Known:
         past = [came for e in lineage(self.folder.journal.entries(), champion.number) for came in _came_of(e)]
-        came = tuple(Came(v, len(x), _number(quality[str(v)])) for v, x in batch.came.items())
+        came = tuple(Came(v, len(x), _number(quality.get(str(v)))) for v, x in batch.came.items())
         events = Interactions.concat(list(batch.came.values()))
         log = list(champion.learner.counters.log)
         newest = max((float(x.time.max()) for x in log if len(x)), default=math.nan)

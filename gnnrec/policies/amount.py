@@ -10,6 +10,8 @@ from gnnrec.policies.base import Decision, Known
 class Every:
     """Update with every increment: what a table of strategies is made by."""
 
+    by_quality = False
+
     def decide(self, facts: Known) -> Decision:
         """Update."""
         return Decision(True, "every increment")
@@ -21,6 +23,8 @@ class EveryN:
     Args:
         n: increments that an update takes up.
     """
+
+    by_quality = False
 
     def __init__(self, n: int = 4) -> None:
         above_zero("policy", n=n)
@@ -38,6 +42,8 @@ class AfterRows:
         rows: events that have to wait.
         age: a number and s, m, h, d or w, in event time; None: however long it takes.
     """
+
+    by_quality = False
 
     def __init__(self, rows: int = 1000, age: str | None = None) -> None:
         above_zero("policy", rows=rows)

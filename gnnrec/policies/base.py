@@ -82,8 +82,17 @@ class Decision:
     reason: str
 
 
+def reads_quality(policy: UpdatePolicy) -> bool:
+    """Return whether a policy decides by how well what serves does on what waits; it does where it does not say."""
+    return bool(getattr(policy, "by_quality", True))
+
+
 class UpdatePolicy(Protocol):
-    """When to update."""
+    """When to update.
+
+    A policy that decides without `Came.quality` of what waits says so by `by_quality = False`: a live run then serves what
+    it has learnt before it scores what served until then.
+    """
 
     def decide(self, facts: Known) -> Decision:
         """Return whether what waits is taken up now."""

@@ -18,6 +18,8 @@ class OnDrift:
         p: largest chance of such a change among events that have not changed.
     """
 
+    by_quality = False
+
     def __init__(self, psi: float = 0.1, p: float = 0.01) -> None:
         above_zero("policy", psi=psi, p=p)
         self.psi, self.p = psi, p
@@ -82,6 +84,8 @@ class WithinBudget:
     Args:
         seconds: of updates for a thousand events.
     """
+
+    by_quality = False
 
     def __init__(self, seconds: float = 1.0) -> None:
         above_zero("policy", seconds=seconds)
