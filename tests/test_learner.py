@@ -84,6 +84,22 @@ def test_a_fork_trains_without_touching_the_original():
     assert "encoder.user.weight" in differing(before, fingerprint(twin))
 
 
+def test_a_fork_carries_embeddings_of_its_own(monkeypatch):
+    learner = trained()
+    z, kept = learner.embed(), learner.snapshot()
+    with monkeypatch.context() as patch:
+        patch.setattr(Operator, "pass_on", None)  # nothing is propagated again
+        twin = learner.fork()
+        assert all(torch.equal(x, y) for x, y in zip(twin.embed(), z, strict=True))
+    assert not {x.data_ptr() for x in twin.embed()} & {x.data_ptr() for x in z}
+    learner.write(user=learner.encoder.user.weight.detach() + 1)
+    assert not torch.equal(learner.embed().user, kept.user)
+    assert torch.equal(twin.embed().user, kept.user)
+    again = learner.fork()
+    again.write(user=again.encoder.user.weight.detach() + 1)
+    assert not torch.equal(again.embed().user, learner.embed().user)
+
+
 def test_a_fork_leaves_the_original_s_valid_rows():
     learner = trained()
     rows = dict(learner.valid_rows)

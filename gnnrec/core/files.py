@@ -80,8 +80,7 @@ def write_folder(target: Path, contents: Mapping[str, bytes], known: Mapping[str
     digests = {name: (known or {}).get(name) or sha256(content) for name, content in contents.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
     try:
-        for name, content in {**contents, SUMS: sums.encode()}.items():
-            write_durable(temporary / name, content)
+        _write_all(temporary, {**contents, SUMS: sums.encode()})
         sync_folder(temporary)
     except BaseException:  # a full disk gets its room back
         shutil.rmtree(temporary, ignore_errors=True)
@@ -91,6 +90,14 @@ def write_folder(target: Path, contents: Mapping[str, bytes], known: Mapping[str
         shutil.rmtree(target)
     temporary.rename(target)
     sync_folder(target.parent)
+
+
+def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files, and wait until the disk has them: all at once, so that it waits for none before the next is there."""
+    for name, content in contents.items():
+        write_new(folder / name, content)
+    for name in contents:
+        sync_file(folder / name)
 
 
 def read_folder(path: Path) -> dict[str, bytes]:
@@ -127,10 +134,14 @@ def remove_strays(folder: Path) -> None:
 
 def write_durable(path: Path, content: bytes | str) -> None:
     """Write `content` to a new file and wait until the disk has it."""
+    write_new(path, content)
+    sync_file(path)
+
+
+def write_new(path: Path, content: bytes | str) -> None:
+    """Write `content` to a new file; the disk may not have it yet."""
     with naming(path), path.open("xb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def append_durable(path: Path, content: bytes) -> None:
@@ -168,7 +179,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until the disk has the content of a file that somebody else wrote."""
+    """Wait until the disk has the content of a file that has been written."""
     sync_folder(path)
 
 

@@ -36,14 +36,17 @@ class ReadOutCache:
         if self._pinned is not None:
             return self._pinned
         # Rows may be put in a table's place, written to, or written to behind torch's back (`.data`): all three are seen.
-        marks = _marks(encoder)
-        if self._z is None or self._of != (encoder, graph) or not _alike(marks, self._marks):
+        if not self._holds(encoder, graph):
             encoder.eval()
             z: Embeddings = encoder.to(self.device)(graph.to(self.device))
             self._z, self._of = Embeddings(*(x.detach() for x in z)), (encoder, graph)
             encoder.cpu().train()
             self._marks = _marks(encoder)
+        assert self._z is not None
         return self._z
+
+    def _holds(self, encoder: Encoder, graph: BipartiteGraph) -> bool:
+        return self._z is not None and self._of == (encoder, graph) and _alike(_marks(encoder), self._marks)
 
     @contextmanager
     def pinned(self, z: Embeddings) -> Iterator[None]:
@@ -57,6 +60,13 @@ class ReadOutCache:
     def fork(self) -> ReadOutCache:
         """Return an empty cache for a copy."""
         return ReadOutCache(self.device)
+
+    def carried(self, encoder: Encoder, graph: BipartiteGraph, twin: Encoder) -> ReadOutCache:
+        """Return a cache for a copy of `encoder` on the same graph: it holds a copy of what this one holds of the two."""
+        fresh = self.fork()
+        if self._holds(encoder, graph) and self._z is not None:
+            fresh._z, fresh._of, fresh._marks = Embeddings(*(x.clone() for x in self._z)), (twin, graph), _marks(twin)
+        return fresh
 
 
 def _marks(encoder: Encoder) -> list[Mark]:

@@ -59,7 +59,7 @@ class Holder:
         log.info("bundle %d serves", fresh.bundle.number)
         return True
 
-    def watch(self, every: float = 0.05) -> threading.Thread:
+    def watch(self, every: float = 0.02) -> threading.Thread:
         """Look so often, in seconds, until `close`."""
 
         def go_on() -> None:

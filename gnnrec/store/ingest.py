@@ -203,7 +203,7 @@ def _record(
     cleaning: Mapping[str, object],
 ) -> Version:
     grown, ids = store.exists, (facts.statistics.users["key"], facts.statistics.items["key"])
-    (users, new_users), (items, new_items) = (_novel(i, c, store, grown) for i, c in zip(ids, _PAIR, strict=True))
+    (users, new_users), (items, new_items) = _novel(ids, store) if grown else [(len(i), len(i)) for i in ids]
     return Version(
         number=store.head + 1,
         content=facts.content,
@@ -263,10 +263,11 @@ def _quarantine(lost: Iterable[Lost]) -> Iterator[bytes]:
             yield (json.dumps(content, ensure_ascii=False) + "\n").encode()
 
 
-def _novel(mine: pl.Series, name: str, store: Store, grown: bool) -> tuple[int, int]:
-    """Return how many distinct ids there are now, and how many of them, given those of the version, are new."""
-    if not grown:
-        return len(mine), len(mine)
-    before = store.rows().select(name).unique().collect(engine="streaming")[name]
-    fresh = int((~mine.is_in(before.implode())).sum())
-    return len(before) + fresh, fresh
+def _novel(ids: Sequence[pl.Series], store: Store) -> list[tuple[int, int]]:
+    """Return how many distinct users and items there are now, and how many of them, given those of the version, are new."""
+    known = pl.collect_all([store.rows().select(name).unique() for name in _PAIR], engine="streaming")
+    found = []
+    for mine, (before,) in zip(ids, known, strict=True):
+        fresh = int((~mine.is_in(before.implode())).sum())
+        found.append((len(before) + fresh, fresh))
+    return found

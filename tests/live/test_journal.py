@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gnnrec.core.errors import GnnrecError
-from gnnrec.live.journal import ACCEPTED, KEPT, ROLLED_BACK, Entry, Journal, lineage
+from gnnrec.live.journal import ACCEPTED, KEPT, ROLLED_BACK, SCORED, Entry, Journal, lineage
 
 
 def made(number, parent, versions=()):
@@ -37,6 +37,24 @@ def test_a_torn_line_is_no_decision_and_is_written_over(tmp_path_factory, cut):
     assert left == [made(1, 0, [1]), made(2, 1, [2])][: len(left)]
     journal.append(made(3, 0, [9]))
     assert journal.entries() == [*left, made(3, 0, [9])]
+
+
+def test_a_score_belongs_to_the_decision_that_made_the_champion(tmp_path):
+    journal = Journal(tmp_path)
+    first, second = made(1, 0, [1]), made(2, 1, [2])
+    score = Entry(SCORED, 1, 0, quality={"1": 0.25})
+    for entry in (first, score, second, Entry(SCORED, 7, 6, quality={"9": 1.0})):
+        journal.append(entry)
+    expected = [replace(first, quality={"1": 0.25}), second]
+    assert [e.unscored for e in (first, *expected)] == [True, False, True]
+    for reader in (journal, Journal(tmp_path)):
+        assert reader.entries() == expected
+        assert reader.readable() == (expected, "")
+    assert not Entry(KEPT, 0, 0, {"1": "x"}).unscored
+    assert not made(1, 0).unscored, "a champion of no version has nothing to be scored by"
+    journal.path.write_text("\n".join([*journal.path.read_text().splitlines(), "nonsense", ""]))
+    with pytest.raises(GnnrecError, match="line 5 is no decision"):
+        journal.entries()
 
 
 def test_a_line_that_is_no_decision_is_said(tmp_path):

@@ -110,7 +110,9 @@ def renamed(live, old, new):
 
 def torn(live):
     path = live / "decisions.jsonl"
-    path.write_bytes(path.read_bytes()[:-10])
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert b'"scored"' in lines[-1]
+    path.write_bytes(b"".join(lines[:-1])[:-10])
 
 
 REFUSED = {

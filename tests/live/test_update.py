@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from support.live_runs import grow, made, updated
+from support.live_runs import end, grow, made, own, updated
 
 from gnnrec.cli.main import main
 from gnnrec.core.errors import DivergedError, GnnrecError
@@ -14,7 +14,8 @@ from gnnrec.live import run as live
 from gnnrec.live.champion import turn_back
 from gnnrec.live.journal import ACCEPTED, KEPT, WAITS, Journal
 from gnnrec.live.ladder import LADDER, Rung, as_configured
-from gnnrec.policies.amount import EveryN
+from gnnrec.policies.amount import Every, EveryN
+from gnnrec.policies.effect import OnPerformance
 from gnnrec.testing.worlds import fingerprint
 
 
@@ -153,6 +154,56 @@ def test_a_kill_between_decision_and_pointer_is_mended(place):
     again = updated(store, run)[1]
     assert again.number == pointed(run) == 1
     assert fingerprint(again.learner) == fingerprint(champion.learner)
+
+
+def test_what_served_is_scored_behind_what_serves_where_the_policy_does_not_ask(place):
+    store, run = place
+    seen = []
+    for number, policy in ((3, Every()), (4, OnPerformance(drop=0.0)), (5, Every())):
+        grow(store, number)
+        entry, _ = updated(store, run, policy=policy, serve=lambda e: seen.append(dict(e.quality)))
+        if entry.outcome == WAITS:  # on performance it is as good as usual
+            continue
+        assert entry.outcome == ACCEPTED
+        assert entry.quality == Journal(run / "live").entries()[-1].quality
+        assert entry.quality[str(number)] is not None
+        assert bool(seen[-1]) is (not isinstance(policy, Every))
+    assert seen[0] == {}
+
+
+def test_a_kill_between_the_pointer_and_the_score_is_made_up_for(begun, tmp_path):
+    ends = []
+    for name in ("whole", "killed"):
+        store, run = own(begun[0].path.parent, tmp_path / name)
+        for number in (3, 4):
+            grow(store, number)
+            if name == "killed":
+                with pytest.raises(KeyboardInterrupt):
+                    updated(store, run, serve=interrupted)
+                assert Journal(run / "live").entries()[-1].unscored
+                assert updated(store, run)[0] is None
+            else:
+                assert updated(store, run)[0].outcome == ACCEPTED
+        ends.append(end(run))
+    assert ends[0] == ends[1]
+    assert len(ends[0][1]) == 4, "a decision and a score for each"
+
+
+def test_a_score_that_cannot_be_made_up_for_is_unknown(place):
+    store, run = place
+    for number in (3, 4):
+        grow(store, number)
+        with pytest.raises(KeyboardInterrupt):
+            updated(store, run, serve=interrupted)
+    shutil.rmtree(run / "live" / "states" / "000001")
+    updated(store, run)
+    first, second = Journal(run / "live").entries()
+    assert first.quality["3"] > 0
+    assert second.quality == {"4": None}
+
+
+def interrupted(_):
+    raise KeyboardInterrupt
 
 
 def test_a_kill_before_the_decision_is_as_if_nothing_had_been(place):

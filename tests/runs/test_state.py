@@ -151,7 +151,7 @@ def test_stray_temporary_folders_are_removed_and_never_read(tmp_path):
     assert not any(stray.exists() for stray in strays)
 
 
-@pytest.mark.parametrize("step", range(10))
+@pytest.mark.parametrize("step", range(17))
 def test_a_crash_at_any_step_leaves_the_old_state_readable(tmp_path, monkeypatch, step):
     """Every file written, the syncs and the renames are steps; the crash comes instead of the n-th of them."""
     begun(tmp_path)
@@ -166,7 +166,7 @@ def test_a_crash_at_any_step_leaves_the_old_state_readable(tmp_path, monkeypatch
 
         return call
 
-    monkeypatch.setattr(files, "write_durable", crashing(files.write_durable))
+    monkeypatch.setattr(files, "write_new", crashing(files.write_new))
     monkeypatch.setattr(files, "sync_folder", crashing(files.sync_folder))
     monkeypatch.setattr(Path, "rename", crashing(Path.rename))
     with pytest.raises(KeyboardInterrupt):

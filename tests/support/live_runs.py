@@ -69,7 +69,7 @@ def made(folder, strategy="fine_tune", versions=3, more=()):
     return store, run
 
 
-def updated(store, run, policy=None, again=False, blocked=False, ladder=None, passed=True):
+def updated(store, run, policy=None, again=False, blocked=False, ladder=None, passed=True, serve=None):
     """Bring the run up to date by one round, and return the decision and the champion."""
     from gnnrec.config.compose import compose
     from gnnrec.live.update import Updater
@@ -80,7 +80,7 @@ def updated(store, run, policy=None, again=False, blocked=False, ladder=None, pa
     usual = live.updater(folder, blocked)
     updater = Updater(folder, policy or usual.policy, Says(passed), blocked, ladder or usual.ladder)
     kept = live.Live(folder, store, updater)
-    return kept.round(again), kept.champion
+    return kept.round(again, serve=serve), kept.champion
 
 
 def own(origin, folder):
