@@ -32,6 +32,8 @@ from gnnrec.serving.tables import Tables, Taken, weights_of
 
 POINTER = "current"
 INDEX = "items.faiss"
+_IN_FRAMES = ("user", "item", "user_bias", "item_bias")
+"""Tensors that `users.parquet` and `items.parquet` hold."""
 _NAME = re.compile(r"bundle-(\d{6,12})(?:-(\d{1,9}))?")
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, SafetensorError, pl.exceptions.PolarsError)
 
@@ -134,7 +136,7 @@ def write(folder: Path, bundle: Bundle) -> Bundle:
     files = {
         "users.parquet": parquet(users),
         "items.parquet": parquet(items),
-        "tables.safetensors": save_tensors({n: x.clone() for n, x in bundle.tensors.items()}),
+        "tables.safetensors": save_tensors({n: x.clone() for n, x in bundle.tensors.items() if n not in _IN_FRAMES}),
         "seen.safetensors": save_tensors(dict(bundle.taken)),
         **({INDEX: bundle.index} if bundle.index else {}),
     }
@@ -153,15 +155,17 @@ def read(path: Path) -> Bundle:
     try:
         contents = read_folder(path)
         said = Manifest.of(contents[manifest.NAME].decode())
-        users = pl.read_parquet(BytesIO(contents["users.parquet"]), columns=["user"])
-        items = pl.read_parquet(BytesIO(contents["items.parquet"]), columns=["item", "title", "popularity"])
+        users, items = (pl.read_parquet(BytesIO(contents[f"{kind}s.parquet"])) for kind in ("user", "item"))
+        vectors = {"user": users, "item": items}
         found = Bundle(
             said,
             users["user"].to_list(),
             items["item"].to_list(),
             items["title"].to_list(),
             _tensor(items["popularity"]),
-            load_tensors(contents["tables.safetensors"]),
+            load_tensors(contents["tables.safetensors"])
+            | {name: _tensor(x["vector"]) for name, x in vectors.items()}
+            | {f"{name}_bias": _tensor(x["bias"]) for name, x in vectors.items()},
             load_tensors(contents["seen.safetensors"]),
             contents.get(INDEX, b""),
         )
@@ -174,7 +178,7 @@ def read(path: Path) -> Bundle:
 def _tensor(column: pl.Series) -> Tensor:
     import torch
 
-    return torch.from_numpy(column.to_numpy().copy())
+    return torch.from_numpy(column.to_numpy(writable=True))
 
 
 def _check(bundle: Bundle) -> None:

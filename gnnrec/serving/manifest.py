@@ -9,7 +9,7 @@ from typing import Any
 
 from gnnrec.core.errors import GnnrecError
 
-FORMAT = 1
+FORMAT = 2
 NAME = "manifest.json"
 PRODUCTS, LISTS = "products", "lists"
 """Forms: lists are computed on demand from tables, or were computed when the bundle was made."""
