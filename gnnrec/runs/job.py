@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import traceback
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ from gnnrec.runs.folder import (
 )
 from gnnrec.runs.progress import Progress
 from gnnrec.runs.shared import base_state
-from gnnrec.training.loggers import LOGS, Tracker
+from gnnrec.training.loggers import Tracker, log_identity
 
 TRACEBACK = "traceback.txt"
 """In the folder of a run that foreign code ended: where."""
@@ -81,7 +80,7 @@ def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
     _open(job, scene, folder, progress, resume)
     learner, strategy = build.learner(job.config, scene.setting), build.strategy(job.config)
     base, policy = base_state(job.config, scene, progress), build.policy(job.config)
-    last, identity = len(scene.setting.stream.increments) - 1, _log_identity(folder, resume)
+    last, identity = len(scene.setting.stream.increments) - 1, log_identity(folder, resume)
     with (
         progress.job(job.row, job.seed, last, learner) as bar,
         Tracker.open(job.config, job.row, folder, identity) as tracker,
@@ -118,16 +117,6 @@ def _open(job: Job, scene: Scene, folder: Path, progress: Progress, resume: bool
     write_atomic(folder / "config.yaml", yaml.safe_dump(dict(job.config), sort_keys=False, allow_unicode=True))
     environment.note(folder, job.config, build.run_digest(job.config, scene.setting.stream), resume)
     note_status(folder, "running", scene, job.config)
-
-
-def _log_identity(folder: Path, resume: bool) -> str:
-    """Return the id of a run at its logger, the same for one that goes on, and remove what was logged: it is logged again."""
-    for name in LOGS:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    path = folder / ".log-id"
-    if not (resume and path.is_file()):
-        write_atomic(path, secrets.token_hex(8))
-    return path.read_text()
 
 
 @contextmanager

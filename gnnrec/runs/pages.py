@@ -28,7 +28,7 @@ from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.folder import Frames, locked, write_frames
 from gnnrec.runs.progress import Progress
-from gnnrec.training.loggers import Tracker
+from gnnrec.training.loggers import Tracker, log_identity
 
 PAGE, RUNS, BELOW = "report.html", "runs", "comparison-"
 PROTOCOL = """next: every event of increment t+1 is scored by the model that absorbed increments 0..t, before it sees any of \
@@ -119,10 +119,19 @@ def report(
             significance=tests,
             details=details,
         )
-    with Tracker.open(config, "compare", output) as tracker:
-        tracker.report(pictures, summary)
+    _log(config, output, pictures, summary)
     text = _text(summary, said, there / PAGE if output.name.startswith(BELOW) else None)
     return Report(text, output / PAGE, summary, frames["per_user"], frames["predictions"])
+
+
+def _log(config: Config, output: Path, pictures: list[Path], summary: pl.DataFrame) -> None:
+    """Have W&B show the comparison as a run of its own, the same one when it is made again; other loggers have no place."""
+    options = config.get("logger", {})
+    if options.get("kind") != "wandb":
+        return
+    name = options.get("name") or config["name"]
+    with Tracker.open(config, "compare", output, log_identity(output, resume=True), f"{name}-compare") as tracker:
+        tracker.report(pictures, summary)
 
 
 def _tests(frames: Frames, summary: pl.DataFrame, first: int, least: int = 1) -> tuple[pl.DataFrame, list[str]]:

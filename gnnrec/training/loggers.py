@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -19,6 +21,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 
 from gnnrec.config.check import fitting
 from gnnrec.core.errors import GnnrecError, nearest, one_line
+from gnnrec.core.files import write_atomic
 from gnnrec.evaluation.record import Record
 from gnnrec.evaluation.results import public
 
@@ -42,14 +45,17 @@ class Tracker:
 
     @staticmethod
     @contextmanager
-    def open(config: Config, row: str, folder: Path, identity: str | None = None) -> Iterator[Tracker]:
+    def open(
+        config: Config, row: str, folder: Path, identity: str | None = None, name: str | None = None
+    ) -> Iterator[Tracker]:
         """Yield the tracker of a run and close it whatever happens, so that the next run gets one of its own.
 
-        One that goes on has the `identity` it had, and takes its place at the logger.
+        One that goes on has the `identity` it had, and takes its place at the logger. `name` is what W&B calls it, whatever
+        the configuration calls the runs; None: as that says.
         """
         tracker = Tracker(None, int(config.get("privacy", {}).get("least_users", 1)))
         try:
-            tracker.logger = _make(config, row, folder, identity)
+            tracker.logger = _make(config, row, folder, identity, name)
         except GnnrecError:
             raise
         except Exception as error:  # a logger must never cost a run
@@ -82,10 +88,14 @@ class Tracker:
             self.logger = None
 
     def report(self, figures: list[Path], table: pl.DataFrame) -> None:
-        """Log a comparison's figures and table, where the logger has a place for them."""
+        """Log a comparison's figures, table and numbers, where the logger has a place for them.
+
+        The numbers are means over seeds, `strategy/scorer/metric`, with their deviation over seeds under `…/deviation`.
+        """
         if not isinstance(self.logger, WandbLogger):
             return
         try:
+            self.logger.experiment.summary.update(_numbers(table))
             cells = [[str(v) for v in row] for row in table.rows()]
             self.logger.log_table("summary", columns=table.columns, data=cells)
             for figure in figures:
@@ -104,6 +114,27 @@ class Tracker:
         except Exception as error:  # a logger must never cost a run
             log.warning("the logger could not be closed: %s", error)
         self.logger = None
+
+
+def log_identity(folder: Path, resume: bool) -> str:
+    """Return the id of a run at its logger, the same for one that goes on, and remove what was logged: it is logged again."""
+    for name in LOGS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    path = folder / ".log-id"
+    if not (resume and path.is_file()):
+        write_atomic(path, secrets.token_hex(8))
+    return path.read_text()
+
+
+def _numbers(table: pl.DataFrame) -> dict[str, float]:
+    """Return the numbers of a table of rows, by strategy, scorer and column."""
+    found = {}
+    for row in table.iter_rows(named=True):
+        for column, value in row.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                what = f"{column.removesuffix('_deviation')}/deviation" if column.endswith("_deviation") else column
+                found[f"{row['strategy']}/{row['scorer']}/{what}"] = float(value)
+    return found
 
 
 def check_logger(options: Config) -> None:
@@ -167,11 +198,13 @@ def _offline(options: Config) -> bool | None:
     return _MODES[mode]
 
 
-def _make(config: Config, row: str, folder: Path, identity: str | None) -> Logger | None:
+def _make(config: Config, row: str, folder: Path, identity: str | None, name: str | None = None) -> Logger | None:
     options = dict(config["logger"])
     check_logger(options)
     kind = str(options.pop("kind"))
-    made: Logger | None = KINDS[kind](config, row, folder, {"id": identity, **options} if kind == "wandb" else options)
+    if kind == "wandb":
+        options = {"id": identity, **options, "name": name or options.get("name")}
+    made: Logger | None = KINDS[kind](config, row, folder, options)
     return made
 
 
