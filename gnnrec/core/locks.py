@@ -16,6 +16,8 @@ from filelock import FileLock, SoftFileLock
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.core.files import write_atomic
 
+LOCK = ".lock"
+"""In a folder that is locked."""
 _MISSING = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _ELSEWHERE = "choose a folder on a local disk"
 
@@ -57,6 +59,26 @@ def holder(path: Path) -> str:
         return f"another process ({one_line(_signature(path).read_text()[:200])})"
     except (OSError, ValueError):
         return "another process"
+
+
+def held(path: Path) -> str | None:
+    """Return which process holds a lock, as far as can be told: one of another machine may have died unseen."""
+    try:
+        who = one_line(_signature(path).read_text()[:200])
+        pid, _, host = who.partition(" on ")
+        return who if host != socket.gethostname() or _lives(int(pid)) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _signature(path: Path) -> Path:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gnnrec.core.errors import one_line
+from gnnrec.core.locks import LOCK, held
 from gnnrec.launching.tasks import RUN, Task, failure_of, launches
 from gnnrec.reporting.listing import SHARED
 from gnnrec.runs.folder import finished, standing
 
-STATUS, HOLDER = "status.json", ".lock.holder"
+STATUS = "status.json"
 ORDER = ("done", "running", "waiting", "not begun", "interrupted", "killed", "failed")
 """In which the count names them."""
 
@@ -32,7 +31,7 @@ class Standing:
 def standings(output: Path) -> list[Standing]:
     """Return how each run of an output folder stands, launched ones too that have not begun."""
     tasks = {
-        task.folder.name: (task, held(launch.folder) is not None)
+        task.folder.name: (task, held(launch.folder / LOCK) is not None)
         for launch in launches(output)
         for task in launch.tasks
         if task.kind == RUN
@@ -58,35 +57,17 @@ def text(output: Path) -> str:
     lines = [f"{one.run:<{width}}  {one.state}{f': {one.more}' if one.more else ''}" for one in found]
     counts = Counter(one.state for one in found)
     said = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
-    driven = [f"{launch.folder.name} is driven by {who}" for launch in launches(output) if (who := held(launch.folder))]
+    driven = [
+        f"{launch.folder.name} is driven by {who}" for launch in launches(output) if (who := held(launch.folder / LOCK))
+    ]
     return "\n".join([*lines, f"{len(found)} run{'' if len(found) == 1 else 's'}: {said or 'none'}", *driven])
-
-
-def held(folder: Path) -> str | None:
-    """Return which process has a folder, as far as can be told: one of another machine may have died unseen."""
-    try:
-        who = one_line((folder / HOLDER).read_text()[:200])
-        pid, _, host = who.partition(" on ")
-        return who if host != socket.gethostname() or _lives(int(pid)) else None
-    except (OSError, ValueError):
-        return None
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def _standing(folder: Path, task: Task | None, driven: bool) -> Standing:
     now = standing(folder)
     if now == "done":
         return Standing(folder.name, "done")
-    if now == "running" and (who := held(folder)) is not None:
+    if now == "running" and (who := held(folder / LOCK)) is not None:
         return Standing(folder.name, "running", ", ".join([*_newest(folder), f"process {who}"]))
     if task is not None and (failure := failure_of(task)) is not None:
         return Standing(folder.name, "failed", one_line(str(failure["error"])))

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from gnnrec.core.errors import GnnrecError
+from gnnrec.core.locks import LOCK, held
 from gnnrec.evaluation import results
 
 SCORERS = ("model", "blend")
@@ -50,11 +51,16 @@ def _line(folder: Path, root: Path, k: int) -> dict[str, Any]:
         status = {"status": "damaged"}
     return {
         "run": folder.name if folder == root else str(folder.relative_to(root)),
-        "state": str(status.get("status", "damaged")),
+        "state": _state(folder, str(status.get("status", "damaged"))),
         "data": str(status.get("fingerprint", ""))[:DIGITS],
         "protocol": str(status.get("protocol", "")),
         **outcome(folder, k),
     }
+
+
+def _state(folder: Path, said: str) -> str:
+    """Return how a run stands: one that is said to be running and that no process holds was killed."""
+    return "killed" if said == "running" and held(folder / LOCK) is None else said
 
 
 def _values(frame: pl.DataFrame) -> dict[str, float]:

@@ -84,7 +84,7 @@ def locked(folder: Path, wait: Progress | None = None) -> AbstractContextManager
         folder: of one run: a second process is refused rather than left waiting. Of what runs share: see `wait`.
         wait: where to say that another process has it, before waiting for that process.
     """
-    path = folder / ".lock"
+    path = folder / locks.LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
         locks.check_renames(folder)

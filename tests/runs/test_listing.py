@@ -12,6 +12,7 @@ import pytest
 from gnnrec.cli.main import main
 from gnnrec.core.errors import GnnrecError
 from gnnrec.reporting.listing import listed
+from gnnrec.runs.folder import locked
 
 TINY = ["data=simulated", "data.users=60", "data.items=40", "data.events=900", "stream.increments=2", "logger=none"]
 TINY += ["threads=1", "fit.base.max_epochs=1", "fit.max_epochs=1", "encoder.width=8"]
@@ -54,6 +55,16 @@ def test_the_commands_print_them(root: Path, capsys: pytest.CaptureFixture[str])
     assert "recall@20 model" in told
     assert not {"data or stream", "protocol", "code", "threads"} & set(told)
     assert list(told).index("fit.lr") < list(told).index("output")
+
+
+def test_a_run_that_no_process_is_at_was_killed(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    shutil.copytree(runs_of(root)[0], folder)
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps({**status, "status": "running"}))
+    assert listed(folder)["state"].to_list() == ["killed"]
+    with locked(folder):
+        assert listed(folder)["state"].to_list() == ["running"]
 
 
 def test_a_run_differs_from_itself_in_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
