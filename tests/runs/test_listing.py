@@ -60,6 +60,7 @@ def test_the_commands_print_them(root: Path, capsys: pytest.CaptureFixture[str])
 def test_a_run_that_no_process_is_at_was_killed(root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "own"
     shutil.copytree(runs_of(root)[0], folder)
+    (folder / ".lock.holder").unlink()  # of this process, which made the run and is alive
     status = json.loads((folder / "status.json").read_text())
     (folder / "status.json").write_text(json.dumps({**status, "status": "running"}))
     assert listed(folder)["state"].to_list() == ["killed"]
