@@ -198,7 +198,6 @@ def test_a_launcher_is_part_of_no_identity(tmp_path):
         (["compare", *ONE, *LEFT, "strategies=[]"], "nothing to compare"),
         (["compare", *ONE, *LEFT, "strategies=[{replay:{budget:-1}}]"], "budget"),
         (["compare", *ONE, "launcher=process"], "did you mean 'processes'"),
-        (["sweep", *TINY, "launcher=processes"], "launcher= does nothing in `gnnrec sweep`"),
     ],
 )
 def test_what_cannot_be_is_said(typed, says, capsys, tmp_path):
