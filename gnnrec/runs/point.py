@@ -32,7 +32,7 @@ QUALITY = ("ndcg@20", "recall@20", "mse")
 """Metrics of the valid events."""
 COST = ("seconds", "edges_touched")
 """Metrics of what updates cost."""
-Values = Mapping[str, Mapping[str, float]]
+PointValues = Mapping[str, Mapping[str, float]]
 """Metric → increment (as text, as JSON has it) → value, of the model alone."""
 
 
@@ -47,7 +47,7 @@ def values_file(folder: Path, last: int) -> Path:
     return folder / f"increment-{last}.json"
 
 
-def measured(job: Job, scene: Scene, last: int, progress: Progress, keep: bool = False) -> Values:
+def measured(job: Job, scene: Scene, last: int, progress: Progress, keep: bool = False) -> PointValues:
     """Return what a point measures up to increment `last`, from its folder where that is there.
 
     Args:
@@ -72,13 +72,13 @@ def measured(job: Job, scene: Scene, last: int, progress: Progress, keep: bool =
         return read_values(file)
 
 
-def read_values(file: Path) -> Values:
+def read_values(file: Path) -> PointValues:
     """Return what a file of `values_file` holds."""
-    found: Values = json.loads(file.read_text())
+    found: PointValues = json.loads(file.read_text())
     return found
 
 
-def values_of(results: pl.DataFrame, last: int) -> Values:
+def values_of(results: pl.DataFrame, last: int) -> PointValues:
     """Return the values of the model alone on increments 1 to `last`, of the metrics that were measured on all of them."""
     asked = ((pl.col("split") == "valid") & pl.col("metric").is_in(QUALITY)) | (
         (pl.col("split") == "cost") & pl.col("metric").is_in(COST)
@@ -92,7 +92,7 @@ def values_of(results: pl.DataFrame, last: int) -> Values:
     return found
 
 
-def mean_of(values: Values, metric: str, last: int) -> float:
+def mean_of(values: PointValues, metric: str, last: int) -> float:
     """Return the mean of a metric over increments 1 to `last`.
 
     Raises:

@@ -12,12 +12,12 @@ from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.core.files import write_atomic
 from gnnrec.runs.build import Scene
 from gnnrec.runs.job import TRACEBACK, Job, ends_all
-from gnnrec.runs.point import Values, measured, point_folder
+from gnnrec.runs.point import PointValues, measured, point_folder
 from gnnrec.runs.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Measurement:
     """A point under one seed, to be measured up to increment `last`; what it is for, in words."""
 
     trial: int
@@ -31,8 +31,8 @@ class Step:
 class Outcome:
     """What a step has come to: values, or why it has none."""
 
-    step: Step
-    values: Values | None
+    step: Measurement
+    values: PointValues | None
     why: str = ""
 
 
@@ -43,7 +43,7 @@ class Crew(Protocol):
     def room(self) -> int:
         """Steps that it takes up at once."""
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: Measurement) -> None:
         """Take up a step."""
 
     def ended(self) -> list[Outcome]:
@@ -65,9 +65,9 @@ class Alone:
 
     def __init__(self, scene: Scene, progress: Progress) -> None:
         self.scene, self.progress = scene, progress
-        self.steps: list[Step] = []
+        self.steps: list[Measurement] = []
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: Measurement) -> None:
         """Take up a step."""
         self.steps.append(step)
 
@@ -85,7 +85,7 @@ class Alone:
     def stop(self, error: BaseException) -> None:
         """Do nothing: what was at work has ended by the error."""
 
-    def _explained(self, step: Step, error: Exception) -> str:
+    def _explained(self, step: Measurement, error: Exception) -> str:
         if isinstance(error, GnnrecError):
             return one_line(str(error))
         path: Path = point_folder(step.job, self.scene.setting.stream) / TRACEBACK

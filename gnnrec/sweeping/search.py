@@ -11,8 +11,8 @@ import optuna
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.runs.job import Job
-from gnnrec.runs.point import LAST, Values, mean_of
-from gnnrec.sweeping.crew import Crew, Outcome, Step
+from gnnrec.runs.point import LAST, PointValues, mean_of
+from gnnrec.sweeping.crew import Crew, Measurement, Outcome
 from gnnrec.sweeping.plan import Plan
 from gnnrec.sweeping.study import Ledger
 from gnnrec.sweeping.text import setting, valued
@@ -78,7 +78,7 @@ class Search:
         self.flights[number] = flight
         text = f"{self._place(number)}, {setting(flight.trial.params)}"
         for job in flight.jobs:
-            self.crew.begin(Step(number, job, flight.last, flight.last < LAST, text))
+            self.crew.begin(Measurement(number, job, flight.last, flight.last < LAST, text))
 
     def _place(self, number: int) -> str:
         return f"trial {self.places[number]} of {self.plan.wanted}"
@@ -96,7 +96,7 @@ class Search:
         except GnnrecError as error:
             self._fail(flight.trial, str(error))
 
-    def _settle(self, flight: Flight, values: Sequence[Values]) -> None:
+    def _settle(self, flight: Flight, values: Sequence[PointValues]) -> None:
         """Note what a point has come to, or have it go on behind increment 1."""
         trial, metrics = flight.trial, self.plan.metrics
         over = [[mean_of(v, metric, flight.last) for v in values] for metric in metrics]
@@ -123,7 +123,7 @@ class Search:
         self.say(f"{self._place(trial.number)}: {setting(trial.params)}: failed: {why}")
 
 
-def _mean_seconds(values: Sequence[Values], last: int) -> float | None:
+def _mean_seconds(values: Sequence[PointValues], last: int) -> float | None:
     try:
         return fmean(mean_of(v, "seconds", last) for v in values)
     except GnnrecError:

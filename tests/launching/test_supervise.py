@@ -23,13 +23,16 @@ class Shell:
     """Works on tasks whose files are shell scripts; notes when each was begun."""
 
     def __init__(self, workers=2, retries=1, timeout=None):
-        self.limits, self.begun, self.attempts = Limits(workers, retries, timeout), [], []
+        self.limits, self.begun, self.attempts, self.released = Limits(workers, retries, timeout), [], [], False
 
     def begin(self, task, resume):
         self.begun.append((task.folder.name, resume))
         task.folder.mkdir(exist_ok=True)
         self.attempts.append(Script(task))
         return self.attempts[-1]
+
+    def release(self):
+        self.released = True
 
 
 class Script:

@@ -13,7 +13,7 @@ from test_cli import TINY
 
 from gnnrec.config.compose import chosen, compose
 from gnnrec.runs import build
-from gnnrec.sweeping.crew import Outcome, Step
+from gnnrec.sweeping.crew import Measurement, Outcome
 from gnnrec.sweeping.plan import Plan, plan_of
 from gnnrec.sweeping.search import Search
 from gnnrec.sweeping.study import Ledger, Tried
@@ -63,12 +63,14 @@ class Knowing:
         stop_after: steps after which the driver is killed.
     """
 
-    def __init__(self, worth: Callable[[Step], float], room: int = 1, stop_after: int | None = None, last_first=False):
+    def __init__(
+        self, worth: Callable[[Measurement], float], room: int = 1, stop_after: int | None = None, last_first=False
+    ):
         self.worth, self.room, self.left, self.last_first = worth, room, stop_after, last_first
-        self.at_work: list[Step] = []
-        self.done: list[Step] = []
+        self.at_work: list[Measurement] = []
+        self.done: list[Measurement] = []
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: Measurement) -> None:
         self.at_work.append(step)
 
     def ended(self) -> list[Outcome]:
@@ -103,6 +105,6 @@ def shown(tried: list[Tried]) -> list[tuple]:
     return [(tuple(t.params.values()), t.state, t.values) for t in tried]
 
 
-def bowl(step: Step) -> float:
+def bowl(step: Measurement) -> float:
     """Return a value that is best at a budget of 700."""
     return 1.0 - abs(step.job.config["strategy"]["budget"] - 700) / 1000
