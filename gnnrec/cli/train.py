@@ -94,7 +94,7 @@ def sweep(rest: Sequence[str]) -> int:
     from gnnrec.launching.base import launcher_of
     from gnnrec.runs.progress import Progress
     from gnnrec.runs.ready import ready
-    from gnnrec.sweeping.launched import crew_of
+    from gnnrec.sweeping.launched import check_waits, crew_of
     from gnnrec.sweeping.plan import plan_of
     from gnnrec.sweeping.sweep import sweep as search
 
@@ -107,11 +107,10 @@ def sweep(rest: Sequence[str]) -> int:
     plan = plan_of(row, config, composed, lambda group: chosen(group, given.overrides, given.config_dir))
     _note(f"{config['name']}: {row}, {plan.wanted} trial{'' if plan.wanted == 1 else 's'}")
     launcher, progress = launcher_of(config), Progress()
+    check_waits(launcher)
     prepare(config)
     scene = _scene(config)
-    print(
-        search(plan, scene, typed("sweep", rest), progress, crew_of(launcher, plan, scene, progress), launcher.launch)
-    )
+    print(search(plan, scene, typed("sweep", rest), progress, crew_of(launcher, scene, progress), launcher.launch))
     return 0
 
 

@@ -75,7 +75,8 @@ class Supervisor:
         except BaseException as error:
             self.stop(error)
             raise
-        self.place.release()
+        finally:
+            self.place.release()
 
     def add(self, task: Task) -> None:
         """Take up one more task; one that is made is settled."""
@@ -167,7 +168,6 @@ class Supervisor:
         for one in self.running:
             if not one.attempt.ended():
                 one.attempt.kill()
-        self.place.release()
         with suppress(OSError, ValueError):  # a closed terminal takes no more words
             for one in self.running:
                 one.pass_on(self.say)

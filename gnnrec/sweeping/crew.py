@@ -52,6 +52,9 @@ class Crew(Protocol):
     def stop(self, error: BaseException) -> None:
         """Give up what has been begun, in order."""
 
+    def close(self) -> None:
+        """Let go of what is kept for further measurements."""
+
 
 class Alone:
     """One step after the other, in this process.
@@ -84,6 +87,9 @@ class Alone:
 
     def stop(self, error: BaseException) -> None:
         """Do nothing: what was at work has ended by the error."""
+
+    def close(self) -> None:
+        """Do nothing: nothing is kept."""
 
     def _explained(self, step: Measurement, error: Exception) -> str:
         if isinstance(error, GnnrecError):

@@ -6,6 +6,7 @@ The study lies in SQLite under the output folder and is continued when started a
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 from gnnrec.core.errors import GnnrecError
@@ -47,21 +48,27 @@ def sweep(
     if len(scene.setting.stream.increments) <= LAST + 1:
         raise GnnrecError(f"a sweep needs increments behind {LAST}; the stream ends at {LAST} or before")
     folder = Path(plan.config["output"]) / f"sweep-{safe(plan.row)}"
-    with locked(folder):  # another would take its running points for killed ones
+    crew = crew or Alone(scene, progress)
+    with locked(folder), closing(crew):  # another would take its running points for killed ones
         ledger = Ledger(plan, scene.setting.stream)
-        if ledger.found:
-            progress.say(f"continuing a sweep with {ledger.found} finished trials")
-        if plan.sampler == "grid":
-            progress.say(f"a grid of {plan.wanted:,} points (sweep.trials={plan.trials} is for tpe and random)")
-        elif plan.wanted < plan.trials:
-            progress.say(f"the space has {plan.wanted:,} points; sweep.trials={plan.trials} asks for more")
+        _say_what(plan, ledger, progress)
 
         def told() -> None:
             write_atomic(conclude.points_file(plan), as_csv(ledger.tried(), plan.metrics))
 
-        Search(plan, ledger, crew or Alone(scene, progress), progress.say, told).run()
+        Search(plan, ledger, crew, progress.say, told).run()
         if ledger.searched_out:
             progress.say(f"no other points were proposed: the sweep ends with {len(ledger.first)} of {plan.wanted}")
         for state in folder.glob("points/*/state"):  # of points that were pruned
             shutil.rmtree(state, ignore_errors=True)
         return conclude.conclude(plan, ledger, scene, command, progress, launch)
+
+
+def _say_what(plan: Plan, ledger: Ledger, progress: Progress) -> None:
+    """Say how many points there are, before the first is paid for."""
+    if ledger.found:
+        progress.say(f"continuing a sweep with {ledger.found} finished trials")
+    if plan.sampler == "grid":
+        progress.say(f"a grid of {plan.wanted:,} points (sweep.trials={plan.trials} is for tpe and random)")
+    elif plan.wanted < plan.trials:
+        progress.say(f"the space has {plan.wanted:,} points; sweep.trials={plan.trials} asks for more")

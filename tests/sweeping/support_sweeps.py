@@ -92,6 +92,9 @@ class Knowing:
     def stop(self, error: BaseException) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
 
 def searched(of: Plan, crew: Knowing, say=lambda line: None) -> list[Tried]:
     """Search, or go on with it, until the end or a kill; return the points."""
