@@ -18,19 +18,27 @@ from gnnrec.launching.tasks import POINT, RUN, Task, failure_of, note_failure
 
 POLL = 0.1
 """Seconds between two looks at the tasks."""
+ASLEEP = 5.0
+"""Seconds between two looks of which more do not count as time of a try: the machine slept, and its processes with it."""
 GRACE = 60.0
 """Seconds that a task which was asked to end may take for it."""
 
 
 @dataclass(slots=True)
 class Try:
-    """A try at a task: since when, and how much of what it wrote has been passed on."""
+    """A try at a task: how long it has been at it, and how much of what it wrote has been passed on."""
 
     attempt: Attempt
     task: Task
     read: int
-    begun: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
+    seen: float = field(default_factory=time.monotonic)
     late: bool = False
+
+    def tick(self) -> None:
+        """Count the time since the last look."""
+        now = time.monotonic()
+        self.seconds, self.seen = self.seconds + min(now - self.seen, ASLEEP), now
 
     def pass_on(self, say: Callable[[str], None]) -> None:
         """Say the whole lines that have come since the last time, each with the name of its task."""
@@ -108,15 +116,16 @@ class Supervisor:
         return any(other.folder == task.after and not other.made for other in found)
 
     def _look(self, one: Try) -> None:
+        one.tick()
         ended = one.attempt.ended()  # asked first: what it wrote before that is passed on whole
         one.pass_on(self.say)
         if ended:
             self.running.remove(one)
             self._settle(one)
-        elif self.limits.timeout is not None and time.monotonic() - one.begun > self.limits.timeout and not one.late:
+        elif self.limits.timeout is not None and one.seconds > self.limits.timeout and not one.late:
             one.late = True
             one.attempt.stop()
-        elif one.late and time.monotonic() - one.begun > (self.limits.timeout or 0) + GRACE:
+        elif one.late and one.seconds > (self.limits.timeout or 0) + GRACE:
             one.attempt.kill()
 
     def _settle(self, one: Try) -> None:

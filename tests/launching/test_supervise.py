@@ -154,6 +154,20 @@ def test_a_task_that_takes_too_long_is_ended_and_the_next_one_begun(task):
     assert quick.made
 
 
+def test_what_a_machine_sleeps_is_no_time_of_its_tasks(task, monkeypatch):
+    clock, real = {"ahead": 0.0}, time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + clock["ahead"])
+    monkeypatch.setattr("gnnrec.launching.supervise.ASLEEP", 0.2)
+    one, place = task("a", f"sleep 1; {DONE}"), Shell(workers=1, timeout=30.0)
+    driven = Supervisor([one], place, lambda line: None)
+    driven.turn()
+    clock["ahead"] = 3600.0
+    while driven.running:
+        driven.turn()
+    assert one.made
+    assert failure_of(one) is None
+
+
 def test_words_come_with_the_name_of_their_task(task):
     said = worked([task("a", f"echo 'reading x'; echo 'a, seed 0: increment 1'; printf half; {DONE}")], Shell())
     assert said[:2] == ["a, seed 0: reading x", "a, seed 0: increment 1"]
