@@ -51,7 +51,7 @@ class Search:
         try:
             while True:
                 while self._at_work() < self.crew.room and (trial := self.ledger.ask()) is not None:
-                    self.places[trial.number] = len(self.ledger.first)
+                    self.places[trial.number] = self.ledger.place(trial.params)
                     self._take_off(trial)
                 self.told()
                 if not self.flights:

@@ -36,7 +36,7 @@ class Tried:
     """A point of the study and what became of it.
 
     Attributes:
-        number: in the order in which points were asked for; 1 is the configured one.
+        number: in the order in which points were first asked for; 1 is the configured one.
         params: its setting.
         state: of `STATES`.
         values: a metric's mean over seeds each, of a complete point; None of any other.
@@ -187,14 +187,16 @@ class Ledger:
         return [t for t in self._kept() if REPEATS not in t.user_attrs and t.state.is_finished()]
 
     def tried(self) -> list[Tried]:
-        """Return the points in the order in which they were asked for, each once, then those whose driver was killed and that
-        were not asked for again yet.
-        """
-        kept = [t for t in self._kept() if t.params and REPEATS not in t.user_attrs]
-        again = {_key(t.params) for t in kept}
-        lost = {_key(t.params): t for t in self.study.trials if t.params and _interrupted(t)}
-        rest = [t for key, t in lost.items() if key not in again]
-        return [_tried(number, t) for number, t in enumerate([*kept, *rest], 1)]
+        """Return the points in the order in which they were first asked for, each once, whatever was killed meanwhile."""
+        asked: dict[str, FrozenTrial] = {}
+        for trial in self.study.trials:
+            if trial.params and trial.state != TrialState.WAITING and REPEATS not in trial.user_attrs:
+                asked[_key(trial.params)] = trial  # the newest, in the place of the first
+        return [_tried(number, trial) for number, trial in enumerate(asked.values(), 1)]
+
+    def place(self, params: Mapping[str, Plain]) -> int:
+        """Return the number of a point that was asked for."""
+        return next(t.number for t in self.tried() if _key(t.params) == _key(params))
 
     def best(self) -> list[Tried]:
         """Return the best complete point, the configured one where it is as good; of several metrics the front, best first

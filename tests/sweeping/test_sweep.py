@@ -130,13 +130,9 @@ def trials_of_all(output: Path) -> list[str]:
 
 
 def test_of_two_metrics_the_front_is_told_written_and_scored(tmp_path, capsys):
-    asked = [
-        "sweep.space={strategy.budget: [0, 600, 4000], fit.lr: [0.01, 0.1]}",
-        "sweep.sampler=grid",
-        "sweep.seeds=[0,1]",
-    ]
+    asked = ["sweep.space={strategy.budget: [0, 600], fit.lr: [0.01, 0.1]}", "sweep.sampler=grid"]
     typed = [*CALL, "strategy.budget=600", *asked, "sweep.metric=[ndcg@20,edges_touched]", f"output={tmp_path}"]
-    assert main([*typed, "figures=true"]) == 0
+    assert main(typed) == 0
     out, err = capsys.readouterr()
     assert "a grid of 4 points" in err
     assert "4 trials: 4 complete" in out
@@ -148,9 +144,6 @@ def test_of_two_metrics_the_front_is_told_written_and_scored(tmp_path, capsys):
     values = {r["trial"]: (float(r["ndcg@20"]), float(r["edges_touched"])) for r in rows}
     for own in (values[n] for n in found):
         assert not [v for v in values.values() if v != own and v[0] >= own[0] and v[1] <= own[1]]
-    page = (tmp_path / "sweep-replay.html").read_text()
-    assert page.count("data:image/svg+xml") >= 4
-    assert "</svg" not in page, "figures are images: their ids cannot meet"
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ def survives(forks, tmp_path, numbers, timeout, kills):
     assert code == 0, said
     found = table(tmp_path)
     assert sorted(found) == sorted(numbers)
+    assert [row["trial"] for row in found.values()] == [str(n) for n in range(1, len(numbers) + 1)]
+    assert found[0]["trial"] == "1", "the configured one, whatever was killed meanwhile"
     for number, row in found.items():
         why = FAILS.get(fate(number))
         assert row["state"] == ("complete" if why is None else "failed"), (number, row)
