@@ -17,9 +17,11 @@ from gnnrec.cli.jobs import of_comparison
 from gnnrec.cli.main import main
 from gnnrec.config.compose import compose
 from gnnrec.core import locks
-from gnnrec.launching import driver, worker
+from gnnrec.launching import driver, processes, worker
+from gnnrec.launching.processes import Processes, Worker
 from gnnrec.launching.slurm import Slurm
 from gnnrec.launching.standing import standings
+from gnnrec.launching.supervise import Supervisor
 from gnnrec.launching.tasks import hand_over, launches, read
 from gnnrec.runs import build
 
@@ -104,10 +106,11 @@ def test_a_driver_waits_for_a_command_that_asks_who_has_its_launch(tmp_path):
     asking.join()
 
 
+@pytest.mark.slow
 def test_processes_make_what_one_process_makes(serial, forks, tmp_path):
     """The whole way, in real processes; the folder says how it stands."""
     typed = [*TINY, "strategies=[fine_tune]", f"output={tmp_path}"]
-    code, said = forks.run(tmp_path / "words", ["compare", *typed, *PROCESSES])
+    code, said = forks.run(tmp_path / "words", ["compare", *typed, "launcher=processes", "launcher.workers=1"])
     assert code == 0, said
     assert any(re.match(r"fine_tune, seed 0: increment 3, \d+ s", line) for line in said)
     assert "fine_tune, seed 0: done; 1 of 1 runs" in said
@@ -115,6 +118,29 @@ def test_processes_make_what_one_process_makes(serial, forks, tmp_path):
     assert one.name == other.name
     assert results(one).equals(results(other))
     assert [(s.run, s.state) for s in standings(tmp_path)] == [(one.name, "done")]
+
+
+def test_a_process_works_on_one_task_after_the_other_and_is_replaced_where_one_fails(serial, tmp_path, monkeypatch):
+    made = launch([*TINY, "strategies=[stale,fine_tune]", f"output={tmp_path}"])
+    base, wrong, run, last = made.tasks
+    wrong.file.write_text(wrong.file.read_text().replace("events: 800", "events: 700"))
+    place, started, said = Processes(workers=1), [], []
+
+    def counted(threads):
+        started.append(Worker(threads))
+        return started[-1]
+
+    monkeypatch.setattr(processes, "Worker", counted)
+    Supervisor(made.tasks, place, said.append).run()
+    assert [t.made for t in (base, wrong, run, last)] == [True, False, True, True]
+    assert "data or code have changed since this was launched" in json.loads(wrong.failure.read_text())["error"]
+    assert len(started) == 2, "one for the base and what failed, one for the others"
+    assert place.idle == []
+    assert all(one.process.returncode is not None for one in started), "none is left"
+    assert "fine_tune, seed 0: increment 3" in run.log.read_text()
+    assert "stale" not in run.log.read_text(), "each task has its own words"
+    (other,) = runs(serial, "fine_tune-seed0")
+    assert results(run.folder).equals(results(other))
 
 
 @pytest.mark.slow
