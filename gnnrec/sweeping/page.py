@@ -15,6 +15,7 @@ from optuna.importance import PedAnovaImportanceEvaluator
 
 from gnnrec.core.errors import one_line
 from gnnrec.reporting import page
+from gnnrec.reporting.style import label
 from gnnrec.runs.point import LAST
 from gnnrec.sweeping import pictures
 from gnnrec.sweeping.plan import MAXIMISED, Plan
@@ -73,11 +74,17 @@ def _points(plan: Plan, tried: Sequence[Tried], best: Sequence[Tried]) -> str:
             values = [f"{v} ± {value(d)}" for v, d in zip(values, t.deviations, strict=False)]
         seconds = "n/a" if t.seconds is None else f"{t.seconds:.3g}"
         shown = [_plain(t.params[k]) for k in keys]
-        cells = [", ".join(what), t.state, str(t.number), *shown, *values, seconds, t.more]
+        cells = [", ".join(what), t.state, str(t.number), *shown, *values, seconds, label(t.more, 40)]
         lines.append(page.row(cells, "" if t.state == "complete" else "reference"))
     heads = ["", "state", "trial", *keys, *map(named, plan.metrics), "s/update", "note"]
+    failed = [f"trial {t.number}: {t.more}" for t in tried if t.state == "failed"]
+    why = (
+        page.folded("Why trials failed", f"<ul>{''.join(f'<li>{page.text(f)}</li>' for f in failed)}</ul>")
+        if failed
+        else ""
+    )
     order = "The best first" if len(plan.metrics) == 1 else f"The best by {plan.metrics[0]} first"
-    return page.grid(heads, lines) + f'<p class="small">{page.text(f"{order}. {SECONDS}")}</p>'
+    return page.grid(heads, lines) + f'<p class="small">{page.text(f"{order}. {SECONDS}")}</p>' + why
 
 
 def _ranked(plan: Plan, tried: Sequence[Tried]) -> list[Tried]:
