@@ -37,8 +37,8 @@ from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.compare import compare, run_all
 from gnnrec.runs.folder import finished, named, read_frames
 from gnnrec.runs.job import Job
+from gnnrec.runs.point import LAST, mean_of, measured
 from gnnrec.runs.progress import Progress
-from gnnrec.runs.sweep import LAST, shortened, trial_value
 
 METRIC = "ndcg@20"
 CAPS = [
@@ -225,7 +225,6 @@ def trials(output: Path) -> pl.DataFrame:
 
 def tried(name: str, plain: list[str], config: Config, scene: Scene, progress: Progress) -> list[str]:
     """Return the overrides that were best on valid of increments 1 and 2; of a setting that fails it is said why."""
-    short = Scene(scene.dataset, shortened(scene.setting))
     best: tuple[float, list[str]] | None = None
     for n, setting in enumerate(SPACES[name]):
         asked = written(setting, "strategy.")
@@ -233,7 +232,7 @@ def tried(name: str, plain: list[str], config: Config, scene: Scene, progress: P
         wanted = [*plain, f"strategy={name}", *asked, "seed=0"]
         key = {"overrides": asked, "run": build.run_digest(compose(wanted), scene.setting.stream)}
         if not file.exists() or json.loads(file.read_text())["asked"] != key:
-            found = outcome(name, wanted, scene, short, progress)
+            found = outcome(name, wanted, scene, progress)
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(file, json.dumps({"asked": key, **found}, indent=1) + "\n")
         found = json.loads(file.read_text())
@@ -243,10 +242,10 @@ def tried(name: str, plain: list[str], config: Config, scene: Scene, progress: P
     return best[1] if best is not None else []
 
 
-def outcome(name: str, asked: list[str], scene: Scene, short: Scene, progress: Progress) -> dict[str, Any]:
+def outcome(name: str, asked: list[str], scene: Scene, progress: Progress) -> dict[str, Any]:
     """Return a trial's value, or why there is none."""
     try:
-        return {"value": trial_value(name, compose(asked), scene, short, METRIC, progress)}
+        return {"value": mean_of(measured(Job(name, compose(asked)), scene, LAST, progress), METRIC, LAST)}
     except resources.MemoryShortError:
         raise  # the machine's failure, not the setting's
     except GnnrecError as error:

@@ -22,6 +22,7 @@ ROOMS = (
         "policies",
         "runs",
         "launching",
+        "sweeping",
         "serving",
         "live",
         "api",

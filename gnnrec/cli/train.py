@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from gnnrec.runs.build import Config, Scene
 
 
-_ALONE = "sweep.trials=…, which run one after the other: each is chosen by those before it"
-
-
 def run(rest: Sequence[str]) -> int:
     """Run one strategy under one seed, or with -m a grid of runs."""
     given = parse("run", rest, "one run, or with -m a grid of them")
@@ -90,21 +87,16 @@ def sweep(rest: Sequence[str]) -> int:
     given = parse("sweep", rest, "search hyper-parameters of one strategy")
     if given is None:
         return 0
-    instead = {"strategies": "strategy=…", "seeds": "seed=…", "policies": "policy=…"}
-    belongs_elsewhere(given.overrides, {**instead, "launcher": _ALONE, "launcher.": _ALONE}, "sweep")
+    instead = {"strategies": "strategy=…", "seeds": "seed=… or sweep.seeds=[…]", "policies": "policy=…"}
+    belongs_elsewhere(given.overrides, instead, "sweep")
     config = compose(given.overrides, given.config_dir)
     row = chosen("strategy", given.overrides, given.config_dir)
-    trials = config["sweep"]["trials"]
-    _note(f"{config['name']}: {row}, {trials} trial{'' if trials == 1 else 's'}")
     from gnnrec.launching.base import launcher_of
-    from gnnrec.launching.serial import Serial
     from gnnrec.runs.progress import Progress
     from gnnrec.runs.ready import ready
-
-    if not isinstance(launcher_of(config), Serial):
-        _note("a sweep runs its trials one after the other: launcher is not used")
-    from gnnrec.runs.sweep import checked
-    from gnnrec.runs.sweep import sweep as search
+    from gnnrec.sweeping.launched import check_waits, crew_of
+    from gnnrec.sweeping.plan import plan_of
+    from gnnrec.sweeping.sweep import sweep as search
 
     def composed(more: list[str]) -> Config:
         # An option that was typed gives way to one that a trial chooses: a group may be named only once.
@@ -112,9 +104,13 @@ def sweep(rest: Sequence[str]) -> int:
         return compose([*(o for o in given.overrides if key_of(o) not in keys), *more], given.config_dir)
 
     ready(config)
-    space = checked(config, composed, lambda group: chosen(group, given.overrides, given.config_dir))
+    plan = plan_of(row, config, composed, lambda group: chosen(group, given.overrides, given.config_dir))
+    _note(f"{config['name']}: {row}, {plan.wanted} trial{'' if plan.wanted == 1 else 's'}")
+    launcher, progress = launcher_of(config), Progress()
+    check_waits(launcher)
     prepare(config)
-    print(search(row, config, space, composed, _scene(config), typed("sweep", rest), Progress()))
+    scene = _scene(config)
+    print(search(plan, scene, typed("sweep", rest), progress, crew_of(launcher, scene, progress), launcher.launch))
     return 0
 
 

@@ -37,9 +37,11 @@ KINDS: dict[str, Any] = {
     "evaluation.graph": str,
     "logger.kind": str,
     "sweep.trials": int,
-    "sweep.metric": str,
+    "sweep.metric": str | list[str],
 }
 """What the keys hold that belong to no constructor."""
+LATER: dict[str, Any] = {"sweep.sampler": str, "sweep.prune": bool, "sweep.seeds": list[int] | None}
+"""The same of keys that older configurations, and files of one's own that were written for them, do not have."""
 MAPPINGS = {"live.gate": False, "scorer.grid": False, "fit.base": False, "sweep.space": True}
 """Keys that hold mappings, and whether they may hold nothing."""
 CLOSED = {
@@ -48,7 +50,7 @@ CLOSED = {
     "plugins": ("allow",),
     "live": ("valid_share", "judged_share", "tries", "keep", "bundles", "gate"),
     "scorer": ("rows", "companion", "grid"),
-    "sweep": ("trials", "metric", "space", "usual"),
+    "sweep": ("trials", "metric", "sampler", "seeds", "prune", "space", "usual"),
 }
 """Mappings that no constructor reads, and the keys they may have: another would be ignored."""
 LARGEST = 2**63 - 1
@@ -74,7 +76,8 @@ def checked(config: dict[str, Any], known: Iterable[str] = ()) -> dict[str, Any]
             config.get(group), dict
         ):  # a folder beside ours that nothing names is no concern
             raise GnnrecError(f"{group}={_shown(config.get(group))} is no mapping of keys: choose an option of {group}")
-    for key, kind in KINDS.items():
+    there = {k: kind for k, kind in LATER.items() if k.rpartition(".")[2] in (config.get(k.split(".")[0]) or {})}
+    for key, kind in {**KINDS, **there}.items():
         holder, name = _holder(config, key), key.rpartition(".")[2]
         holder[name] = check.fitting(holder[name], kind, key)
     for key, nothing in MAPPINGS.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gnnrec.config.instantiate import instantiate
 from gnnrec.core.errors import GnnrecError
@@ -42,6 +42,7 @@ class Attempt(Protocol):
         """End it at once."""
 
 
+@runtime_checkable
 class Place(Protocol):
     """Where tasks are worked on."""
 
@@ -51,6 +52,9 @@ class Place(Protocol):
 
     def begin(self, task: Task, resume: bool) -> Attempt:
         """Begin a task, or with `resume` go on with it from its newest state."""
+
+    def release(self) -> None:
+        """Let go of what is kept for further tasks."""
 
 
 @dataclass(frozen=True, slots=True)

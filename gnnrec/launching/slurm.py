@@ -99,6 +99,9 @@ class Slurm:
         with _reachable():
             return Submitted(executor.submit(Work(self.cpus or THREADS), str(task.file.absolute()), resume))
 
+    def release(self) -> None:
+        """Do nothing: a job of the queue is for one task."""
+
     def text(self, folder: Path) -> str:
         """Return the script of a job as it would be submitted.
 

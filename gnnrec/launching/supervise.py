@@ -14,23 +14,31 @@ from typing import Any
 from gnnrec.core import resources, signals
 from gnnrec.core.errors import GnnrecError
 from gnnrec.launching.base import Attempt, Place
-from gnnrec.launching.tasks import RUN, Task, failure_of, note_failure
+from gnnrec.launching.tasks import POINT, RUN, Task, failure_of, note_failure
 
 POLL = 0.1
 """Seconds between two looks at the tasks."""
+ASLEEP = 5.0
+"""Seconds between two looks of which more do not count as time of a try: the machine slept, and its processes with it."""
 GRACE = 60.0
 """Seconds that a task which was asked to end may take for it."""
 
 
 @dataclass(slots=True)
 class Try:
-    """A try at a task: since when, and how much of what it wrote has been passed on."""
+    """A try at a task: how long it has been at it, and how much of what it wrote has been passed on."""
 
     attempt: Attempt
     task: Task
     read: int
-    begun: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
+    seen: float = field(default_factory=time.monotonic)
     late: bool = False
+
+    def tick(self) -> None:
+        """Count the time since the last look."""
+        now = time.monotonic()
+        self.seconds, self.seen = self.seconds + min(now - self.seen, ASLEEP), now
 
     def pass_on(self, say: Callable[[str], None]) -> None:
         """Say the whole lines that have come since the last time, each with the name of its task."""
@@ -58,6 +66,7 @@ class Supervisor:
         self.place, self.limits, self.say = place, place.limits, say
         self.waiting = [task for task in tasks if not task.made]
         self.running: list[Try] = []
+        self.settled: list[Task] = []
         self.tries: Counter[Path] = Counter()
         self.runs, self.ended = sum(task.kind == RUN for task in self.waiting), 0
 
@@ -70,14 +79,24 @@ class Supervisor:
         """
         try:
             while self.waiting or self.running:
-                self._begin()
-                time.sleep(POLL)
-                signals.check()
-                for one in list(self.running):
-                    self._look(one)
+                self.turn()
         except BaseException as error:
-            self._stop(error)
+            self.stop(error)
             raise
+        finally:
+            self.place.release()
+
+    def add(self, task: Task) -> None:
+        """Take up one more task; one that is made is settled."""
+        (self.settled if task.made else self.waiting).append(task)
+
+    def turn(self) -> None:
+        """Begin what there is room for and look once at what runs; what has ended meanwhile is appended to `settled`."""
+        self._begin()
+        time.sleep(POLL)
+        signals.check()
+        for one in list(self.running):
+            self._look(one)
 
     def _begin(self) -> None:
         """Begin what there is room for and whose base is there."""
@@ -87,7 +106,7 @@ class Supervisor:
             if not self._awaits_base(task):
                 self.waiting.remove(task)
                 task.failure.unlink(missing_ok=True)
-                begun, self.tries[task.folder] = self.tries[task.folder], self.tries[task.folder] + 1
+                begun, self.tries[task.file] = self.tries[task.file], self.tries[task.file] + 1
                 read = task.log.stat().st_size if task.log.is_file() else 0
                 self.running.append(Try(self.place.begin(task, resume=begun > 0), task, read))
 
@@ -97,15 +116,16 @@ class Supervisor:
         return any(other.folder == task.after and not other.made for other in found)
 
     def _look(self, one: Try) -> None:
+        one.tick()
         ended = one.attempt.ended()  # asked first: what it wrote before that is passed on whole
         one.pass_on(self.say)
         if ended:
             self.running.remove(one)
             self._settle(one)
-        elif self.limits.timeout is not None and time.monotonic() - one.begun > self.limits.timeout and not one.late:
+        elif self.limits.timeout is not None and one.seconds > self.limits.timeout and not one.late:
             one.late = True
             one.attempt.stop()
-        elif one.late and time.monotonic() - one.begun > (self.limits.timeout or 0) + GRACE:
+        elif one.late and one.seconds > (self.limits.timeout or 0) + GRACE:
             one.attempt.kill()
 
     def _settle(self, one: Try) -> None:
@@ -114,18 +134,17 @@ class Supervisor:
         if task.made:
             self._count(task, "done")
         elif one.late:
-            self._give_up(
-                task, f"launcher.timeout={self.limits.timeout:g} s is over; resume=true goes on from its newest state"
-            )
+            more = "" if task.kind == POINT else "; resume=true goes on from its newest state"
+            self._give_up(task, f"launcher.timeout={self.limits.timeout:g} s is over{more}")
         elif (failure := failure_of(task)) is not None:
             if failure.get("ends"):
                 raise ending(failure)
             self._give_up(task, str(failure["error"]))
-        elif self.tries[task.folder] <= self.limits.retries:
+        elif self.tries[task.file] <= self.limits.retries:
             self.say(f"{task.name}: killed; taken up again from its newest state")
             self.waiting.insert(0, task)
         else:
-            times = f"{n} times" if (n := self.tries[task.folder]) > 1 else "once"
+            times = f"{n} times" if (n := self.tries[task.file]) > 1 else "once"
             self._give_up(
                 task, f"killed {times}, perhaps for want of memory ({resources.LOWER}); its words: {task.log}"
             )
@@ -141,11 +160,14 @@ class Supervisor:
             self._count(later, "failed with its base")
 
     def _count(self, task: Task, how: str) -> None:
+        self.settled.append(task)
+        if task.kind == POINT:  # whoever asked for it says what it came to
+            return
         self.ended += task.kind == RUN
         counted = f"; {self.ended} of {self.runs} runs" if task.kind == RUN else ""
         self.say(f"{task.name}: {how}{counted}")
 
-    def _stop(self, error: BaseException) -> None:
+    def stop(self, error: BaseException) -> None:
         """End all tries in order, and those that do not heed it at once."""
         for one in self.running:
             one.attempt.stop()

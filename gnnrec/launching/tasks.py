@@ -21,10 +21,11 @@ from gnnrec.core.files import write_atomic
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.folder import finished
 from gnnrec.runs.job import Job
+from gnnrec.runs.point import values_file
 from gnnrec.runs.shared import MODEL, base_folder, references_folder
 
 FOLDERS, LAUNCH = "launch-", "launch.json"
-BASE, REFERENCES, RUN = "base", "references", "run"
+BASE, REFERENCES, RUN, POINT = "base", "references", "run", "point"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,11 @@ class Task:
 
     Attributes:
         name: row and seed, as lines of progress begin.
-        kind: what is made: a run, the base of several, or the reference rows.
+        kind: what is made: a run, the base of several, the reference rows, or a point of a sweep.
         folder: where it is made.
         file: what is handed over.
         after: folder of the base that must be there first.
+        last: increment up to which a point is measured; None: no point.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Task:
     folder: Path
     file: Path
     after: Path | None = None
+    last: int | None = None
 
     @property
     def log(self) -> Path:
@@ -58,7 +61,7 @@ class Task:
     @property
     def made(self) -> bool:
         """Whether it is there."""
-        return is_made(self.folder)
+        return is_made(self.folder) if self.last is None else values_file(self.folder, self.last).is_file()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +97,25 @@ def hand_over(jobs: Sequence[Job], scene: Scene) -> Launch | None:
     for job in missing:
         if not is_made(base := base_folder(job.config, stream)):
             asked.setdefault(base, (f"base, seed {job.seed}", BASE, job, None))
-    asked.setdefault(references_folder(config, stream), ("reference rows", REFERENCES, missing[0], None))
     for job in missing:
         own = base_folder(job.config, stream)
         asked[job.folder(stream)] = (f"{job.row}, seed {job.seed}", RUN, job, own if own in asked else None)
+    # The shortest last: it fills what the runs leave of the last round.
+    asked.setdefault(references_folder(config, stream), ("reference rows", REFERENCES, missing[0], None))
     tasks = []
     for n, (place, (name, kind, job, after)) in enumerate(asked.items()):
         file = folder / f"{n:04d}-{place.name[:150]}.yaml"
-        handed = {"kind": kind, "row": job.row, "folder": place.name, "threads": job.config["threads"]}
-        write_atomic(file, yaml.safe_dump({**handed, "config": dict(job.config)}, sort_keys=False, allow_unicode=True))
+        write_task(file, kind, job, place)
         tasks.append(Task(name, kind, place, file, after))
     made = Launch(folder, config["launcher"], tuple(config["plugins"]["allow"]), tuple(tasks))
     write_atomic(folder / LAUNCH, json.dumps(_plain(made), indent=1))
     return made
+
+
+def write_task(file: Path, kind: str, job: Job, place: Path, **more: Any) -> None:
+    """Write what the process that works on a task is handed."""
+    handed = {"kind": kind, "row": job.row, "folder": place.name, "threads": job.config["threads"], **more}
+    write_atomic(file, yaml.safe_dump({**handed, "config": dict(job.config)}, sort_keys=False, allow_unicode=True))
 
 
 def read(folder: Path) -> Launch:

@@ -145,12 +145,17 @@ def failure(job: Job, scene: Scene, error: Exception) -> GnnrecError:
     Raises:
         Exception: the error itself, where it ends the command.
     """
-    if signals.received(error) or os.environ.get("GNNREC_DEBUG"):
-        raise error
-    if resources.of_files(error) or getattr(error, "errno", None) in EVERYBODY:
+    if ends_all(error):
         raise error
     who = f"{job.row}, seed {job.seed} failed"
     if isinstance(error, GnnrecError):
         return GnnrecError(f"{who}: {one_line(str(error))}")
     what = one_line(f"{type(error).__name__}: {error}")
     return GnnrecError(f"{who}: {what}; see {job.folder(scene.setting.stream) / TRACEBACK}")
+
+
+def ends_all(error: Exception) -> bool:
+    """Return whether what has ended a run is to end the command too: an interruption, a full disk, GNNREC_DEBUG."""
+    if signals.received(error) or os.environ.get("GNNREC_DEBUG"):
+        return True
+    return resources.of_files(error) or getattr(error, "errno", None) in EVERYBODY

@@ -15,7 +15,7 @@ from gnnrec.config.typed import key_of
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.seeds import derive
 from gnnrec.runs.ready import ready
-from gnnrec.runs.sweep import checked
+from gnnrec.sweeping.plan import plan_of
 
 GROUPS = options.groups()
 VALUES = (
@@ -184,7 +184,7 @@ def build(typed: list[str], command: str) -> None:
     def composed(more: list[str]) -> dict[str, object]:
         return compose([*(o for o in typed if key_of(o) not in {key_of(m) for m in more}), *more])
 
-    checked(config, composed, lambda group: chosen(group, typed))
+    plan_of(chosen("strategy", typed), config, composed, lambda group: chosen(group, typed))
 
 
 def complaint(typed: list[str], command: str) -> str | None:

@@ -17,9 +17,11 @@ from gnnrec.cli.jobs import of_comparison
 from gnnrec.cli.main import main
 from gnnrec.config.compose import compose
 from gnnrec.core import locks
-from gnnrec.launching import driver, worker
+from gnnrec.launching import driver, processes, worker
+from gnnrec.launching.processes import Processes, Worker
 from gnnrec.launching.slurm import Slurm
 from gnnrec.launching.standing import standings
+from gnnrec.launching.supervise import Supervisor
 from gnnrec.launching.tasks import hand_over, launches, read
 from gnnrec.runs import build
 
@@ -50,9 +52,8 @@ def launch(typed):
 def test_what_is_handed_over_makes_the_table_of_a_serial_comparison(serial, tmp_path, capsys, one_thread):
     typed = [*TWO, f"output={tmp_path}"]
     made = launch(typed)
-    assert [(t.name, t.kind) for t in made.tasks][:3] == [
-        ("base, seed 0", "base"), ("base, seed 1", "base"), ("reference rows", "references")
-    ]  # fmt: skip
+    assert [(t.name, t.kind) for t in made.tasks][:2] == [("base, seed 0", "base"), ("base, seed 1", "base")]
+    assert made.tasks[-1].kind == "references", "what takes least fills the last round"
     assert read(made.folder) == made
     assert [worker.main([str(t.file)]) for t in made.tasks] == [0] * 7
     assert all(t.made for t in made.tasks)
@@ -65,7 +66,7 @@ def test_what_is_handed_over_makes_the_table_of_a_serial_comparison(serial, tmp_
 
 def test_a_worker_says_why_it_fails(tmp_path, one_thread):
     typed = [*ONE, f"output={tmp_path}"]
-    task = launch(typed).tasks[-1]
+    task = launch(typed).tasks[1]
     handed = task.file.read_text()
     assert "events: 800" in handed
     task.file.write_text(handed.replace("events: 800", "events: 700"))
@@ -105,10 +106,11 @@ def test_a_driver_waits_for_a_command_that_asks_who_has_its_launch(tmp_path):
     asking.join()
 
 
+@pytest.mark.slow
 def test_processes_make_what_one_process_makes(serial, forks, tmp_path):
     """The whole way, in real processes; the folder says how it stands."""
     typed = [*TINY, "strategies=[fine_tune]", f"output={tmp_path}"]
-    code, said = forks.run(tmp_path / "words", ["compare", *typed, *PROCESSES])
+    code, said = forks.run(tmp_path / "words", ["compare", *typed, "launcher=processes", "launcher.workers=1"])
     assert code == 0, said
     assert any(re.match(r"fine_tune, seed 0: increment 3, \d+ s", line) for line in said)
     assert "fine_tune, seed 0: done; 1 of 1 runs" in said
@@ -116,6 +118,29 @@ def test_processes_make_what_one_process_makes(serial, forks, tmp_path):
     assert one.name == other.name
     assert results(one).equals(results(other))
     assert [(s.run, s.state) for s in standings(tmp_path)] == [(one.name, "done")]
+
+
+def test_a_process_works_on_one_task_after_the_other_and_is_replaced_where_one_fails(serial, tmp_path, monkeypatch):
+    made = launch([*TINY, "strategies=[stale,fine_tune]", f"output={tmp_path}"])
+    base, wrong, run, last = made.tasks
+    wrong.file.write_text(wrong.file.read_text().replace("events: 800", "events: 700"))
+    place, started, said = Processes(workers=1), [], []
+
+    def counted(threads):
+        started.append(Worker(threads))
+        return started[-1]
+
+    monkeypatch.setattr(processes, "Worker", counted)
+    Supervisor(made.tasks, place, said.append).run()
+    assert [t.made for t in (base, wrong, run, last)] == [True, False, True, True]
+    assert "data or code have changed since this was launched" in json.loads(wrong.failure.read_text())["error"]
+    assert len(started) == 2, "one for the base and what failed, one for the others"
+    assert place.idle == []
+    assert all(one.process.returncode is not None for one in started), "none is left"
+    assert "fine_tune, seed 0: increment 3" in run.log.read_text()
+    assert "stale" not in run.log.read_text(), "each task has its own words"
+    (other,) = runs(serial, "fine_tune-seed0")
+    assert results(run.folder).equals(results(other))
 
 
 @pytest.mark.slow
@@ -174,7 +199,7 @@ def test_runs_that_are_left_go_on_and_a_later_command_collects_them(serial, fork
 def test_status_tells_runs_apart(tmp_path, capsys):
     made = launch([*TWO, f"output={tmp_path}"])
     assert {s.state for s in standings(tmp_path)} == {"not begun"}
-    *_, failed, running = made.tasks
+    *_, failed, running, _ = made.tasks
     failed.failure.write_text(json.dumps({"error": "no such column"}))
     running.folder.mkdir()
     (running.folder / "status.json").write_text('{"status": "running"}')
@@ -198,7 +223,6 @@ def test_a_launcher_is_part_of_no_identity(tmp_path):
         (["compare", *ONE, *LEFT, "strategies=[]"], "nothing to compare"),
         (["compare", *ONE, *LEFT, "strategies=[{replay:{budget:-1}}]"], "budget"),
         (["compare", *ONE, "launcher=process"], "did you mean 'processes'"),
-        (["sweep", *TINY, "launcher=processes"], "launcher= does nothing in `gnnrec sweep`"),
     ],
 )
 def test_what_cannot_be_is_said(typed, says, capsys, tmp_path):
@@ -233,8 +257,8 @@ def test_a_local_queue_makes_the_table_of_a_serial_comparison(serial, tmp_path):
 def test_a_job_that_the_queue_preempts_goes_on(tmp_path, one_thread):
     pytest.importorskip("submitit")
     made = launch([*LONG, "strategies=[fine_tune]", f"output={tmp_path}"])
-    *before, task = made.tasks
-    assert [worker.main([str(t.file)]) for t in before] == [0, 0]
+    base, task, _ = made.tasks
+    assert worker.main([str(base.file)]) == 0
     job = Slurm(cluster="local").begin(task, resume=False)
     end = time.monotonic() + 300
     while not (task.folder / "state" / "000001").is_dir():

@@ -23,13 +23,16 @@ class Shell:
     """Works on tasks whose files are shell scripts; notes when each was begun."""
 
     def __init__(self, workers=2, retries=1, timeout=None):
-        self.limits, self.begun, self.attempts = Limits(workers, retries, timeout), [], []
+        self.limits, self.begun, self.attempts, self.released = Limits(workers, retries, timeout), [], [], False
 
     def begin(self, task, resume):
         self.begun.append((task.folder.name, resume))
         task.folder.mkdir(exist_ok=True)
         self.attempts.append(Script(task))
         return self.attempts[-1]
+
+    def release(self):
+        self.released = True
 
 
 class Script:
@@ -149,6 +152,20 @@ def test_a_task_that_takes_too_long_is_ended_and_the_next_one_begun(task):
     assert failure_of(slow)["error"].startswith("launcher.timeout=0.3 s is over; resume=true goes on")
     assert place.begun == [("a", False), ("b", False)]
     assert quick.made
+
+
+def test_what_a_machine_sleeps_is_no_time_of_its_tasks(task, monkeypatch):
+    clock, real = {"ahead": 0.0}, time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + clock["ahead"])
+    monkeypatch.setattr("gnnrec.launching.supervise.ASLEEP", 0.2)
+    one, place = task("a", f"sleep 1; {DONE}"), Shell(workers=1, timeout=30.0)
+    driven = Supervisor([one], place, lambda line: None)
+    driven.turn()
+    clock["ahead"] = 3600.0
+    while driven.running:
+        driven.turn()
+    assert one.made
+    assert failure_of(one) is None
 
 
 def test_words_come_with_the_name_of_their_task(task):

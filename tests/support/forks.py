@@ -154,7 +154,7 @@ def main() -> None:
 
     import gnnrec.cli.data
     import gnnrec.runs.compare
-    import gnnrec.runs.sweep  # noqa: F401
+    import gnnrec.sweeping.sweep  # noqa: F401
 
     torch.set_num_threads(1)
     answers = os.fdopen(os.dup(1), "w")

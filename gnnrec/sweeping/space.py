@@ -16,8 +16,10 @@ MOVED = ("strategy", "fit", "encoder", "objective", "init", "graph")
 """Groups whose keys change what the valid events of increments 1 and 2 say of the model."""
 GROUPS = ("encoder", "objective", "init", "graph")
 """Groups whose options can be choices."""
-LIMITS = ("low", "high", "log", "type")
+LIMITS = ("low", "high", "log", "type", "step")
 _MOST = 2**53
+_NEAR = 1e-9
+"""Share of a step by which a number may lie beside it and still be on it."""
 
 Plain = bool | int | float | str | None
 Config = Mapping[str, Any]
@@ -29,11 +31,12 @@ class Dimension:
 
     Attributes:
         key: dotted key, or a group.
-        default: its configured value; trial 0 has it.
+        default: its configured value; the first trial has it.
         choices: values; empty: a range.
         low, high: ends of the range.
         log: whether the range is searched by its logarithm.
         whole: whether its numbers are whole.
+        step: from one number to the next; None: 1 between whole numbers, any other number between others.
     """
 
     key: str
@@ -43,14 +46,27 @@ class Dimension:
     high: float = 0.0
     log: bool = False
     whole: bool = False
+    step: float | None = None
 
     def suggest(self, trial: optuna.Trial) -> Plain:
         """Return the trial's value."""
         if self.choices:
             return trial.suggest_categorical(self.key, self.choices)
         if self.whole:
-            return trial.suggest_int(self.key, int(self.low), int(self.high), log=self.log)
-        return trial.suggest_float(self.key, self.low, self.high, log=self.log)
+            return trial.suggest_int(self.key, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
+        return trial.suggest_float(self.key, self.low, self.high, step=self.step, log=self.log)
+
+    def values(self) -> tuple[Plain, ...] | None:
+        """Return every value, in order; None: between two of them there is always another."""
+        if self.choices:
+            return self.choices
+        step = self.step or (1 if self.whole else None)
+        if step is None:
+            return None
+        count = int((self.high - self.low) / step * (1 + _NEAR)) + 1
+        if self.whole:
+            return tuple(range(int(self.low), int(self.low) + count * int(step), int(step)))
+        return tuple(tidy(self.low + n * step) for n in range(count))
 
     def ends(self) -> tuple[Plain, ...]:
         """Return the values that a configuration must take before the search begins: the choices, or both ends."""
@@ -61,11 +77,16 @@ class Dimension:
         """Return whether the value can be searched."""
         if self.choices:
             return value in self.choices
-        return isinstance(value, int | float) and self.low <= value <= self.high
+        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        steps = 0.0 if self.step is None else (value - self.low) / self.step
+        return abs(steps - round(steps)) <= _NEAR * max(1.0, abs(steps))
 
     def shown(self) -> str:
         """Return the choices, or the range."""
-        return str(list(self.choices)) if self.choices else f"[{self.low:g}, {self.high:g}]"
+        if self.choices:
+            return str(list(self.choices))
+        return f"[{self.low:g}, {self.high:g}]{'' if self.step is None else f' by steps of {self.step:g}'}"
 
 
 def space_of(config: Config, option: Callable[[str], str]) -> tuple[Dimension, ...]:
@@ -164,7 +185,24 @@ def _range(key: str, values: Mapping[str, Any], default: Plain) -> Dimension:
         raise GnnrecError(f"{at}: low={low:g} must be greater than 0 on a log scale; raise it, or set log: false")
     if kind == "int" and (low % 1 or high % 1):
         raise GnnrecError(f"{at}: type=int needs whole ends, got {low:g} and {high:g}")
-    return Dimension(key, default, low=low, high=high, log=log, whole=kind == "int")
+    step = None if values.get("step") is None else _step(values["step"], at, log, kind)
+    if step is not None:  # the highest number is one that steps reach
+        high = low + int((high - low) / step * (1 + _NEAR)) * step
+    return Dimension(key, default, low=low, high=high, log=log, whole=kind == "int", step=step)
+
+
+def _step(value: Any, at: str, log: bool, kind: str) -> float:
+    step = float(check.fitting(value, float, f"{at}: step"))
+    if log:
+        raise GnnrecError(f"{at}: step={step:g} has no meaning on a log scale; give choices: [a, b, …] instead")
+    if not (math.isfinite(step) and step > 0) or (kind == "int" and step % 1):
+        raise GnnrecError(f"{at}: step={step:g} must be above 0{', and whole for whole numbers' * (kind == 'int')}")
+    return step
+
+
+def tidy(value: float) -> float:
+    """Return a number without what adding up steps leaves behind its twelfth digit."""
+    return float(f"{value:.12g}")
 
 
 def _is_whole(value: Any) -> bool:
@@ -172,7 +210,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _inside(one: Dimension) -> Dimension:
-    """Refuse a space that somebody wrote and that does not hold the configured setting, which is trial 0."""
+    """Refuse a space that somebody wrote and that does not hold the configured setting, which is the first trial."""
     if not one.holds(one.default):
         raise GnnrecError(
             f"sweep.space: {one.key}={one.default}, as configured, lies outside {one.shown()}; "
@@ -190,6 +228,11 @@ def _taking_in(one: Dimension) -> Dimension:
     if isinstance(one.default, bool) or not isinstance(one.default, int | float) or (one.log and one.default <= 0):
         raise GnnrecError(
             f"sweep.space: {one.key}={one.default}, as configured, cannot lie between {one.low:g} and {one.high:g}; "
+            f"set {one.key}, or give sweep.space"
+        )
+    if one.step is not None:
+        raise GnnrecError(
+            f"sweep.space: {one.key}={one.default}, as configured, is none of {one.shown()}; "
             f"set {one.key}, or give sweep.space"
         )
     return replace(one, low=min(one.low, one.default), high=max(one.high, one.default))

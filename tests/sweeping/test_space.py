@@ -7,8 +7,8 @@ import pytest
 from gnnrec.cli.jobs import of_comparison
 from gnnrec.config.compose import chosen, compose
 from gnnrec.core.errors import GnnrecError
-from gnnrec.runs.space import space_of, tree
-from gnnrec.runs.sweep import checked
+from gnnrec.sweeping.plan import plan_of
+from gnnrec.sweeping.space import space_of, tree
 
 
 def space(*typed: str):
@@ -22,7 +22,8 @@ def search(*typed: str):
     def composed(more: list[str]):
         return compose([*(o for o in typed if o.split("=")[0] not in {m.split("=")[0] for m in more}), *more])
 
-    return checked(compose(list(typed)), composed, lambda group: chosen(group, typed))
+    row = chosen("strategy", typed)
+    return plan_of(row, compose(list(typed)), composed, lambda group: chosen(group, typed)).space
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,11 @@ def test_what_a_sweep_cannot_move_is_refused_with_what_it_can(key):
         ("{low: nan, high: inf}", "are no range"),
         ("{low: a, high: 1}", "low=a is not a number"),
         ("{low: 0.001, high: 1, log: 3}", "log=3 is not true or false"),
-        ("{low: 0.001, high: 1, step: 1}", "takes no 'step'"),
+        ("{low: 0.001, high: 1, steps: 1}", "takes no 'steps'"),
+        ("{low: 0.001, high: 1, step: 0}", "step=0 must be above 0"),
+        ("{low: 0.001, high: 1, log: true, step: 0.1}", "step=0.1 has no meaning on a log scale"),
+        ("{low: 1, high: 9, type: int, step: 1.5}", "step=1.5 must be above 0, and whole"),
+        ("{low: 0.004, high: 1, step: 0.004}", "fit.lr=0.01, as configured, lies outside [0.004, 1] by steps of 0.004"),
         ("{low: 1}", "or {low: a, high: b}"),
         ("3", "or {low: a, high: b}"),
         ("{low: 0.1, high: 1}", "fit.lr=0.01, as configured, lies outside [0.1, 1]"),
@@ -104,6 +109,15 @@ def test_whole_ends_of_a_whole_number_make_a_range_of_whole_numbers():
     assert found.whole
     assert found.ends() == (100, 4000)
     assert not space("sweep.space={fit.lr: {low: 0.001, high: 1}}")[0].whole
+
+
+def test_steps_are_counted_from_the_low_end_and_end_where_they_last_fit():
+    (found,) = space("sweep.space={fit.lr: {low: 0.001, high: 0.0199, step: 0.003}}")
+    assert found.values() == (0.001, 0.004, 0.007, 0.01, 0.013, 0.016, 0.019)
+    assert found.ends() == (0.001, pytest.approx(0.019))
+    (whole,) = space("sweep.space={fit.patience: {low: 1, high: 10, step: 4}}", "fit.patience=5")
+    assert whole.values() == (1, 5, 9)
+    assert space("sweep.space={fit.lr: {low: 0.001, high: 1}}")[0].values() is None
 
 
 def test_groups_can_be_searched():
