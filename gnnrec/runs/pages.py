@@ -24,6 +24,7 @@ from gnnrec.evaluation.pairs import names_users
 from gnnrec.quality import increments
 from gnnrec.reporting import exports, figures, html, terminal
 from gnnrec.reporting.answer import answer, best_row, lowest_error
+from gnnrec.reporting.worth.columns import with_worth
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.folder import Frames, locked, write_frames
@@ -87,6 +88,7 @@ def report(
         results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
         summary = table.summary(results, first=first, budget=budget)
         tests, untested = _tests(frames, summary, first, int(config.get("privacy", {}).get("least_users", 1)))
+        summary = with_worth(summary, tests, results, _events(scene, first), first=first)
         said, record = answer(summary, tests), _record(command, config, scene)
         write_frames(output, {**frames, "results": results})
         write_atomic(output / "summary.csv", summary.write_csv())
@@ -123,6 +125,13 @@ def report(
         tracker.report(pictures, summary)
     text = _text(summary, said, there / PAGE if output.name.startswith(BELOW) else None)
     return Report(text, output / PAGE, summary, frames["per_user"], frames["predictions"])
+
+
+def _events(scene: Scene, first: int) -> float | None:
+    """Return the mean events of a next increment, over those that means run over; None without one."""
+    scored = [len(increment.upcoming) for increment in scene.setting.stream.increments[first:]]
+    counted = [n for n in scored if n]
+    return sum(counted) / len(counted) if counted else None
 
 
 def _tests(frames: Frames, summary: pl.DataFrame, first: int, least: int = 1) -> tuple[pl.DataFrame, list[str]]:
