@@ -61,7 +61,7 @@ def judge(draws: Draws, margin: Floats, level: float = 0.95, users: Sequence[int
             columns["increments_to_tell"][c], columns["seeds_to_tell"][c] = _to_tell(draws.cells[c], error[i], wanted)
             if users:
                 own = min(float(draws.narrow[:, c].var(ddof=1)), error[i] ** 2)
-                columns["users_to_tell"][c] = _number(users[c], own, error[i], wanted, TIMES * users[c])
+                columns["users_to_tell"][c] = _number(users[int(c)], own, error[i], wanted, TIMES * users[int(c)])
     return columns
 
 

@@ -173,7 +173,7 @@ def footnotes(summary: pl.DataFrame, k: int = 20, shown: TableColumns | None = N
 def _worth(shown: set[str]) -> Iterator[str]:
     """Say what the columns beside full retraining mean."""
     if "as_good" in shown:
-        yield "As good as full: at most 1 % of its recall below full_retrain, one-sided 95 %; the report has what would tell."
+        yield "As good as full: at most 1 % of its recall below full_retrain, one-sided 95 %."
     if "regret" in shown:
         yield (
             "Front: no row costs no more per update and is better. Regret: recall below the best row that costs no more, by "

@@ -16,6 +16,8 @@ from pathlib import Path
 import polars as pl
 import yaml
 
+from gnnrec.config import options as conf
+from gnnrec.config.compose import compose
 from gnnrec.core.files import write_atomic
 from gnnrec.data.summary import summarise
 from gnnrec.evaluation import results as table
@@ -24,6 +26,7 @@ from gnnrec.evaluation.pairs import names_users
 from gnnrec.quality import increments
 from gnnrec.reporting import exports, figures, html, terminal
 from gnnrec.reporting.answer import answer, best_row, lowest_error
+from gnnrec.reporting.headings.content import PageContent
 from gnnrec.reporting.worth.columns import with_worth
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
@@ -96,31 +99,30 @@ def report(
         details = html.increments_and_segments(results, first=first)
         exports.write(output, exports.tables_of(summary, tests, details), latex)
         quality = increments.per_increment(scene.setting.stream, scene.dataset.reports)
-        pictures, missing = list[Path](), [NO_FIGURES]
+        drawn, missing = list[figures.DrawnFigure](), [NO_FIGURES]
         if config.get("figures", True):
-            pictures, missing = figures.write_all(
-                results, summary, frames["predictions"], output / "figures", quality=quality, first=first
+            drawn, missing = figures.draw_all(
+                results, summary, frames["predictions"], tests=tests, quality=quality, first=first
             )
-        html.write(
-            output / PAGE,
+        pictures = figures.write(drawn, output / "figures") if drawn else []
+        content = PageContent(
             title=f"{config['name']}: how the model absorbs each increment",
             answer=said,
             summary=summary,
-            figures=pictures,
+            results=results,
+            tests=tests,
+            figures=figures.inline(drawn),
             data_text=summarise(scene.dataset, scene.setting.stream, increments.as_text(quality)),
             config_text=_shared(config, results),
-            notes=[
-                *remarks,
-                *untested,
-                *scene.setting.stream.notes,
-                *table.incomplete(results),
-                *missing,
-                *_lines(record),
-            ],
+            notes=[*untested, *table.incomplete(results), *missing],
+            warnings=[*remarks, *scene.setting.stream.notes],
             protocol_text=PROTOCOL,
-            significance=tests,
             details=details,
+            record=record,
+            changed=_changed(config),
+            first=first,
         )
+        html.write(output / PAGE, content)
     with Tracker.open(config, "compare", output) as tracker:
         tracker.report(pictures, summary)
     text = _text(summary, said, there / PAGE if output.name.startswith(BELOW) else None)
@@ -214,5 +216,12 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _lines(record: dict[str, str]) -> list[str]:
-    return [f"{key}: {value}" for key, value in record.items()]
+def _changed(config: Config) -> list[str]:
+    """Return what differs from the defaults, a line for each setting."""
+    usual, own = conf.leaves(compose([])), conf.leaves(config)
+    apart = ("strategy", "seed", "output", "plugins")  # each row has its own, or it says where and not what
+    return [
+        f"{key}: {value} (default {usual[key]})" if key in usual else f"{key}: {value}"
+        for key, value in own.items()
+        if key.split(".")[0] not in apart and usual.get(key, ...) != value
+    ]
