@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -19,15 +21,21 @@ _SHARES = ("new users", "new items", "set aside", "repeated", "late")
 
 
 def metric_by_increment(
-    results: pl.DataFrame, metric: str, segment: str, title: str, look: Look, first: int = 1
+    results: pl.DataFrame,
+    metric: str,
+    segment: str,
+    title: str,
+    look: Look,
+    first: int = 1,
+    scorers: Sequence[str] = (),
 ) -> Figure | None:
     """Draw `metric` on the next increment against its number: mean over seeds, ± deviation as a band.
 
-    Increments up to `first` are shaded: they are drawn and not averaged. None without data. One panel per scorer;
-    reference rows stand in all of them as grey dashes.
+    Increments up to `first` are shaded: they are drawn and not averaged. None without data. One panel per scorer, or for
+    those of `scorers`; reference rows stand in all of them as grey dashes.
     """
     frame = table.per_increment(results, metric, segment)
-    scorers = scorers_of(frame)
+    scorers = [s for s in scorers_of(frame) if s in scorers or not scorers]
     if not scorers:
         return None
     figure, axes = canvas(1, len(scorers), 4.6 if len(scorers) > 1 else 5.4, 3.7, share_y=True)

@@ -24,15 +24,16 @@ CAPTIONS = {
     "from_full": "Recall less that of full retraining under the same scorer, with the interval that speaks of other increments "
     "and seeds (of these, where there are fewer than five increments). Grey band: less than 1 % below it. Right: seconds per "
     "update. Filled: the first scorer.",
-    "over_time": f"Recall of each next increment, a strategy a panel, the others grey behind it. {SETTING} "
-    "Above twenty increments the line is a moving mean over five.",
+    "over_time": "Recall of each next increment, a strategy a panel, the others grey behind it: the mean over seeds; the band "
+    "is ± one deviation. Hatched: drawn, not averaged. The number is the last value. Above twenty increments the line is a "
+    "moving mean over five.",
     "spent": "Seconds of all updates up to each increment, mean over seeds (log scale).",
     "next_recall_all": f"Recall of the next increment, all users, by the model that had not seen it. {SETTING}",
     "next_recall_known": f"Recall of the next increment, users known by then only. {SETTING}",
     "next_ndcg": f"NDCG of the next increment, all users. {SETTING}",
     "next_mse": f"Squared error of the next increment's ratings (events whose user and item were known). {SETTING}",
     "r_matrix": "R[t, k]: recall on the test slice of increment k by the model trained up to t. Down a column: what is "
-    "learnt (above the diagonal to it) and forgotten (below it). White: not measured.",
+    "learnt (above the diagonal to it) and forgotten (below it). Empty: not measured.",
     "cost_quality": "Recall against the seconds an update takes (log scale), ± deviation over seeds. On the line "
     "nothing is both cheaper and better: ringed and named.",
     "predictions": "Predicted against true values of unseen events before the first update and after the last (each "
@@ -138,7 +139,7 @@ def _figures(
         "next_recall_all": partial(line, recall, "all", f"{recall}, all users"),
         "next_recall_known": partial(line, recall, "known_user", f"{recall}, known users"),
         "next_ndcg": partial(line, f"ndcg@{k}", "all", f"ndcg@{k}, all users"),
-        "next_mse": partial(line, "mse", "all", "MSE"),
+        "next_mse": lambda: line("mse", "all", "MSE", scorers=curves.scorers_of(results)[:1]),
         "cost_quality": partial(panels.cost_against_quality, summary, look, k),
     }
     for scorer in curves.scorers_of(results):

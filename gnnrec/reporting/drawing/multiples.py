@@ -71,12 +71,14 @@ def _own(axis: Axes, rows: pl.DataFrame, colour: str) -> None:
         axis.fill_between(x, mean - spread, mean + spread, color=colour, alpha=0.18, lw=0)
     axis.plot(x, line, color=colour, lw=1.8, zorder=3)
     axis.plot(x[-1], line[-1], "o", color=colour, ms=4, zorder=4)
-    axis.annotate(f"{line[-1]:.3f}", (x[-1], line[-1]), (0, 5), textcoords="offset points", ha="right", fontsize=8)
+    axis.annotate(f"{line[-1]:.3f}", (x[-1], line[-1]), (5, 0), textcoords="offset points", va="center", fontsize=8)
 
 
 def _hatch(axis: Axes, begin: int, first: int) -> None:
     """Hatch next[t], t < first: what means leave out."""
     low, high = axis.get_xlim()
+    high += 0.17 * (high - low)  # for the number of the last value
+    axis.set_xlim(low, high)
     if begin <= first:
         axis.axvspan(low, first + 0.5, facecolor=GRID, edgecolor=MUTED, hatch="////", alpha=0.35, lw=0, zorder=0)
         axis.set_xlim(low, max(high, first + 0.5))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from gnnrec.reporting import page
+from gnnrec.evaluation.results import REFERENCE
+from gnnrec.evaluation.significance import ERROR
+from gnnrec.reporting import page, tables
 from gnnrec.reporting.headings.content import PageContent
+from gnnrec.reporting.verdicts import Verdicts, name_of
 
 SEGMENTS = (
     "known_user, new_user: whether the user had an absorbed event by then; returning_user: known, none in the last increment; "
@@ -31,7 +34,8 @@ def data(content: PageContent) -> str:
 def more(content: PageContent) -> str:
     """Return everything else, folded."""
     drawn = [
-        ("Curves of known users, NDCG and squared error", content.figure("next_")),
+        ("Squared error of predicted values", page.small(_errors(content)) + content.figure("next_mse")),
+        ("Curves of all users, of known ones, and NDCG", content.figure("next_recall", "next_ndcg")),
         ("R: what is learnt and what is forgotten", content.figure("r_matrix")),
         ("Predictions before and after", content.figure("predictions")),
     ]
@@ -41,6 +45,22 @@ def more(content: PageContent) -> str:
         found.append(page.folded(heading, page.table(frame, heading) + note))
     lists = "Lists of single users, with titles, are printed by gnnrec recommend FOLDER-OF-A-RUN --user ID."
     return "".join(found) + page.small(lists)
+
+
+def _errors(content: PageContent) -> str:
+    """Return how the trained row with the lowest MSE stands to the best that trains nothing."""
+    rows = [r for r in content.summary.rows(named=True) if r["mse"] is not None and r["strategy"] != "oracle"]
+    trained = [r for r in rows if r["scorer"] not in (REFERENCE, "blend")]  # a blend predicts what its model does
+    counters = [r for r in rows if r["scorer"] == REFERENCE]
+    if not trained:
+        return ""
+    best = min(trained, key=lambda r: float(r["mse"]))
+    text = f"Lowest MSE: {name_of(best)}, {tables.cell(best['mse'], best.get('mse_deviation'), 4)}"
+    if not counters:
+        return f"{text}."
+    top = min(counters, key=lambda r: float(r["mse"]))
+    stands = Verdicts(content.tests, ERROR).say(best, top)
+    return f"{text}; without a model: {name_of(top)}, {tables.number(top['mse'], 4)}; the model is {stands}."
 
 
 def again(content: PageContent) -> str:
