@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +14,6 @@ from gnnrec.reporting import tables
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 CSS = Path(__file__).with_name("page.css")
-
-
-def picture(png: bytes, caption: str) -> str:
-    """Return a PNG with its caption, inside the page."""
-    data, said = base64.b64encode(png).decode("ascii"), text(caption)
-    return f'<figure><img alt="{said}" src="data:image/png;base64,{data}"><figcaption>{said}</figcaption></figure>'
 
 
 def page(title: str, answer: str, sections: Sequence[tuple[str, str, str]]) -> str:
