@@ -22,7 +22,9 @@ from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.significance import REFERENCES
 
 DPI = 150
-NARROW = 7.0
+LENGTHY = 16
+"""Letters of a name from which two stand beside each other in the legend of a narrow figure, not three."""
+NARROW = 6.9
 """Inches below which there is no room for a legend beside the panels."""
 INK, MUTED, FAINT, GRID = "#222222", "#6b6b6b", "#bdbdbd", "#e6e6e6"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FBF", "#8C6D1F", "#5B8C00", "#A03050")
@@ -138,7 +140,8 @@ def legend(figure: Figure, names: Iterable[str], look: Look, more: Iterable[Arti
     if handles:
         given: dict[str, Any] = {"handles": handles, "handlelength": 2.4, "labelspacing": 0.7}
         if figure.get_size_inches()[0] < NARROW:
-            figure.legend(loc="outside lower center", ncols=3, **given)
+            longest = max(len(str(handle.get_label())) for handle in handles)
+            figure.legend(loc="outside lower center", ncols=3 if longest < LENGTHY else 2, columnspacing=1.2, **given)
         else:
             figure.legend(loc="outside right center", **given)
 

@@ -26,6 +26,7 @@ from gnnrec.evaluation.pairs import names_users
 from gnnrec.quality import increments
 from gnnrec.reporting import exports, figures, html, terminal
 from gnnrec.reporting.answer import answer, best_row, lowest_error
+from gnnrec.reporting.drawing import paper
 from gnnrec.reporting.headings.content import PageContent
 from gnnrec.reporting.worth.columns import with_worth
 from gnnrec.runs import build
@@ -70,6 +71,7 @@ def report(
     output: Path | None = None,
     remarks: Sequence[str] = (),
     latex: bool = False,
+    vectors: Sequence[str] = (),
 ) -> Report:
     """Write results, summary, figures and report.html, and return the table and the answer.
 
@@ -83,6 +85,7 @@ def report(
         output: a folder that belongs to this comparison; None: `place` in the configuration's output.
         remarks: what went wrong, for the notes.
         latex: whether the tables are written as LaTeX too, beside CSV and Markdown.
+        vectors: what figures are written as for a paper, beside PNG: "svg", "pdf".
     """
     there = output or Path(config["output"])  # a notebook's configuration names no folder
     # Seeds in processes of their own end together: one page is written after the other.
@@ -123,6 +126,7 @@ def report(
             first=first,
         )
         html.write(output / PAGE, content)
+        paper.write(drawn, output / "figures", vectors)
     with Tracker.open(config, "compare", output) as tracker:
         tracker.report(pictures, summary)
     text = _text(summary, said, there / PAGE if output.name.startswith(BELOW) else None)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.text import Text
 
+from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation.results import summary
-from gnnrec.reporting import style
-from gnnrec.reporting.drawing import dots, multiples, spent, svg
+from gnnrec.reporting import figures, style
+from gnnrec.reporting.drawing import dots, multiples, paper, spent, svg
 from gnnrec.reporting.verdicts import Verdicts
 from gnnrec.reporting.worth.spending import cumulative
 
@@ -98,3 +101,34 @@ def test_two_figures_of_a_page_share_no_name_and_one_is_the_same_bytes_again(res
     assert embedded(results, "one") == one
     assert "<metadata" not in one
     assert "DejaVu" not in one
+
+
+@pytest.fixture
+def drawn(results: pl.DataFrame, overview: pl.DataFrame) -> list[figures.DrawnFigure]:
+    every, _ = figures.draw_all(results, overview, None)
+    return [one for one in every if one.name in ("from_full", "cost_quality", "staleness")]
+
+
+def test_for_a_paper_figures_are_a_column_or_two_wide(drawn: list[figures.DrawnFigure], tmp_path: Path) -> None:
+    paths = paper.write(drawn, tmp_path, ["svg", "pdf", "svg"])
+    assert {p.name for p in paths} == {f"{one.name}.{kind}" for one in drawn for kind in ("svg", "pdf")}
+    assert len(paths) == 6
+    for one in drawn:
+        head = (tmp_path / f"{one.name}.svg").read_text()[:1500]
+        width = float(re.search(r'<svg [^>]*width="([\d.]+)pt"', head)[1])  # type: ignore[index]
+        assert width / 72 == pytest.approx(7.0 if one.wide else 3.4)
+        assert (tmp_path / f"{one.name}.pdf").read_bytes().startswith(b"%PDF")
+        letters = [float(t.get_fontsize()) for t in one.figure.findobj(Text) if t.get_text()]  # type: ignore[attr-defined]
+        assert min(letters) >= 6
+    assert {one.wide for one in drawn} == {True, False}
+    assert paper.write(drawn, tmp_path / "none", []) == []
+    with pytest.raises(GnnrecError, match="cannot write the figure"):
+        paper.write(drawn, tmp_path / "none", ["pdf"])
+
+
+def test_legends_of_a_column_are_whole(drawn: list[figures.DrawnFigure], tmp_path: Path) -> None:
+    paper.write(drawn, tmp_path, ["pdf"])
+    for one in drawn:
+        for legend in one.figure.legends:
+            box = legend.get_window_extent()
+            assert one.figure.bbox.x0 <= box.x0 < box.x1 <= one.figure.bbox.x1, one.name

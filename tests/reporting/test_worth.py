@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from gnnrec.evaluation.results import SCHEMA, summary
-from gnnrec.reporting import tables
+from gnnrec.reporting import tables, terminal
 from gnnrec.reporting.worth.columns import with_worth
 from gnnrec.reporting.worth.price import RetrainPrice, retrain_price
 from gnnrec.reporting.worth.spending import as_much_after, cumulative
@@ -139,3 +139,13 @@ def test_the_table_says_front_never_and_what_would_tell(results: pl.DataFrame, o
     assert cells["full_retrain", "model"][::2] == ["n/a", "n/a"]
     assert "Front: " in "".join(tables.footnotes(frame))
     assert "Front: " not in "".join(tables.footnotes(frame, shown=shown[:2]))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 160])
+def test_the_table_fits_the_terminal_with_them_too(results: pl.DataFrame, overview: pl.DataFrame, width: int) -> None:
+    frame = with_worth(overview, outcome(-0.02, 0.01), results, 1000.0)
+    body, notes = terminal.comparison(frame, width=width).split("\n\n", 1)
+    assert max(map(len, body.splitlines())) <= width
+    assert "recall@20 all" in body
+    assert ("as good as full" in body) == ("what would tell" in notes.lower())
+    assert ("as good as full" in body) == (width >= 80)
