@@ -135,8 +135,13 @@ def _front(axis: Axes, rows: pl.DataFrame, quality: str) -> None:
     order = np.argsort(cost[on])
     axis.step(cost[on][order], value[on][order], where="post", color=MUTED, lw=1, zorder=1)
     axis.scatter(cost[on], value[on], s=150, facecolor="none", edgecolor=MUTED, linewidth=0.9, zorder=2)
-    for name, x, y in zip(rows.filter(pl.Series(on))["strategy"], cost[on], value[on], strict=True):
-        axis.annotate(label(name, 16), (x, y), (0, 8), textcoords="offset points", ha="center", fontsize=8, color=INK)
+    names = rows.filter(pl.Series(on))["strategy"].to_list()
+    for n, i in enumerate(order):  # by turns below and above: neighbours on the front are often near each other
+        at, above = (cost[on][i], value[on][i]), n % 2 == 1
+        va, away = ("bottom", (0, 7)) if above else ("top", (0, -8))
+        axis.annotate(
+            label(names[i], 16), at, away, textcoords="offset points", ha="center", va=va, fontsize=8, color=INK
+        )
 
 
 def _best_reference(axis: Axes, summary: pl.DataFrame, quality: str) -> None:

@@ -103,7 +103,7 @@ def _row(row: dict[str, Any], shown: TableColumns, deviations: bool, brief: bool
 
 def _as_good(row: dict[str, Any], brief: bool) -> str:
     said = str(row["as_good"] or NA)
-    return f"{said}: {row['would_tell'] or f'what would tell is {NA}'}" if said == "cannot tell" and not brief else said
+    return f"{said}: {row['would_tell'] or NA}" if said == "cannot tell" and not brief else said
 
 
 def _regret(row: dict[str, Any]) -> str:
@@ -173,7 +173,10 @@ def footnotes(summary: pl.DataFrame, k: int = 20, shown: TableColumns | None = N
 def _worth(shown: set[str]) -> Iterator[str]:
     """Say what the columns beside full retraining mean."""
     if "as_good" in shown:
-        yield "As good as full: at most 1 % of its recall below full_retrain, one-sided 95 %."
+        yield (
+            "As good as full: at most 1 % of its recall below full_retrain, one-sided 95 %; what would tell stands behind "
+            '"cannot tell" in the report.'
+        )
     if "regret" in shown:
         yield (
             "Front: no row costs no more per update and is better. Regret: recall below the best row that costs no more, by "

@@ -37,8 +37,6 @@ def comparison(summary: pl.DataFrame, k: int = 20, width: int | None = None) -> 
     left = [heading for heading, name, _ in every if name not in {n for _, n, _ in shown}]
     left += [] if deviations else ["deviations"]
     notes = [f"Left out at this width: {', '.join(left)}; the report has them."] if left else []
-    if "as_good" in {name for _, name, _ in shown} and summary["would_tell"].count():
-        notes.append("What would tell where it cannot be told stands in the report.")
     return _drawn(rows, gap) + "\n".join(["", *tables.footnotes(summary, k, shown), *notes]) + "\n"
 
 

@@ -24,13 +24,20 @@ def serve(content: PageContent) -> str:
     value = tables.cell(row[content.metric], row.get(f"{content.metric}_deviation"), 4)
     users = f"{row['users_all']:,.0f} users scored" if row.get("users_all") else ""
     served = _tile("Serve this", name_of(row), f"recall@{content.k} {value}; {users}", good=not off)
-    still = next((r for name in STILL for r in rows if r["strategy"] == name and r["scorer"] == row["scorer"]), None)
+    still = next(
+        (
+            max(found, key=lambda r: (r["scorer"] == row["scorer"], float(r[content.metric])))
+            for name in STILL
+            if (found := [r for r in rows if r["strategy"] == name and r[content.metric] is not None])
+        ),
+        None,
+    )
     counters = [r for r in rows if r["scorer"] == REFERENCE and r[content.metric] is not None]
     counter = max(counters, key=lambda r: float(r[content.metric]), default=None)
     doing = STILL[str((still or {"strategy": "stale"})["strategy"])]
     tiles = [
         served,
-        _gain(doing, row, still, content, "neither stale nor frozen ran under its scorer"),
+        _gain(doing, row, still, content, "neither stale nor frozen ran"),
         _gain("Gain over the best that trains nothing", row, counter, content, "no such row was scored"),
         _seconds(row, rows, content),
     ]
