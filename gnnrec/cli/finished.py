@@ -11,6 +11,9 @@ from gnnrec.cli.serving import serving
 from gnnrec.cli.train import typed
 from gnnrec.core.errors import GnnrecError
 
+VECTORS = ("svg", "pdf")
+"""What figures are written as for a paper."""
+
 
 def report(rest: Sequence[str]) -> int:
     """Write table, figures and report again."""
@@ -22,6 +25,13 @@ def report(rest: Sequence[str]) -> int:
         "--index", action="store_true", help="rank the rows of all comparisons below DIR instead: DIR/index.html"
     )
     parser.add_argument("--latex", action="store_true", help="write every table as LaTeX too: tables/*.tex")
+    parser.add_argument(
+        "--figures",
+        action="append",
+        default=[],
+        choices=VECTORS,
+        help="write every figure as SVG or PDF too, as wide as one or two columns of a paper; may be given again",
+    )
     _add_shared(parser)
     parser.add_argument(
         "--against",
@@ -37,7 +47,9 @@ def report(rest: Sequence[str]) -> int:
     from gnnrec.runs.progress import Progress
     from gnnrec.runs.report import rebuild
 
-    done = rebuild(given.folders, typed("report", rest), Progress(), given.allow, given.data, given.latex)
+    done = rebuild(
+        given.folders, typed("report", rest), Progress(), given.allow, given.data, given.latex, given.figures
+    )
     print(f"{done.text}\nreport: {done.path}")
     return 0
 

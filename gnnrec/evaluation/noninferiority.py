@@ -1,11 +1,12 @@
 """Is a row at least as good as full retraining, within a stated margin? Yes, no, or cannot tell and what would tell.
 
-Letters: c couples (row − full retraining), t increments, s seeds, b resamples.
+Letters: c couples (row − full retraining), t increments, s seeds, u users, b resamples.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -20,26 +21,30 @@ MARGIN = 0.01
 """What a row may lose of full retraining's value and still count as at least as good."""
 MOST = 1_000
 """More increments or seeds than this are no advice."""
+TIMES = 100
+"""Nor are so many times the users that there were."""
 SCHEMA: dict[str, pl.DataType] = {
     "margin": pl.Float64(),
     "as_good": pl.String(),
     "increments_to_tell": pl.Int64(),
     "seeds_to_tell": pl.Int64(),
+    "users_to_tell": pl.Int64(),
 }
 
 
-def judge(draws: Draws, margin: Floats, level: float = 0.95) -> dict[str, list[object]]:
+def judge(draws: Draws, margin: Floats, level: float = 0.95, users: Sequence[int] = ()) -> dict[str, list[object]]:
     """Return the columns of `SCHEMA` for couples whose second row is full retraining, null for the others.
 
     `as_good`: "yes" where the lower one-sided bound of the difference lies above −margin, "no" where the upper one lies
     below it, else "cannot tell"; bounds are of the resamples that speak of other increments and seeds, corrected over
-    these couples together. Where it cannot be told: the number of increments, or of seeds, at which the difference as it
-    was observed would decide it; null where that number alone would not.
+    these couples together. Where it cannot be told: the number of increments, of seeds, or of users, at which the difference
+    as it was observed would decide it; null where that number alone would not.
 
     Args:
         draws: of all couples.
         margin: [c], in the units of the metric; NaN for couples with another reference.
         level: of each of the two bounds.
+        users: [c], how many each couple rests on; none: nothing is said of users.
     """
     columns: dict[str, list[object]] = {name: [None] * len(margin) for name in SCHEMA}
     asked = np.flatnonzero(np.isfinite(margin))
@@ -54,6 +59,9 @@ def judge(draws: Draws, margin: Floats, level: float = 0.95) -> dict[str, list[o
         if said == "cannot tell" and np.isfinite(error[i]) and error[i] > 0:
             wanted = (gap / (below[i] if gap > 0 else above[i])) ** 2 * error[i] ** 2
             columns["increments_to_tell"][c], columns["seeds_to_tell"][c] = _to_tell(draws.cells[c], error[i], wanted)
+            if users:
+                own = min(float(draws.narrow[:, c].var(ddof=1)), error[i] ** 2)
+                columns["users_to_tell"][c] = _number(users[int(c)], own, error[i], wanted, TIMES * users[int(c)])
     return columns
 
 
@@ -71,8 +79,12 @@ def _enough(levels: Floats, error: float, wanted: float) -> int | None:
     levels = levels[np.isfinite(levels)]
     if len(levels) < 2:
         return None
-    own = min(float(levels.var(ddof=1)) / len(levels), error**2)
+    return _number(len(levels), min(float(levels.var(ddof=1)) / len(levels), error**2), error, wanted, MOST)
+
+
+def _number(have: int, own: float, error: float, wanted: float, most: int) -> int | None:
+    """Return how many instead of `have` bring the variance error² down to `wanted`, where the part `own` falls with them."""
     left = wanted - (error**2 - own)
-    if left <= 0 or (number := math.ceil(len(levels) * own / left)) > MOST:
+    if not left > 0 or own / left * have > most:
         return None
-    return max(number, len(levels) + 1)
+    return max(math.ceil(have * own / left), have + 1)

@@ -150,8 +150,10 @@ def _tested(
     numbers |= {"wide_low": wide_low, "wide_high": wide_high, "wide_p": wide_p}
     numbers["detectable"] = reach + stats.norm.ppf(0.8) * draws.narrow.std(axis=0, ddof=1)
     against = np.array([pairs.mean(base) if base[0] == FULL else np.nan for _, base in couples])
-    told = noninferiority.judge(draws.turned() if metric == ERROR else draws, margin * against, level)
-    return pl.DataFrame(named | numbers | _counts(pairs, couples, draws) | told, schema=_SCHEMA, nan_to_null=True)
+    counts = _counts(pairs, couples, draws)
+    judged = draws.turned() if metric == ERROR else draws
+    told = noninferiority.judge(judged, margin * against, level, counts["users"])
+    return pl.DataFrame(named | numbers | counts | told, schema=_SCHEMA, nan_to_null=True)
 
 
 def spoken_of(pairs: UserPairs, references: Sequence[str] = REFERENCES, best: Key | None = None) -> list[Couple]:

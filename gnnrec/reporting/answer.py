@@ -1,135 +1,208 @@
-"""The answer in at most four lines, computed from the numbers and claiming no more than they carry."""
+"""The answer in at most four plain sentences, a line each, for somebody who has never read the protocol.
+
+What to serve; how retraining from scratch stands to it and at what cost; from which price that pays; what could not be told.
+"""
 
 from __future__ import annotations
 
 import polars as pl
 
+from gnnrec.evaluation.bootstrap import FEWEST
 from gnnrec.evaluation.noninferiority import MARGIN
 from gnnrec.evaluation.pairs import Key
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.significance import ERROR, FULL
-from gnnrec.reporting.tables import NA, cell, number, ratio
+from gnnrec.reporting.tables import FEW, NA, number
 from gnnrec.reporting.verdicts import SummaryRow, Verdicts, key_of, name_of
+from gnnrec.reporting.worth.columns import full_of
+
+NOTHING = "No row of this table has a recall or an error on the next increment: nothing can be compared."
 
 
 def best_row(summary: pl.DataFrame, k: int = 20) -> Key | None:
     """Return strategy and scorer of the trained row with the highest recall@k of all users; None where there is none."""
-    best = _best(_trained(summary), f"recall@{k}_all")
+    best = _best(_trained(summary.rows(named=True)), f"recall@{k}_all")
     return None if best is None else key_of(best)
 
 
 def lowest_error(summary: pl.DataFrame) -> Key | None:
     """Return strategy and scorer of the row with the lowest MSE, trained or not; None where no row predicts values."""
     rows = [r for r in summary.rows(named=True) if r["scorer"] != "blend" and r["strategy"] != "oracle"]
-    best = _best(rows, ERROR, largest=False)
+    best = _best(rows, ERROR)
     return None if best is None else key_of(best)
 
 
 def answer(summary: pl.DataFrame, significance: pl.DataFrame | None = None, k: int = 20) -> str:
-    """Return which row is best, how it stands to full retraining and to the best counter, and MSE, a line each.
+    """Return at most four sentences, a line each, that claim no more than the tests of the pairs carry.
 
-    The verdict on a pair is that of `significance` (gnnrec.evaluation.significance, both its tables): "better" or "worse" where
-    the interval that speaks of other increments and seeds leaves out 0, "… on these increments and seeds" where only the
-    one for these does, "not shown to differ" where neither does; a pair that was not tested is untested.
+    Args:
+        summary: gnnrec.evaluation.results.summary, with the columns of gnnrec.reporting.worth.columns where they are known.
+        significance: of gnnrec.evaluation.significance; None: nothing was tested.
+        k: cut-off. Where no row ranks, the rows are compared by MSE.
     """
-    metric = f"recall@{k}_all"
-    rows = _trained(summary)
-    best = _best(rows, metric)
-    if best is None:
-        return "No trained row of this table has a recall on the next increment: nothing can be compared."
-    verdicts = Verdicts(significance, metric)
-    lines = [
-        _first(rows, best, verdicts),
-        _against_full(rows, best, verdicts),
-        _against_counters(summary, best, verdicts),
-        _errors(summary, rows, Verdicts(significance, ERROR)),
-    ]
-    return "\n".join(line for line in lines if line)
+    rows = [r for r in summary.rows(named=True) if r["strategy"] != "oracle"]  # which knows the truth, and is no choice
+    ranked = _best(rows, f"recall@{k}_all") is not None
+    metric = f"recall@{k}_all" if ranked else ERROR
+    return NOTHING if _best(rows, metric) is None else _Said(rows, Verdicts(significance, metric), k).text()
 
 
-def _first(rows: list[SummaryRow], best: SummaryRow, verdicts: Verdicts) -> str:
-    """Name the best row, its users and seeds, and the next strategy that is not full retraining."""
-    metric = verdicts.metric
-    rests = [f"{best['users_all']:,.0f} users scored"] if best.get("users_all") else []
-    rests += ["one seed"] if best.get("seeds") == 1 else []
-    text = f"Best {metric.removesuffix('_all')}: {name_of(best)}, {_value(best, metric)}"
-    text += f" ({', '.join(rests)})" if rests else ""
-    second = _best([r for r in rows if r["strategy"] not in (best["strategy"], FULL)], metric)
-    return f"{text}; {verdicts.say(best, second)}." if second and best["strategy"] != FULL else f"{text}."
+def to_serve(rows: list[SummaryRow], metric: str) -> SummaryRow | None:
+    """Return the row to serve: the best, trained or not; where that is full retraining, the cheapest shown to be as good.
+
+    Of equal rows the one that trains nothing is taken.
+    """
+    choices = sorted(rows, key=lambda r: r["scorer"] != REFERENCE)
+    best = _best(choices, metric)
+    if best is None or best["strategy"] != FULL:
+        return best
+    level = [r for r in choices if r.get("as_good") == "yes" and (r["vs_full"] or 0) > 1]
+    return min(level, key=lambda r: float(r["seconds_per_update"]), default=best)
 
 
-def _against_full(rows: list[SummaryRow], best: SummaryRow, verdicts: Verdicts) -> str:
-    """Set the best row against full retraining, or the best row that costs less where full retraining is best."""
-    metric = verdicts.metric
-    like = [r for r in rows if r["scorer"] == best["scorer"]]
-    full = next((r for r in like if r["strategy"] == FULL), None)
-    if full is None or full[metric] is None:
-        return "Full retraining has no result here: the distance to it is n/a."
-    others = [r for r in like if r["strategy"] != FULL]
-    row = best
-    if best is full:
-        cheaper = _best([r for r in others if (r["vs_full"] or 0) > 1], metric) or _best(others, metric)
-        if cheaper is None:
+class _Said:
+    """The sentences about one table by one metric."""
+
+    def __init__(self, rows: list[SummaryRow], verdicts: Verdicts, k: int) -> None:
+        self.verdicts, self.k, self.metric, self.error = verdicts, k, verdicts.metric, verdicts.metric == ERROR
+        # A blend predicts what its model does, and its errors are not tested for themselves.
+        self.rows = [r for r in rows if not (self.error and r["scorer"] == "blend")]
+        best = to_serve(self.rows, self.metric)
+        assert best is not None, "a row has the metric"
+        self.best = best
+
+    def text(self) -> str:
+        """Return the sentences, a line each."""
+        row: SummaryRow | None = self.best
+        other = full_of(self.rows, self.best, self.metric)
+        if self.best["strategy"] == FULL:
+            like = [r for r in _trained(self.rows) if r["scorer"] == self.best["scorer"]]
+            row, other = _best([r for r in like if (r["vs_full"] or 0) > 1], self.metric), self.best
+        lines = [self._serve(), self._beside(row, other), self._price(row, other), self._open(row, other)]
+        return "\n".join(line for line in lines if line)
+
+    def _serve(self) -> str:
+        """What to serve, and how it stands to the best row of the other kind: trained or not."""
+        trained, other = self.best["scorer"] != REFERENCE, self._other()
+        if trained and self.best.get("model_off") == 1:
+            stands = "" if other is None else f" ({name_of(other)} alone finds {self._apart(other, self.best)})"
+            return f"The model adds nothing here: serve popularity and co-occurrence{stands}."
+        text = (
+            f"the squared error of what it predicts is {number(self.best[ERROR], 4)} on average"
+            if self.error
+            else f"its first {self.k} suggestions hold {self.best[self.metric]:.1%} of what a user takes next"
+        )
+        kind = "the best that trains nothing" if trained else "the best that is trained"
+        beside = "" if other is None else f", {self._apart(self.best, other, named=True)}, {kind}"
+        return f"Serve {name_of(self.best)}: {text}{beside}."
+
+    def _other(self) -> SummaryRow | None:
+        """Return the best row of the other kind: trained where the one to serve is not."""
+        trained = self.best["scorer"] != REFERENCE
+        return _best([r for r in self.rows if (r["scorer"] == REFERENCE) == trained], self.metric)
+
+    def _beside(self, row: SummaryRow | None, full: SummaryRow | None) -> str:
+        """How retraining from scratch stands to the row, at what cost, and whether it is shown that the row is as good."""
+        if full is None:
+            return f"How far it is from retraining from scratch is {NA}: {FULL} has no result here."
+        if row is None:
+            return f"It is retraining from scratch, and no row is cheaper ({_seconds(full)} an update)."
+        finds = "errs by" if self.error else "finds"
+        head = "Retraining from scratch"
+        if self.best is full:
+            head = f"That is retraining from scratch: beside {name_of(row)}, the best of what is cheaper, it"
+        known = {
+            "yes": f"; that {name_of(row)} is at least as good, within {100 * MARGIN:g} %, is shown",
+            "no": f"; {name_of(row)} is shown not to be as good within {100 * MARGIN:g} %",
+        }.get(self.verdicts.as_good(row, full)[0], "")
+        return f"{head} {finds} {self._apart(full, row)}{_cost(row, full)}{known}."
+
+    def _price(self, row: SummaryRow | None, full: SummaryRow | None) -> str:
+        if full is None or row is None:
             return ""
-        row = cheaper
-    at_least = f"at least as good within {100 * MARGIN:g} %: {verdicts.as_good(row, full)}"
-    head = f"Closest cheaper row: {name_of(row)}, " if best is full else "It is "
-    return f"{head}{verdicts.say(row, full)}; {at_least}; {_cost(row)}."
+        value, low, high = (row.get(f"retrain_price{end}") for end in ("", "_low", "_high"))
+        if value is not None:
+            span = "" if low is None or high is None else f" ({low:.3g} to {high:.3g})"
+            return (
+                f"A second of retraining from scratch brings {value:.3g} more right suggestions{span}: it pays where a "
+                "second costs less than that."
+            )
+        if row.get("retrain_pays") == "never":
+            most = "" if high is None else f" (at most {high:.3g} a second would be in its interval)"
+            return (
+                f"Retraining from scratch pays at no price: it costs more and brings no more right suggestions{most}."
+            )
+        if row.get("retrain_pays") == "any":
+            return "Retraining from scratch pays at any price: it costs no more and finds no less."
+        return f"From which price retraining from scratch pays is {NA}: {self._why(row, full)}."
+
+    def _why(self, row: SummaryRow, full: SummaryRow) -> str:
+        if self.error:
+            return "it is told by recall, and no row ranks"
+        if row["seconds_per_update"] is None or full["seconds_per_update"] is None:
+            return "what trains nothing has no seconds per update"
+        if row["vs_full"] is None:
+            return "the seconds do not compare"
+        return "it costs no more, and finds less" if (row["vs_full"] or 0) <= 1 else "the events are not known"
+
+    def _open(self, row: SummaryRow | None, full: SummaryRow | None) -> str:
+        """What could not be told."""
+        best, other, found = self.best, self._other(), list[str]()
+        if other is not None and self.verdicts.standing(best, other) in ("not shown", "untested"):
+            found.append(f"whether {name_of(best)} is any better than {name_of(other)}")
+        if row is not None and full is not None:
+            good, would = self.verdicts.as_good(row, full)
+            if good in ("cannot tell", "untested"):
+                tells = f" ({would} would tell)" if would else " (untested)" if good == "untested" else ""
+                found.append(f"whether {name_of(row)} is as good as retraining within {100 * MARGIN:g} %{tells}")
+            if self.verdicts.standing(row, full) == "here":
+                found.append("whether the difference to retraining is there beyond these increments and seeds")
+        if any(r["seeds"] == 1 for r in _trained(self.rows)):
+            found.append("what other seeds give (one ran)")
+        if (ran := best["increments"]) < FEWEST:
+            found.append(f"what other increments give ({ran} ran, {FEWEST} are the least)")
+        users = best.get("users_all")
+        if users and ran and users / ran < FEW:
+            found.append(f"much at all, with about {users / ran:.0f} users an increment")
+        return f"Not told: {'; '.join(found)}." if found else ""
+
+    def _apart(self, a: SummaryRow, b: SummaryRow, named: bool = False) -> str:
+        """Return by how much a is above b, and its interval: "0.40 points more than b (0.10 to 0.70)"."""
+        gap, said = a[self.metric] - b[self.metric], self.verdicts.standing(a, b)
+        if said == "equal":
+            return f"exactly as much{f' as {name_of(b)}' if named else ''} for every user"
+        low, high = self.verdicts.interval(a, b)
+        if gap < 0 and low is not None and high is not None:
+            low, high = -high, -low
+        span = [] if low is None or high is None else [f"{self._amount(low)} to {self._amount(high)}"]
+        told = ", ".join([*span, *([said] if said in ("not shown", "untested") else [])])
+        name = f" than {name_of(b)}" if named else ""
+        return (
+            f"{self._amount(abs(gap))}{'' if self.error else ' points'} {'less' if gap < 0 else 'more'}{name} ({told})"
+        )
+
+    def _amount(self, value: float) -> str:
+        return number(value, 4) if self.error else number(100 * value, 2)
 
 
-def _cost(row: SummaryRow) -> str:
-    seconds = number(row["seconds_per_update"], 2)
-    if seconds == NA:
-        return f"cost {NA}"
-    times = row["vs_full"]
-    if times is None:
-        return f"{seconds} s an update"
-    return (
-        f"{seconds} s an update, {ratio(times)} faster"
-        if times >= 1
-        else f"{seconds} s an update, {ratio(1 / times)} slower"
-    )
+def _seconds(row: SummaryRow) -> str:
+    text = number(row["seconds_per_update"], 2)
+    return text if text == NA else f"{text} s"
 
 
-def _against_counters(summary: pl.DataFrame, best: SummaryRow, verdicts: Verdicts) -> str:
-    """Say how the best row that trains nothing stands; an oracle knows the truth and does not count."""
-    counters = summary.filter((pl.col("scorer") == REFERENCE) & (pl.col("strategy") != "oracle"))
-    top = _best(counters.rows(named=True), verdicts.metric)
-    stands = (
-        ""
-        if top is None
-        else f"{name_of(top)}, {_value(top, verdicts.metric)}; the best row is {verdicts.say(best, top)}"
-    )
-    off = best.get("model_off") or 0
-    if off == 1:
-        said = "The model adds nothing here: serve popularity and co-occurrence"
-        return f"{said} ({stands})." if stands else f"{said}."
-    partly = f" Its blend leaves the model out in {off:.0%} of the increments." if off else ""
-    return f"Best counter: {stands}.{partly}" if stands else partly.strip()
+def _cost(row: SummaryRow, full: SummaryRow) -> str:
+    one, other, times = _seconds(full), _seconds(row), row["vs_full"]
+    if NA in (one, other):
+        return f"; its seconds are {one}" if one == NA else f" and takes {one} an update"
+    how = "" if times is None else f", {times:,.3g} times as long"
+    return f" and takes {one} an update against {other}{how}"
 
 
-def _errors(summary: pl.DataFrame, rows: list[SummaryRow], verdicts: Verdicts) -> str:
-    """Name the trained row with the lowest MSE and how it stands to the best that trains nothing."""
-    # A blend predicts what its model predicts, and is not tested for itself.
-    best = _best([r for r in rows if r["scorer"] != "blend"] or rows, ERROR, largest=False)
-    if best is None:
-        return "MSE is n/a: no row predicts a rating."
-    text = f"Lowest MSE: {name_of(best)}, {_value(best, ERROR)}"
-    counters = [r for r in summary.rows(named=True) if r["scorer"] == REFERENCE and r["strategy"] != "oracle"]
-    top = _best(counters, ERROR, largest=False)
-    if top is None:
-        return f"{text}."
-    return f"{text}; without a model: {name_of(top)}, {_value(top, ERROR)}; the model is {verdicts.say(best, top)}."
+def _trained(rows: list[SummaryRow]) -> list[SummaryRow]:
+    return [r for r in rows if r["scorer"] != REFERENCE]
 
 
-def _trained(summary: pl.DataFrame) -> list[SummaryRow]:
-    return [r for r in summary.rows(named=True) if r["scorer"] != REFERENCE]
-
-
-def _best(rows: list[SummaryRow], metric: str, largest: bool = True) -> SummaryRow | None:
+def _best(rows: list[SummaryRow], metric: str) -> SummaryRow | None:
     have = [r for r in rows if r.get(metric) is not None and r[metric] == r[metric]]
-    return (max if largest else min)(have, key=lambda r: r[metric]) if have else None
-
-
-def _value(row: SummaryRow, metric: str) -> str:
-    return cell(row[metric], row.get(f"{metric}_deviation"), 4)
+    if metric == ERROR:
+        return min(have, key=lambda r: float(r[metric]), default=None)
+    return max(have, key=lambda r: float(r[metric]), default=None)

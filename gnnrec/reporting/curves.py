@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -19,18 +21,24 @@ _SHARES = ("new users", "new items", "set aside", "repeated", "late")
 
 
 def metric_by_increment(
-    results: pl.DataFrame, metric: str, segment: str, title: str, look: Look, first: int = 1
+    results: pl.DataFrame,
+    metric: str,
+    segment: str,
+    title: str,
+    look: Look,
+    first: int = 1,
+    scorers: Sequence[str] = (),
 ) -> Figure | None:
     """Draw `metric` on the next increment against its number: mean over seeds, ± deviation as a band.
 
-    Increments up to `first` are shaded: they are drawn and not averaged. None without data. One panel per scorer;
-    reference rows stand in all of them as grey dashes.
+    Increments up to `first` are shaded: they are drawn and not averaged. None without data. One panel per scorer, or for
+    those of `scorers`; reference rows stand in all of them as grey dashes.
     """
     frame = table.per_increment(results, metric, segment)
-    scorers = scorers_of(frame)
+    scorers = [s for s in scorers_of(frame) if s in scorers or not scorers]
     if not scorers:
         return None
-    figure, axes = canvas(1, len(scorers), 4.6 if len(scorers) > 1 else 6.4, 3.7, share_y=True)
+    figure, axes = canvas(1, len(scorers), 4.6 if len(scorers) > 1 else 5.4, 3.7, share_y=True)
     for axis, scorer in zip(axes, scorers, strict=True):
         _draw(axis, frame.filter(pl.col("scorer").is_in([scorer, REFERENCE])), look)
         axis.set_title(f"{title} · {label(scorer)}" if scorer != REFERENCE else title)
@@ -81,7 +89,7 @@ def quality(results: pl.DataFrame, table_of: pl.DataFrame, metric: str, look: Lo
     frame = table.per_increment(results, metric, "all")
     if not frame.height or not table_of["item drift"].count():
         return None
-    figure, (top, middle, low) = canvas(3, 1, 6.8, 2.3)
+    figure, (top, middle, low) = canvas(3, 1, 5.6, 2.2)
     _draw(top, frame.filter(pl.col("scorer").is_in([scorers_of(frame)[0], REFERENCE])), look)
     top.set_ylabel(f"{metric}, {label(scorers_of(frame)[0])}")
     t = table_of["t"].to_numpy()
@@ -90,6 +98,7 @@ def quality(results: pl.DataFrame, table_of: pl.DataFrame, metric: str, look: Lo
             y = table_of[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
             axis.plot(t, y, color=PALETTE[k], marker=MARKERS[k], ms=3.5, lw=1.4, label=name)
         axis.set_ylim(bottom=0)
+        axis.margins(y=0.3)
         axis.set_ylabel(what)
         axis.legend(fontsize=7, ncols=2)
     for axis in (top, middle, low):
@@ -112,7 +121,7 @@ def staleness(results: pl.DataFrame, metric: str, look: Look, first: int = 1) ->
     scorers = list(dict.fromkeys(scorer for _, scorer in curves if scorer != REFERENCE))
     if not scorers:
         return None
-    figure, axes = canvas(1, len(scorers), 4.6 if len(scorers) > 1 else 6.4, 3.7, share_y=True)
+    figure, axes = canvas(1, len(scorers), 4.6 if len(scorers) > 1 else 5.4, 3.7, share_y=True)
     for axis, scorer in zip(axes, scorers, strict=True):
         for (strategy, own), curve in curves.items():
             if own in (scorer, REFERENCE):

@@ -1,8 +1,9 @@
-"""All figures of a comparison, written as PNG; a figure without data is skipped and named in the notes."""
+"""All figures of a comparison; a figure without data is skipped and named in the notes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,20 +12,30 @@ from matplotlib.figure import Figure
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.reporting import curves, panels, style
+from gnnrec.reporting.drawing import dots, multiples, spent, svg
+from gnnrec.reporting.verdicts import Verdicts
+from gnnrec.reporting.worth.spending import cumulative
 
 SETTING = (
     "The mean over seeds; the band is ± one deviation. Grey dashes are reference rows, computed once. Shaded: drawn, not "
     "averaged."
 )
 CAPTIONS = {
+    "from_full": "Recall less that of full retraining under the same scorer, with the interval that speaks of other increments "
+    "and seeds (of these, where there are fewer than five increments). Grey band: less than 1 % below it. Right: seconds per "
+    "update. Filled: the first scorer.",
+    "over_time": "Recall of each next increment, a strategy a panel, the others grey behind it: the mean over seeds; the band "
+    "is ± one deviation. Hatched: drawn, not averaged. The number is the last value. Above twenty increments the line is a "
+    "moving mean over five.",
+    "spent": "Seconds of all updates up to each increment, mean over seeds (log scale).",
     "next_recall_all": f"Recall of the next increment, all users, by the model that had not seen it. {SETTING}",
     "next_recall_known": f"Recall of the next increment, users known by then only. {SETTING}",
     "next_ndcg": f"NDCG of the next increment, all users. {SETTING}",
     "next_mse": f"Squared error of the next increment's ratings (events whose user and item were known). {SETTING}",
     "r_matrix": "R[t, k]: recall on the test slice of increment k by the model trained up to t. Down a column: what is "
-    "learnt (above the diagonal to it) and forgotten (below it). White: not measured.",
+    "learnt (above the diagonal to it) and forgotten (below it). Empty: not measured.",
     "cost_quality": "Recall against the seconds an update takes (log scale), ± deviation over seeds. On the line "
-    "nothing is both cheaper and better.",
+    "nothing is both cheaper and better: ringed and named.",
     "predictions": "Predicted against true values of unseen events before the first update and after the last (each "
     "model on the increment that came next): quartiles, 5th and 95th percentile. The line is a perfect prediction.",
     "data_quality": "Recall of each next increment above what its data look like: how far its items' popularity is from the "
@@ -34,63 +45,101 @@ CAPTIONS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class DrawnFigure:
+    """A figure of a comparison and the name of its files."""
+
+    name: str
+    figure: Figure
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is scrolled rather than shrunk on a narrow screen."""
+        return bool(self.figure.get_size_inches()[0] > style.NARROW)
+
+    @property
+    def caption(self) -> str:
+        """What it shows."""
+        return caption(Path(self.name))
+
+
 def caption(path: Path) -> str:
     """Return the caption of a figure by its file name."""
     return next((text for name, text in CAPTIONS.items() if path.stem.startswith(name)), path.stem)
 
 
-def write_all(
+def draw_all(
     results: pl.DataFrame,
     summary: pl.DataFrame,
     predictions: pl.DataFrame | None,
-    folder: Path,
     *,
+    tests: pl.DataFrame | None = None,
     quality: pl.DataFrame | None = None,
     k: int = 20,
     first: int = 1,
-) -> tuple[list[Path], list[str]]:
-    """Write every figure the data allow into `folder`; return their paths, and a note for each that was skipped.
+) -> tuple[list[DrawnFigure], list[str]]:
+    """Return every figure that the data allow, and a note for each that was skipped.
 
     Args:
         results: the table of results.
         summary: its summary.
         predictions: columns strategy, when ("before" or "after" the updates), true, predicted, or as recorded by a run
             (`trained_to` and `scorer` in place of `when`); None: no such figure.
-        folder: made if missing.
+        tests: of gnnrec.evaluation.significance; None: no intervals.
         quality: of each increment (gnnrec.quality.increments); None: no such figure.
         k: cut-off of the ranking metrics.
         first: first increment that counts (3 after a sweep); earlier ones are drawn, not averaged.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GnnrecError(f"cannot write figures to {folder}: {error.strerror}") from error
-    paths, notes = [], []
-    drawn = _figures(results, summary, predictions, k, first)
+    found, notes = list[DrawnFigure](), []
+    drawn = _figures(results, summary, predictions, tests, k, first)
     if quality is not None:
         drawn["data_quality"] = partial(curves.quality, results, quality, f"recall@{k}", look=style.Look.of(results))
     for name, draw in drawn.items():
         with style.styled():
             figure = draw()
-            if figure is None:
-                notes.append(f"figure {name} skipped: there are no data for it")
-            else:
-                paths.append(style.save(figure, folder / f"{name}.png"))
-    return paths, notes
+        if figure is None:
+            notes.append(f"figure {name} skipped: there are no data for it")
+        else:
+            found.append(DrawnFigure(name, figure))
+    return found, notes
+
+
+def write(found: Sequence[DrawnFigure], folder: Path) -> list[Path]:
+    """Write figures as PNG into a folder, which is made if missing, and return their paths."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GnnrecError(f"cannot write figures to {folder}: {error.strerror}") from error
+    with style.styled():
+        return [style.save(one.figure, folder / f"{one.name}.png") for one in found]
+
+
+def inline(found: Sequence[DrawnFigure]) -> dict[str, str]:
+    """Return figures as HTML by name."""
+    return {one.name: svg.inline(one.figure, one.name, one.caption, one.wide) for one in found}
 
 
 def _figures(
-    results: pl.DataFrame, summary: pl.DataFrame, predictions: pl.DataFrame | None, k: int, first: int
+    results: pl.DataFrame,
+    summary: pl.DataFrame,
+    predictions: pl.DataFrame | None,
+    tests: pl.DataFrame | None,
+    k: int,
+    first: int,
 ) -> dict[str, Callable[[], Figure | None]]:
     if predictions is not None and "when" not in predictions.columns:
         predictions = panels.before_and_after(predictions)
     look, recall = style.Look.of(results), f"recall@{k}"
     line = partial(curves.metric_by_increment, results, look=look, first=first)
+    verdicts = Verdicts(tests, f"{recall}_all")
     drawn: dict[str, Callable[[], Figure | None]] = {
+        "from_full": partial(dots.distances, summary, verdicts, look),
+        "over_time": partial(multiples.over_time, results, recall, look, first),
+        "spent": lambda: spent.spending(cumulative(results, first), look),
         "next_recall_all": partial(line, recall, "all", f"{recall}, all users"),
         "next_recall_known": partial(line, recall, "known_user", f"{recall}, known users"),
         "next_ndcg": partial(line, f"ndcg@{k}", "all", f"ndcg@{k}, all users"),
-        "next_mse": partial(line, "mse", "all", "MSE"),
+        "next_mse": lambda: line("mse", "all", "MSE", scorers=curves.scorers_of(results)[:1]),
         "cost_quality": partial(panels.cost_against_quality, summary, look, k),
     }
     for scorer in curves.scorers_of(results):

@@ -1,68 +1,35 @@
-"""The report as one HTML file: nothing is loaded from elsewhere, nothing runs, every text is escaped."""
+"""The page of a comparison: nine questions, in one HTML file that loads nothing from elsewhere and runs nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
-from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.results import REFERENCE
-from gnnrec.evaluation.significance import ERROR
-from gnnrec.reporting import page, tables
-from gnnrec.reporting.figures import caption
+from gnnrec.reporting import page
+from gnnrec.reporting.headings import around, compared, often, serve
+from gnnrec.reporting.headings.content import PageContent
 
-Details = Sequence[tuple[str, pl.DataFrame]]
-"""(heading, table) pairs; text to the left, numbers with four decimals to the right."""
+QUESTIONS = (
+    ("serve", "What should I serve?", serve.serve),
+    ("distance", "How far is it from full retraining?", compared.distance),
+    ("table", "What did each row reach, and what did it cost?", compared.compared),
+    ("often", "How often should I update?", often.often),
+    ("time", "How did it go over time?", around.over_time),
+    ("data", "What were the data like?", around.data),
+    ("differences", "Are the differences real?", compared.tested),
+    ("more", "What else was measured?", around.more),
+    ("again", "How do I get this again?", around.again),
+)
+"""(id, heading, what answers it)."""
 
 
-def write(
-    path: Path,
-    *,
-    title: str,
-    answer: str,
-    summary: pl.DataFrame,
-    figures: Sequence[Path],
-    data_text: str,
-    config_text: str,
-    notes: Sequence[str],
-    protocol_text: str,
-    significance: pl.DataFrame | None,
-    details: Details = (),
-    k: int = 20,
-) -> None:
-    """Write the report to `path`, whole or not at all.
-
-    Args:
-        path: the HTML file.
-        title: of the page.
-        answer: a few lines (gnnrec.reporting.answer).
-        summary: gnnrec.evaluation.results.summary.
-        figures: PNG files, embedded with the captions of gnnrec.reporting.figures.
-        data_text: counts and dirt, shown as they are in fixed width.
-        config_text: the configuration, likewise.
-        notes: what was unusual or left out.
-        protocol_text: how it was measured; empty lines separate paragraphs.
-        significance: of gnnrec.evaluation.significance, a table per metric; None where it was not tested.
-        details: further tables (`increments_and_segments`).
-        k: cut-off of the ranking metrics.
-    """
-    sections = [
-        ("table", "Comparison", _comparison(summary, k)),
-        ("figures", "Figures", _gallery(figures)),
-        ("differences", "Are the differences real?", _significance(significance)),
-        (
-            "increments",
-            "Per increment and segment",
-            "".join(page.folded(heading, page.table(f)) for heading, f in details),
-        ),
-        ("data", "Data", page.block(data_text)),
-        ("configuration", "Configuration", page.block(config_text)),
-        ("measured", "How it was measured", page.paragraphs(protocol_text) + page.listed(notes)),
-    ]
-    page.save(path, page.page(title, answer, [s for s in sections if s[2]]))
+def write(path: Path, content: PageContent) -> None:
+    """Write the page of a comparison to `path`, whole or not at all."""
+    sections = [(name, f"{n}. {asked}", answered(content)) for n, (name, asked, answered) in enumerate(QUESTIONS, 1)]
+    page.save(path, page.page(content.title, content.answer, sections))
 
 
 def increments_and_segments(results: pl.DataFrame, k: int = 20, first: int = 1) -> list[tuple[str, pl.DataFrame]]:
@@ -103,55 +70,3 @@ def _wide(results: pl.DataFrame, metric: str, segment: str) -> pl.DataFrame:
     return frame.pivot("evaluated_on", index=["strategy", "scorer"], values="mean").sort(
         pl.col("scorer") == REFERENCE, maintain_order=True
     )
-
-
-def _comparison(summary: pl.DataFrame, k: int) -> str:
-    shown = tables.columns(summary, k)
-    rows = tables.cells(summary, shown)
-    first_reference = next((i for i, row in enumerate(rows) if row[1] == REFERENCE), len(rows))
-    lines = [page.row(row, _classes(i, first_reference)) for i, row in enumerate(rows)]
-    notes = "".join(f'<p class="small">{page.text(line)}</p>' for line in tables.footnotes(summary, k))
-    return page.grid(tables.headings(shown), lines) + notes
-
-
-def _classes(index: int, first_reference: int) -> str:
-    if index < first_reference:
-        return ""
-    return "rule reference" if index == first_reference > 0 else "reference"
-
-
-def _significance(frame: pl.DataFrame | None) -> str:
-    if frame is None or not frame.height:
-        return '<p class="small">Not tested: there are no per-user values of two rows to set against each other.</p>'
-    return "".join(map(_tested, frame.partition_by("metric", maintain_order=True)))
-
-
-def _tested(frame: pl.DataFrame) -> str:
-    """Return the table of one metric."""
-    lines = [page.row(tables.difference(row), left=3) for row in frame.iter_rows(named=True)]
-    metric = frame["metric"][0]
-    error = metric == ERROR
-    units, worse = ("their events; less is better", "above") if error else ("users", "below")
-    note = (
-        f"{metric}, row minus the one it is set against, paired by user: mean over seeds and increments of the "
-        f"mean over {units}. The first interval and its p resample users, for these increments and seeds; the second "
-        "increments and seeds too, crossed with users (n/a below 5 increments). Both hold for all "
-        f"{frame.height} pairs together (max-t), so p is below .05 exactly where an interval leaves out 0; a pair that is "
-        f"not listed is untested. As good: at most 1 % of its value {worse} full retraining, one-sided 95 %. Detectable: the "
-        "least difference found with power 0.8, on these increments and seeds."
-    )
-    return (
-        f"<h3>{page.text(metric)}</h3>" + page.grid(tables.DIFFERENCE, lines, left=3) + f'<p class="small">{note}</p>'
-    )
-
-
-def _gallery(figures: Sequence[Path]) -> str:
-    return f'<div class="gallery">{"".join(map(_figure, figures))}</div>' if figures else ""
-
-
-def _figure(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise GnnrecError(f"cannot read the figure {path}: {error.strerror}") from error
-    return page.picture(data, caption(path))

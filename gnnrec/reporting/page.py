@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,18 +16,13 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 CSS = Path(__file__).with_name("page.css")
 
 
-def picture(png: bytes, caption: str) -> str:
-    """Return a PNG with its caption, inside the page."""
-    data, said = base64.b64encode(png).decode("ascii"), text(caption)
-    return f'<figure><img alt="{said}" src="data:image/png;base64,{data}"><figcaption>{said}</figcaption></figure>'
-
-
 def page(title: str, answer: str, sections: Sequence[tuple[str, str, str]]) -> str:
     """Return a page of sections (id, heading, inner HTML) under a title and a few lines."""
-    lines = "<br>".join(text(line) for line in answer.splitlines())
+    lines = "".join(f"<span>{text(line)}</span>" for line in answer.splitlines())
     links = "".join(f'<a href="#{name}">{text(heading)}</a>' for name, heading, _ in sections)
     body = "".join(
-        f'<section id="{name}"><h2>{text(heading)}</h2>{inner}</section>' for name, heading, inner in sections
+        f'<section id="{name}" aria-labelledby="{name}-h"><h2 id="{name}-h">{text(heading)}</h2>{inner}</section>'
+        for name, heading, inner in sections
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -36,27 +30,33 @@ def page(title: str, answer: str, sections: Sequence[tuple[str, str, str]]) -> s
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
         f"<title>{text(title)}</title>\n<style>{CSS.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<main>\n"
-        f'<h1>{text(title)}</h1>\n<p class="answer">{lines}</p>\n<nav>{links}</nav>\n{body}\n'
+        f'<h1>{text(title)}</h1>\n<p class="answer">{lines}</p>\n<nav aria-label="sections">{links}</nav>\n{body}\n'
         "</main>\n</body>\n</html>\n"
     )
 
 
-def table(frame: pl.DataFrame) -> str:
+def table(frame: pl.DataFrame, caption: str = "") -> str:
     """Return a table: texts first and to the left, numbers with four decimals to the right."""
     left = sum(kind == pl.String for kind in frame.dtypes)
-    return grid(frame.columns, [row(line, left=left) for line in tables.plain_cells(frame)], left=left)
+    return grid(frame.columns, [row(line, left=left) for line in tables.plain_cells(frame)], left=left, caption=caption)
 
 
-def grid(heads: Sequence[str], rows: Sequence[str], left: int = 2) -> str:
-    """Return a table of these rows, the first `left` columns to the left."""
-    head = "".join(f"<th{_left(i, left)}>{text(h)}</th>" for i, h in enumerate(heads))
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+def grid(heads: Sequence[str], rows: Sequence[str], left: int = 2, caption: str = "") -> str:
+    """Return a table of these rows, the first `left` columns to the left, under a caption."""
+    head = "".join(f'<th scope="col"{_left(i, left)}>{text(h)}</th>' for i, h in enumerate(heads))
+    said = text(caption) or "table"
+    above = f"<caption>{said}</caption>" if caption else ""
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{said}"><table>{above}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
 
 
 def row(cells: Sequence[str], classes: str = "", left: int = 2) -> str:
-    """Return a row of cells."""
-    inner = "".join(f"<td{_left(i, left)}>{text(c)}</td>" for i, c in enumerate(cells))
-    return f'<tr class="{classes}">{inner}</tr>' if classes else f"<tr>{inner}</tr>"
+    """Return a row of cells, the first of which is its heading."""
+    first = "".join(f'<th scope="row"{_left(0, left)}>{text(c)}</th>' for c in cells[:1])
+    inner = "".join(f"<td{_left(i, left)}>{text(c)}</td>" for i, c in enumerate(cells[1:], 1))
+    return f'<tr class="{classes}">{first}{inner}</tr>' if classes else f"<tr>{first}{inner}</tr>"
 
 
 def _left(column: int, left: int) -> str:
@@ -64,8 +64,18 @@ def _left(column: int, left: int) -> str:
 
 
 def folded(heading: str, inner: str) -> str:
-    """Return what is shown once its heading is clicked."""
+    """Return what is shown once its heading is clicked, and in print."""
     return f"<details><summary>{text(heading)}</summary>{inner}</details>"
+
+
+def small(content: str) -> str:
+    """Return a paragraph in small letters; nothing for none."""
+    return f'<p class="small">{text(content)}</p>' if content else ""
+
+
+def warnings(found: Sequence[str]) -> str:
+    """Return what is to be taken note of, in amber."""
+    return f'<ul class="warn">{"".join(f"<li>{text(line)}</li>" for line in found)}</ul>' if found else ""
 
 
 def paragraphs(content: str) -> str:

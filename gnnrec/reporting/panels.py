@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 
 MAP = "cividis"
 LARGEST_ANNOTATED = 8
+_DARK, _LIGHT = "#111111", "#fefefe"
+"""On the colours of a heat map, which a dark page keeps."""
 
 
 def heat_maps(results: pl.DataFrame, scorer: str, metric: str) -> Figure | None:
@@ -63,13 +65,14 @@ def _mean_matrices(results: pl.DataFrame, scorer: str, metric: str) -> dict[str,
 def _annotate(axis: Axes, r: Floats, norm: Normalize) -> None:
     for t, k in zip(*np.nonzero(np.isfinite(r)), strict=True):
         text = f"{r[t, k]:.3f}".replace("0.", ".", 1) if 0 <= r[t, k] < 1 else f"{r[t, k]:.2f}"
-        axis.text(k, t, text, ha="center", va="center", fontsize=6.5, color=INK if norm(r[t, k]) > 0.55 else "white")
+        axis.text(k, t, text, ha="center", va="center", fontsize=6.5, color=_DARK if norm(r[t, k]) > 0.55 else _LIGHT)
 
 
 def cost_against_quality(summary: pl.DataFrame, look: Look, k: int = 20) -> Figure | None:
     """Draw recall@k of the next increment against seconds per update (log), with deviations and the Pareto front.
 
-    The best reference row is a line across: it has no update to pay for. None where no row has both numbers.
+    Rows on the front are ringed and named. The best reference row is a line across: it has no update to pay for. None where
+    no row has both numbers.
     """
     quality = f"recall@{k}_all"
     rows = summary.filter(
@@ -77,23 +80,22 @@ def cost_against_quality(summary: pl.DataFrame, look: Look, k: int = 20) -> Figu
     )
     if not rows.height:
         return None
-    figure, (axis,) = canvas(1, 1, 7.6, 4.6)
+    figure, (axis,) = canvas(1, 1, 4.6, 4.3)
     axis.set_xscale("log")
     scorers = rows["scorer"].unique(maintain_order=True).to_list()
     for row in rows.iter_rows(named=True):
         _point(axis, row, quality, look, filled=row["scorer"] == scorers[0])
-    _front(axis, rows["seconds_per_update"].to_numpy(), rows[quality].to_numpy())
+    _front(axis, rows, quality)
     _best_reference(axis, summary, quality)
-    axis.margins(x=0.08, y=0.12)
+    axis.margins(x=0.12, y=0.14)
     _seconds(axis)
-    legend(figure, rows["strategy"].unique(maintain_order=True), look)
     axis.set(xlabel="seconds per update", ylabel=f"recall@{k}, all users, next increment")
     kinds = [
         axis.plot([], [], "o", color=MUTED, mfc=MUTED if i == 0 else "white", label=label(s))[0]
         for i, s in enumerate(scorers[:2])
     ]
-    front = axis.plot([], [], color=MUTED, lw=1, label="Pareto front")[0]
-    axis.legend(handles=[*kinds, front], loc="best")
+    front = axis.plot([], [], color=MUTED, lw=1, label="front")[0]
+    legend(figure, rows["strategy"].unique(maintain_order=True), look, [*kinds, front])
     return figure
 
 
@@ -127,10 +129,19 @@ def _reach(value: float, deviation: float | None) -> list[list[float]] | None:
     return None if deviation is None else [[min(deviation, 0.9 * value)], [deviation]]
 
 
-def _front(axis: Axes, cost: Floats, quality: Floats) -> None:
-    on = table.pareto(cost, quality)
+def _front(axis: Axes, rows: pl.DataFrame, quality: str) -> None:
+    cost, value = rows["seconds_per_update"].to_numpy(), rows[quality].to_numpy()
+    on = table.pareto(cost, value)
     order = np.argsort(cost[on])
-    axis.step(cost[on][order], quality[on][order], where="post", color=MUTED, lw=1, zorder=1)
+    axis.step(cost[on][order], value[on][order], where="post", color=MUTED, lw=1, zorder=1)
+    axis.scatter(cost[on], value[on], s=150, facecolor="none", edgecolor=MUTED, linewidth=0.9, zorder=2)
+    names = rows.filter(pl.Series(on))["strategy"].to_list()
+    for n, i in enumerate(order):  # by turns below and above: neighbours on the front are often near each other
+        at, above = (cost[on][i], value[on][i]), n % 2 == 1
+        va, away = ("bottom", (0, 7)) if above else ("top", (0, -8))
+        axis.annotate(
+            label(names[i], 16), at, away, textcoords="offset points", ha="center", va=va, fontsize=8, color=INK
+        )
 
 
 def _best_reference(axis: Axes, summary: pl.DataFrame, quality: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 
 from gnnrec.quality.statistics import Statistics
 from gnnrec.reporting import page, style, tables
+from gnnrec.reporting.drawing import svg
 
 NEW, OLD = style.PALETTE[0], style.MUTED
 _POINTS, _BARS = 200, 40
@@ -41,7 +41,7 @@ def write(
     """
     sections = [
         ("alerts", "Alerts", _alerts(content["alerts"])),
-        ("figures", "Figures", f'<div class="gallery">{_figures(new, old, history)}</div>'),
+        ("figures", "Figures", _figures(new, old, history)),
         ("rows", "Rows", _rows(content["rows"], examples)),
         ("measures", "Measures", _measures(content["measures"])),
         ("drift", "Compared with earlier versions", _drift(content["drift"])),
@@ -126,10 +126,8 @@ def _figures(new: Statistics, old: Statistics | None, history: pl.DataFrame) -> 
         _hours(axes[1], new, old)
         _popularity(axes[2], new, old)
         _history(axes[3], history)
-        png = io.BytesIO()
-        figure.savefig(png, dpi=style.DPI, metadata={"Software": None})
     caption = "Blue: this version. Grey: the versions it is compared with. Shares, so that sizes do not matter."
-    return page.picture(png.getvalue(), caption)
+    return svg.inline(figure, "quality", caption, wide=True)
 
 
 def _values(axis: Axes, new: Statistics, old: Statistics | None) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import polars as pl
 
 from gnnrec.reporting import page, style
+from gnnrec.reporting.drawing import svg
 
 ACCEPTED = "accepted"
 CROWDED = 6
@@ -49,8 +49,5 @@ def _figure(decisions: pl.DataFrame) -> str:
             )
             axis.tick_params(axis="x", rotation=35 if known.height > CROWDED else 0)
             axis.set_xlabel("versions decided on")
-        png = io.BytesIO()
-        figure.savefig(png, dpi=style.DPI, metadata={"Software": None})
-    return page.picture(
-        png.getvalue(), "Left: before each decision. Right: blue where a new champion came of it, grey where not."
-    )
+    said = "Left: before each decision. Right: blue where a new champion came of it, grey where not."
+    return svg.inline(figure, "served", said, wide=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,6 +22,10 @@ from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.significance import REFERENCES
 
 DPI = 150
+LENGTHY = 16
+"""Letters of a name from which two stand beside each other in the legend of a narrow figure, not three."""
+NARROW = 6.9
+"""Inches below which there is no room for a legend beside the panels."""
 INK, MUTED, FAINT, GRID = "#222222", "#6b6b6b", "#bdbdbd", "#e6e6e6"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FBF", "#8C6D1F", "#5B8C00", "#A03050")
 """Okabe & Ito (2008) without black and yellow, then four of like lightness."""
@@ -34,6 +39,7 @@ RC: Any = {
     "axes.titlelocation": "left",
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
+    "text.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -122,14 +128,22 @@ def canvas(rows: int, columns: int, width: float, height: float, *, share_y: boo
     return figure, list(axes.flat)
 
 
-def legend(figure: Figure, names: Iterable[str], look: Look) -> None:
-    """Put one legend outside, right of all panels."""
+def legend(figure: Figure, names: Iterable[str], look: Look, more: Iterable[Artist] = ()) -> None:
+    """Put one legend outside: right of all panels, below where the figure is narrow; `more` stand behind the names."""
     names = list(names)
-    handles = [Line2D([], [], label=label(name), **look.line(name)) for name in names if name not in look.others]
+    handles: list[Artist] = [
+        Line2D([], [], label=label(name), **look.line(name)) for name in names if name not in look.others
+    ]
     if others := [name for name in names if name in look.others]:
         handles.append(Line2D([], [], label=f"{len(others)} others", **look.line(others[0])))
+    handles += more
     if handles:
-        figure.legend(handles=handles, loc="outside right center", handlelength=2.8, labelspacing=0.7)
+        given: dict[str, Any] = {"handles": handles, "handlelength": 2.4, "labelspacing": 0.7}
+        if figure.get_size_inches()[0] < NARROW:
+            longest = max(len(str(handle.get_label())) for handle in handles)
+            figure.legend(loc="outside lower center", ncols=3 if longest < LENGTHY else 2, columnspacing=1.2, **given)
+        else:
+            figure.legend(loc="outside right center", **given)
 
 
 def label(name: str, longest: int = 28) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -14,15 +14,19 @@ from gnnrec.evaluation.results import REFERENCE
 NA = "n/a"
 OFF = "†"
 """Marks a blend that left the model out in some increment."""
+FRONT = "front"
+"""Of a row that none is both cheaper and better than, in the place of its regret."""
 FEW = 100
 """Fewer users an increment than this are said."""
+
+_WHERE_KNOWN = ("epochs", "churn", "as_good", "regret", "retrain_price")
 
 TableColumns = tuple[tuple[str, str, int], ...]
 """(heading, column of the summary, decimals)."""
 
 
 def columns(summary: pl.DataFrame, k: int = 20) -> TableColumns:
-    """Return heading, column of the summary and decimals of the numbers in the table; epochs and churn only where counted."""
+    """Return heading, column of the summary and decimals of the numbers in the table; some only where they are known."""
     every = (
         ("MSE", "mse", 4),
         (f"recall@{k} known", f"recall@{k}_known", 4),
@@ -33,8 +37,11 @@ def columns(summary: pl.DataFrame, k: int = 20) -> TableColumns:
         ("churn", "churn", 2),
         ("s/update", "seconds_per_update", 2),
         ("vs full", "vs_full", 1),
+        ("as good as full", "as_good", 0),
+        ("regret", "regret", 4),
+        ("full pays below", "retrain_price", 3),
     )
-    return tuple(c for c in every if c[1] not in ("epochs", "churn") or measured(summary, c[1]))
+    return tuple(c for c in every if c[1] not in _WHERE_KNOWN or measured(summary, c[1]))
 
 
 def headings(shown: TableColumns) -> list[str]:
@@ -44,7 +51,8 @@ def headings(shown: TableColumns) -> list[str]:
 
 def measured(summary: pl.DataFrame, name: str) -> bool:
     """Return whether any row has this quantity."""
-    return name in summary.columns and summary[name].count() > 0
+    names = (name, "retrain_pays") if name == "retrain_price" else (name,)  # a price, or why there is none
+    return any(n in summary.columns and summary[n].count() > 0 for n in names)
 
 
 def number(value: float | None, decimals: int) -> str:
@@ -70,19 +78,47 @@ def ratio(value: float | None) -> str:
     return f"{value:,.0f}×" if value >= 99.95 else f"{value:.{1 if value >= 0.95 else 2}f}×"
 
 
-def cells(summary: pl.DataFrame, shown: TableColumns, deviations: bool = True) -> list[list[str]]:
-    """Return the text of every cell, row by row, reference rows last; a scorer is marked where its blend is switched off."""
+def cells(summary: pl.DataFrame, shown: TableColumns, deviations: bool = True, brief: bool = False) -> list[list[str]]:
+    """Return the text of every cell, row by row, reference rows last; a scorer is marked where its blend is switched off.
+
+    Args:
+        summary, shown: rows and columns.
+        deviations: whether they are shown.
+        brief: leaves out what would tell where it cannot be told, and intervals of prices.
+    """
     ordered = summary.sort(pl.col("scorer") == REFERENCE, maintain_order=True)
-    return [_row(row, shown, deviations) for row in ordered.iter_rows(named=True)]
+    return [_row(row, shown, deviations, brief) for row in ordered.iter_rows(named=True)]
 
 
-def _row(row: dict[str, float | None], shown: TableColumns, deviations: bool) -> list[str]:
+def _row(row: dict[str, Any], shown: TableColumns, deviations: bool, brief: bool) -> list[str]:
     mark = f" {OFF}" if row.get("model_off") else ""
     texts = [one_line(str(row["strategy"])), one_line(str(row["scorer"])) + mark]
+    own = {"vs_full": lambda: ratio(row["vs_full"]), "regret": lambda: _regret(row)}
+    own |= {"as_good": lambda: _as_good(row, brief), "retrain_price": lambda: _price(row, brief)}
     for _, name, decimals in shown:
-        mean, deviation = row.get(name), row.get(f"{name}_deviation") if deviations else None
-        texts.append(ratio(mean) if name == "vs_full" else cell(mean, deviation, decimals))
+        deviation = row.get(f"{name}_deviation") if deviations else None
+        texts.append(own[name]() if name in own else cell(row.get(name), deviation, decimals))
     return texts
+
+
+def _as_good(row: dict[str, Any], brief: bool) -> str:
+    said = str(row["as_good"] or NA)
+    return f"{said}: {row['would_tell'] or NA}" if said == "cannot tell" and not brief else said
+
+
+def _regret(row: dict[str, Any]) -> str:
+    return FRONT if row.get("front") else number(row["regret"], 4)
+
+
+def _price(row: dict[str, Any], brief: bool) -> str:
+    """Return "0.12 (0.05 to 0.2)", "never (at most 0.2)", "any", or n/a."""
+    value, low, high = (row[f"retrain_price{end}"] for end in ("", "_low", "_high"))
+    if value is None:
+        most = f" (at most {high:.3g})" if high is not None and not brief else ""
+        return f"{row['retrain_pays']}{most}" if row["retrain_pays"] else NA
+    return f"{value:.3g}" + (
+        f" ({low:.3g} to {high:.3g})" if low is not None and high is not None and not brief else ""
+    )
 
 
 DIFFERENCE = (
@@ -112,8 +148,11 @@ def plain_cells(frame: pl.DataFrame) -> list[list[str]]:
     return [[v if isinstance(v, str) else number(v, 4) for v in line] for line in frame.iter_rows()]
 
 
-def footnotes(summary: pl.DataFrame, k: int = 20) -> list[str]:
-    """Return what the numbers rest on: increments, seeds, users known and all, recall ceiling, what is n/a."""
+def footnotes(summary: pl.DataFrame, k: int = 20, shown: TableColumns | None = None) -> list[str]:
+    """Return what the numbers rest on: increments, seeds, users known and all, recall ceiling, what is n/a.
+
+    And what the columns beside full retraining mean that are `shown`; None: all that there are.
+    """
     if not summary.height:
         return ["No results."]
     first = summary.row(0, named=True)
@@ -127,7 +166,27 @@ def footnotes(summary: pl.DataFrame, k: int = 20) -> list[str]:
     ]
     if not summary["forgetting"].null_count() < summary.height:
         lines.append("Forgetting is n/a: there are no test slices to come back to, or only one.")
-    return lines + _few(summary) + _switched_off(summary)
+    names = {name for _, name, _ in (columns(summary, k) if shown is None else shown)}
+    return [*lines, *_few(summary), *_switched_off(summary), *_worth(names)]
+
+
+def _worth(shown: set[str]) -> Iterator[str]:
+    """Say what the columns beside full retraining mean."""
+    if "as_good" in shown:
+        yield (
+            "As good as full: at most 1 % of its recall below full_retrain, one-sided 95 %; what would tell stands behind "
+            '"cannot tell" in the report.'
+        )
+    if "regret" in shown:
+        yield (
+            "Front: no row costs no more per update and is better. Regret: recall below the best row that costs no more, by "
+            "the means."
+        )
+    if "retrain_price" in shown:
+        yield (
+            "Full pays below: the price of a second, in events with a recall of 1 that it must bring back, up to which "
+            "full_retrain pays against this row; never: it costs more and is no better."
+        )
 
 
 def _few(summary: pl.DataFrame) -> list[str]:

@@ -28,7 +28,7 @@ def comparison(summary: pl.DataFrame, k: int = 20, width: int | None = None) -> 
     """
     every = tables.columns(summary, k)
     for shown, deviations, gap in _plans(summary, every):
-        rows = [tables.headings(shown), *tables.cells(summary, shown, deviations)]
+        rows = [tables.headings(shown), *tables.cells(summary, shown, deviations, brief=True)]
         if width is None or _length(rows, gap) <= width:
             break
     if width is not None and (over := _length(rows, gap) - width) > 0:
@@ -37,7 +37,7 @@ def comparison(summary: pl.DataFrame, k: int = 20, width: int | None = None) -> 
     left = [heading for heading, name, _ in every if name not in {n for _, n, _ in shown}]
     left += [] if deviations else ["deviations"]
     notes = [f"Left out at this width: {', '.join(left)}; the report has them."] if left else []
-    return _drawn(rows, gap) + "\n".join(["", *tables.footnotes(summary, k), *notes]) + "\n"
+    return _drawn(rows, gap) + "\n".join(["", *tables.footnotes(summary, k, shown), *notes]) + "\n"
 
 
 def _plans(summary: pl.DataFrame, every: tables.TableColumns) -> Iterator[tuple[tables.TableColumns, bool, str]]:
@@ -47,7 +47,10 @@ def _plans(summary: pl.DataFrame, every: tables.TableColumns) -> Iterator[tuple[
     yield shown, True, GAP
     for gap in (GAP, GAP[1:]):
         yield shown, False, gap
-    for name in ("forgetting", "churn", "epochs", "ndcg", "recall_known", "mse", "vs_full", "seconds_per_update"):
+    for name in (
+        *("forgetting", "churn", "epochs", "ndcg", "recall_known", "retrain_price", "regret", "mse", "as_good"),
+        *("vs_full", "seconds_per_update"),
+    ):
         shown = tuple(c for c in shown if re.sub(r"@\d+", "", c[1]) != name)
         yield shown, False, GAP[1:]
 

@@ -13,6 +13,7 @@ from gnnrec.evaluation.significance import ERROR
 from gnnrec.reporting.tables import NA, number
 
 SummaryRow = dict[str, Any]
+_TELL = {"increments_to_tell": "increments", "seeds_to_tell": "seeds", "users_to_tell": "users"}
 
 
 class Verdicts:
@@ -48,21 +49,39 @@ class Verdicts:
         scope = "" if here == beyond else " on these increments and seeds"
         return f"{here} than {name} by {number(abs(test['difference']), 4)} {span}{scope}"
 
-    def as_good(self, row: SummaryRow, full: SummaryRow) -> str:
-        """Return whether a row is at least as good as full retraining, and if that cannot be told what would tell."""
+    def as_good(self, row: SummaryRow, full: SummaryRow) -> tuple[str, str | None]:
+        """Return whether a row is at least as good as full retraining (yes, no, cannot tell, untested), and what would tell.
+
+        The second is None where nothing is known to: neither more increments, nor seeds, nor users alone would.
+        """
         test = self._pairs.get((key_of(row), key_of(full)))
         if test is None or test["as_good"] is None:
-            return "untested"
+            return "untested", None
         if test["as_good"] != "cannot tell":
-            return str(test["as_good"])
+            return str(test["as_good"]), None
         if test["wide_low"] is None:
-            return "cannot tell (below 5 increments)"
-        enough = [
-            f"{test[column]} {what}"
-            for column, what in (("increments_to_tell", "increments"), ("seeds_to_tell", "seeds"))
-            if test[column] is not None
-        ]
-        return f"cannot tell (about {' or '.join(enough)} would)" if enough else "cannot tell"
+            return "cannot tell", "5 increments or more"
+        enough = [f"{test[column]:,} {what}" for column, what in _TELL.items() if test.get(column) is not None]
+        return "cannot tell", f"about {' or '.join(enough)}" if enough else None
+
+    def interval(self, a: SummaryRow, b: SummaryRow) -> tuple[float | None, float | None]:
+        """Return the interval of a − b that speaks of other increments and seeds, else the one for these; None: untested."""
+        if (test := self._test(a, b)) is None:
+            return None, None
+        wide = "" if test["wide_low"] is None else "wide_"
+        return test[f"{wide}low"], test[f"{wide}high"]
+
+    def standing(self, a: SummaryRow, b: SummaryRow) -> str:
+        """Return whether it is shown that a and b differ.
+
+        "shown"; "here": for these increments and seeds; "not shown"; "equal": for every user; "untested".
+        """
+        if (test := self._test(a, b)) is None:
+            return "untested"
+        if test["low"] == test["high"] == 0:
+            return "equal"
+        here, beyond = (self._side(test[f"{wide}low"], test[f"{wide}high"]) for wide in ("", "wide_"))
+        return "not shown" if not here else "shown" if here == beyond else "here"
 
     def _side(self, low: float | None, high: float | None) -> str:
         """Return what an interval says; nothing where it is n/a or holds 0."""

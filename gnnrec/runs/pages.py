@@ -16,6 +16,8 @@ from pathlib import Path
 import polars as pl
 import yaml
 
+from gnnrec.config import options as conf
+from gnnrec.config.compose import compose
 from gnnrec.core.files import write_atomic
 from gnnrec.data.summary import summarise
 from gnnrec.evaluation import results as table
@@ -24,6 +26,9 @@ from gnnrec.evaluation.pairs import names_users
 from gnnrec.quality import increments
 from gnnrec.reporting import exports, figures, html, terminal
 from gnnrec.reporting.answer import answer, best_row, lowest_error
+from gnnrec.reporting.drawing import paper
+from gnnrec.reporting.headings.content import PageContent
+from gnnrec.reporting.worth.columns import with_worth
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.folder import Frames, locked, write_frames
@@ -66,6 +71,7 @@ def report(
     output: Path | None = None,
     remarks: Sequence[str] = (),
     latex: bool = False,
+    vectors: Sequence[str] = (),
 ) -> Report:
     """Write results, summary, figures and report.html, and return the table and the answer.
 
@@ -79,6 +85,7 @@ def report(
         output: a folder that belongs to this comparison; None: `place` in the configuration's output.
         remarks: what went wrong, for the notes.
         latex: whether the tables are written as LaTeX too, beside CSV and Markdown.
+        vectors: what figures are written as for a paper, beside PNG: "svg", "pdf".
     """
     there = output or Path(config["output"])  # a notebook's configuration names no folder
     # Seeds in processes of their own end together: one page is written after the other.
@@ -87,6 +94,7 @@ def report(
         results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
         summary = table.summary(results, first=first, budget=budget)
         tests, untested = _tests(frames, summary, first, int(config.get("privacy", {}).get("least_users", 1)))
+        summary = with_worth(summary, tests, results, _events(scene, first), first=first)
         said, record = answer(summary, tests), _record(command, config, scene)
         write_frames(output, {**frames, "results": results})
         write_atomic(output / "summary.csv", summary.write_csv())
@@ -94,31 +102,31 @@ def report(
         details = html.increments_and_segments(results, first=first)
         exports.write(output, exports.tables_of(summary, tests, details), latex)
         quality = increments.per_increment(scene.setting.stream, scene.dataset.reports)
-        pictures, missing = list[Path](), [NO_FIGURES]
+        drawn, missing = list[figures.DrawnFigure](), [NO_FIGURES]
         if config.get("figures", True):
-            pictures, missing = figures.write_all(
-                results, summary, frames["predictions"], output / "figures", quality=quality, first=first
+            drawn, missing = figures.draw_all(
+                results, summary, frames["predictions"], tests=tests, quality=quality, first=first
             )
-        html.write(
-            output / PAGE,
+        pictures = figures.write(drawn, output / "figures") if drawn else []
+        content = PageContent(
             title=f"{config['name']}: how the model absorbs each increment",
             answer=said,
             summary=summary,
-            figures=pictures,
+            results=results,
+            tests=tests,
+            figures=figures.inline(drawn),
             data_text=summarise(scene.dataset, scene.setting.stream, increments.as_text(quality)),
             config_text=_shared(config, results),
-            notes=[
-                *remarks,
-                *untested,
-                *scene.setting.stream.notes,
-                *table.incomplete(results),
-                *missing,
-                *_lines(record),
-            ],
+            notes=[*untested, *table.incomplete(results), *missing],
+            warnings=[*remarks, *scene.setting.stream.notes],
             protocol_text=PROTOCOL,
-            significance=tests,
             details=details,
+            record=record,
+            changed=_changed(config),
+            first=first,
         )
+        html.write(output / PAGE, content)
+        paper.write(drawn, output / "figures", vectors)
     _log(config, output, pictures, summary)
     text = _text(summary, said, there / PAGE if output.name.startswith(BELOW) else None)
     return Report(text, output / PAGE, summary, frames["per_user"], frames["predictions"])
@@ -132,6 +140,13 @@ def _log(config: Config, output: Path, pictures: list[Path], summary: pl.DataFra
     name = options.get("name") or config["name"]
     with Tracker.open(config, "compare", output, log_identity(output, resume=True), f"{name}-compare") as tracker:
         tracker.report(pictures, summary)
+
+
+def _events(scene: Scene, first: int) -> float | None:
+    """Return the mean events of a next increment, over those that means run over; None without one."""
+    scored = [len(increment.upcoming) for increment in scene.setting.stream.increments[first:]]
+    counted = [n for n in scored if n]
+    return sum(counted) / len(counted) if counted else None
 
 
 def _tests(frames: Frames, summary: pl.DataFrame, first: int, least: int = 1) -> tuple[pl.DataFrame, list[str]]:
@@ -214,5 +229,12 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _lines(record: dict[str, str]) -> list[str]:
-    return [f"{key}: {value}" for key, value in record.items()]
+def _changed(config: Config) -> list[str]:
+    """Return what differs from the defaults, a line for each setting."""
+    usual, own = conf.leaves(compose([])), conf.leaves(config)
+    apart = ("strategy", "seed", "output", "plugins")  # each row has its own, or it says where and not what
+    return [
+        f"{key}: {value} (default {usual[key]})" if key in usual else f"{key}: {value}"
+        for key, value in own.items()
+        if key.split(".")[0] not in apart and usual.get(key, ...) != value
+    ]

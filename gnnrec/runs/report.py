@@ -36,6 +36,7 @@ def rebuild(
     allow: Sequence[str] = (),
     data: Sequence[str] = (),
     latex: bool = False,
+    vectors: Sequence[str] = (),
 ) -> Report:
     """Return the report of every finished run in `folders`, written under the first folder.
 
@@ -48,6 +49,7 @@ def rebuild(
         allow: prefixes of plug-ins that the runs may import.
         data: where the log or the store lies now; none: where the runs read it.
         latex: write the tables as LaTeX too.
+        vectors: "svg", "pdf": write the figures as these too.
 
     Raises:
         GnnrecError: nothing finished, or runs on different data or measured differently.
@@ -70,7 +72,8 @@ def rebuild(
     else:
         was = runs[0].protocol or "of an older version"
         progress.say(f"measured by protocol {was}, which is {now} by now: reference rows would not compare, left out")
-    return report(joined(parts, config), config, scene, command, [run.folder.name for run in runs], latex=latex)
+    named_runs = [run.folder.name for run in runs]
+    return report(joined(parts, config), config, scene, command, named_runs, latex=latex, vectors=vectors)
 
 
 def _finished(runs: Sequence[Saved], progress: Progress) -> list[Saved]:

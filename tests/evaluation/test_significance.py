@@ -171,7 +171,7 @@ def test_yes_no_and_cannot_tell() -> None:
     other = noninferiority.judge(
         Draws(np.zeros((1, 2, 1)), np.zeros(1), np.zeros((9, 1)), np.zeros((9, 1))), np.array([np.nan])
     )
-    assert other == {"margin": [None], "as_good": [None], "increments_to_tell": [None], "seeds_to_tell": [None]}
+    assert other == {name: [None] for name in noninferiority.SCHEMA}
 
 
 @settings(max_examples=50, deadline=None)
@@ -193,6 +193,19 @@ def test_how_many_increments_would_tell() -> None:
     assert found["increments_to_tell"] == pytest.approx(8 * (1.645 * 0.006 / 0.006) ** 2, abs=2)
     assert found["seeds_to_tell"] is None  # seeds agree: more of them change nothing
     assert judged(-0.0099, 0.02)["increments_to_tell"] is None  # more than a thousand
+
+
+def test_how_many_users_would_tell() -> None:
+    """Variance that is all between users falls as 1 / u; where half of it is not theirs, none are enough."""
+    rng = np.random.default_rng(0)
+    wide = -0.004 + 0.006 * rng.normal(size=(20_000, 1))
+    for share, want in ((1.0, 300 * 1.645**2), (0.7, 300 * 0.7 / (1.645**-2 - 0.3)), (0.5, None)):
+        narrow = -0.004 + math.sqrt(share) * (wide + 0.004)
+        draws = Draws(np.full((1, 8, 3), -0.004), np.array([-0.004]), narrow, wide)
+        found = noninferiority.judge(draws, np.array([0.01]), users=[300])
+        assert found["as_good"] == ["cannot tell"]
+        assert found["users_to_tell"] == [want and pytest.approx(want, rel=0.15)]
+    assert noninferiority.judge(draws, np.array([0.01]))["users_to_tell"] == [None]
 
 
 def test_only_full_retraining_is_a_yardstick_and_few_increments_cannot_tell() -> None:

@@ -83,7 +83,7 @@ def test_a_comparison_on_a_store_shows_it_and_records_what_it_saw(store, tmp_pat
     page = (tmp_path / "out" / "report.html").read_text()
     assert "item drift" in page
     assert "versions 0 to 4 of a store" in json.loads((tmp_path / "out" / "run.json").read_text())["data"]
-    assert "data_quality" not in page  # embedded, not linked
+    assert "data_quality.png" not in page  # embedded, not linked
 
 
 def test_runs_on_two_versions_are_not_mixed(tmp_path, capsys):

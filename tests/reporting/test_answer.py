@@ -1,17 +1,20 @@
-"""The answer claims what the numbers carry and no more, in four lines at most."""
+"""The answer is four plain sentences at most, and claims what the numbers carry and no more."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import polars as pl
 import pytest
 
 from gnnrec.evaluation.results import summary
-from gnnrec.reporting.answer import answer, best_row, lowest_error
+from gnnrec.reporting.answer import NOTHING, answer, best_row, lowest_error
+from gnnrec.reporting.worth.columns import with_worth
 
 Make = Callable[..., pl.DataFrame]
 HIGH, LOW, IN = (0.002, 0.009), (-0.009, -0.002), (-0.009, 0.002)
+WHOLE = "Retraining from scratch"
 
 
 def outcome(
@@ -20,128 +23,189 @@ def outcome(
     pair: tuple[str, str] = ("warm_retrain", "full_retrain"),
     **more: object,
 ) -> pl.DataFrame:
-    row = {"strategy": pair[0], "scorer": "blend", "reference": pair[1], "reference_scorer": "blend"}
+    row: dict[str, object] = {"strategy": pair[0], "scorer": "blend", "reference": pair[1], "reference_scorer": "blend"}
     low, high = wide or narrow
     row |= {"metric": "recall@20", "difference": sum(narrow) / 2, "low": narrow[0], "high": narrow[1]}
-    row |= {
-        "wide_low": low,
-        "wide_high": high,
-        "as_good": "cannot tell",
-        "increments_to_tell": None,
-        "seeds_to_tell": None,
-    }
-    return pl.DataFrame([row | more])
+    row |= {"wide_low": low, "wide_high": high, "as_good": "cannot tell", "increments_to_tell": None}
+    return pl.DataFrame([row | {"seeds_to_tell": None, "users_to_tell": None} | more])
 
 
-def test_four_lines_name_best_full_retraining_counter_and_mse(overview: pl.DataFrame) -> None:
-    lines = answer(overview).splitlines()
-    assert len(lines) == 4
-    assert lines[0] == "Best recall@20: full_retrain (blend), 0.2261 ± 0.0021 (9,450 users scored)."
-    assert lines[1].startswith(
-        "Closest cheaper row: warm_retrain (blend), untested against full_retrain (blend) (-0.0059); "
+def told(results: pl.DataFrame, tests: pl.DataFrame | None = None, events: float | None = 1000.0) -> str:
+    return answer(with_worth(summary(results), tests, results, events), tests)
+
+
+def without(results: pl.DataFrame, *strategies: str) -> pl.DataFrame:
+    return results.filter(pl.col("strategy").is_in(strategies).not_())
+
+
+def sentences(text: str) -> int:
+    return len(re.findall(r"[.?!](?=\s+[A-Z]|$)", text))
+
+
+def errors_only(results: pl.DataFrame) -> pl.DataFrame:
+    bias = results.filter(strategy="popularity", metric="recall@20", segment="all", split="next")
+    bias = bias.with_columns(strategy=pl.lit("bias"), metric=pl.lit("mse"), value=pl.lit(0.9))
+    kept = (pl.col("split") != "next") | (pl.col("metric") == "mse")
+    return pl.concat([results.filter(kept, pl.col("split") != "test"), bias])
+
+
+KINDS = {
+    "all": lambda make: make(),
+    "one row": lambda make: make(6, 1, {"fine_tune": (0.165, 0.001, 1.8)}).filter(pl.col("scorer") == "model"),
+    "one row that trains nothing": lambda make: make(6, 1).filter(strategy="popularity"),
+    "full retraining alone": lambda make: make(6, 2, {"full_retrain": (0.18, 0.0, 42.0)}),
+    "no full retraining": lambda make: without(make(), "full_retrain"),
+    "no counters": lambda make: make().filter(pl.col("scorer") != "reference"),
+    "no costs": lambda make: make().filter(pl.col("split") != "cost"),
+    "two increments, one seed": lambda make: make(2, 1),
+    "few users": lambda make: make().with_columns(n=pl.lit(20)),
+    "MSE only": lambda make: errors_only(make()),
+    "MSE only, no counters": lambda make: errors_only(make()).filter(pl.col("scorer") != "reference"),
+    "retraining is cheaper": lambda make: make(6, 2, {"full_retrain": (0.1, 0.0, 1.0), "fine_tune": (0.165, 0.0, 4.0)}),
+    "an oracle": lambda make: make().with_columns(strategy=pl.col("strategy").replace("itemknn", "oracle")),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tests", [None, outcome(IN), outcome(LOW, IN), outcome((0.0, 0.0)), outcome(IN, (None, None))])
+def test_four_sentences_and_lines_at_most_for_every_kind_of_table(
+    pretend: Make, kind: str, tests: pl.DataFrame | None
+) -> None:
+    text = told(KINDS[kind](pretend), tests)
+    lines = text.splitlines()
+    assert 1 <= len(lines) <= 4
+    assert [sentences(line) for line in lines] == [1] * len(lines)
+    assert lines[0].startswith("Serve ")
+    assert "oracle" not in text
+    assert "None" not in text
+    assert "nan" not in text
+
+
+def test_what_to_serve_retraining_its_price_and_what_is_open(results: pl.DataFrame) -> None:
+    lines = told(results).splitlines()
+    assert lines[0] == (
+        "Serve full_retrain (blend): its first 20 suggestions hold 22.6% of what a user takes next, 6.85 points more than "
+        "decayed_popularity (untested), the best that trains nothing."
     )
-    assert lines[1].endswith("at least as good within 1 %: untested; 29.02 s an update, 2.1× faster.")
-    assert lines[2].startswith("Best counter: decayed_popularity, 0.1575")
-    assert lines[3].startswith("Lowest MSE: ")
-    assert best_row(overview) == ("full_retrain", "blend")
+    assert lines[1].startswith(
+        "That is retraining from scratch: beside warm_retrain (blend), the best of what is cheaper, it"
+    )
+    assert lines[1].endswith(
+        "finds 0.59 points more (untested) and takes 60.43 s an update against 29.02 s, 2.08 times as long."
+    )
+    assert re.match(
+        f"A second of {WHOLE.lower()} brings 0.18[0-9] more right suggestions: it pays where a second", lines[2]
+    )
+    assert lines[3].startswith("Not told: whether full_retrain (blend) is any better than decayed_popularity; ")
+    assert best_row(summary(results)) == ("full_retrain", "blend")
 
 
 @pytest.mark.parametrize(
-    ("tested", "said"),
+    ("tests", "said"),
     [
-        (outcome(LOW), "worse than full_retrain (blend) by 0.0055 (-0.0090 to -0.0020);"),
-        (
-            outcome(LOW, IN),
-            "worse than full_retrain (blend) by 0.0055 (-0.0090 to -0.0020) on these increments and seeds;",
-        ),
-        (outcome(LOW, (None, None)), "(-0.0090 to -0.0020) on these increments and seeds;"),
-        (outcome(LOW, (-0.02, -0.001)), "by 0.0055 (-0.0200 to -0.0010);"),
-        (outcome(IN), "not shown to differ from full_retrain (blend) (-0.0090 to 0.0020);"),
-        (
-            outcome(HIGH, pair=("full_retrain", "warm_retrain")),
-            "worse than full_retrain (blend) by 0.0055 (-0.0090 to -0.0020);",
-        ),
-        (outcome((0.0, 0.0)), "equal to full_retrain (blend) for every user;"),
+        (outcome(LOW), "0.59 points more (0.20 to 0.90) and"),
+        (outcome(LOW, (-0.02, -0.001)), "0.59 points more (0.10 to 2.00) and"),
+        (outcome(LOW, IN), "0.59 points more (-0.20 to 0.90) and"),
+        (outcome(LOW, (None, None)), "0.59 points more (0.20 to 0.90) and"),
+        (outcome(IN), "0.59 points more (-0.20 to 0.90, not shown) and"),
+        (outcome(HIGH, pair=("full_retrain", "warm_retrain")), "0.59 points more (0.20 to 0.90) and"),
+        (outcome((0.0, 0.0)), "exactly as much for every user and"),
     ],
 )
-def test_the_verdict_is_the_interval_that_carries_it(overview: pl.DataFrame, tested: pl.DataFrame, said: str) -> None:
-    assert said in answer(overview, tested)
+def test_the_interval_is_the_widest_that_there_is(results: pl.DataFrame, tests: pl.DataFrame, said: str) -> None:
+    text = told(results, tests)
+    assert said in text
+    beyond = "whether the difference to retraining is there beyond these increments and seeds"
+    assert (beyond in text) == (tests["wide_low"][0] is None or tests["wide_high"][0] == 0.002 != tests["high"][0])
 
 
 def test_a_pair_that_was_not_tested_is_untested_whatever_the_deviations(overview: pl.DataFrame, pretend: Make) -> None:
     wide = overview.with_columns(pl.lit(0.5).alias("recall@20_all_deviation"))
     for table in (wide, summary(pretend(4, 1))):
         text = answer(table, outcome(LOW, pair=("stale", "fine_tune")))
-        assert "untested against full_retrain" in text
-        assert "differ" not in text
-    assert "one seed" in answer(summary(pretend(4, 1)))
+        assert "(untested)" in text
+        assert "shown" not in text
+    assert "what other seeds give (one ran)" in answer(summary(pretend(4, 1)))
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"as_good": "yes"}, "within 1 %: yes;"),
-        ({"as_good": "no"}, "within 1 %: no;"),
-        (
-            {"increments_to_tell": 14, "seeds_to_tell": 9},
-            "within 1 %: cannot tell (about 14 increments or 9 seeds would);",
-        ),
-        ({"seeds_to_tell": 9}, "within 1 %: cannot tell (about 9 seeds would);"),
-        ({}, "within 1 %: cannot tell;"),
-        ({"wide_low": None, "wide_high": None}, "within 1 %: cannot tell (below 5 increments);"),
+        ({"as_good": "no"}, "; warm_retrain (blend) is shown not to be as good within 1 %."),
+        ({"increments_to_tell": 14, "seeds_to_tell": 9}, "within 1 % (about 14 increments or 9 seeds would tell)"),
+        ({"users_to_tell": 12345}, "within 1 % (about 12,345 users would tell)"),
+        ({}, "whether warm_retrain (blend) is as good as retraining within 1 %"),
+        ({"wide_low": None, "wide_high": None}, "within 1 % (5 increments or more would tell)"),
     ],
 )
-def test_non_inferiority_is_one_word_and_what_would_tell(overview: pl.DataFrame, more: dict, said: str) -> None:
-    assert said in answer(overview, outcome(IN, **more))
+def test_non_inferiority_is_told_or_what_would_tell(results: pl.DataFrame, more: dict, said: str) -> None:
+    assert said in told(results, outcome(IN, **more))
 
 
-@pytest.mark.parametrize(
-    ("tested", "said"),
-    [
-        (outcome(LOW), "better than {} by 0.0055 (-0.0090 to -0.0020)."),
-        (outcome(HIGH), "worse than {} by 0.0055 (0.0020 to 0.0090)."),
-        (outcome(IN), "not shown to differ from {} (-0.0090 to 0.0020)."),
-    ],
-)
-def test_of_an_error_less_is_better(overview: pl.DataFrame, tested: pl.DataFrame, said: str) -> None:
-    bias = overview.filter(strategy="decayed_popularity").with_columns(strategy=pl.lit("bias"), mse=pl.lit(0.01))
-    table = pl.concat([overview, bias])
-    untold = answer(table).splitlines()[3]
-    trained = untold.removeprefix("Lowest MSE: ").split(" (model), ")[0]
-    assert "; without a model: bias, 0.0100; the model is untested against bias (+" in untold
-    names = {"strategy": trained, "scorer": "model", "reference": "bias", "reference_scorer": "reference"}
-    pair = tested.with_columns(pl.lit("mse").alias("metric"), *(pl.lit(v).alias(k) for k, v in names.items()))
-    assert answer(table, pair).splitlines()[3].endswith(f"the model is {said.format('bias')}")
-    assert lowest_error(table) == ("bias", "reference")
-    assert lowest_error(overview) == (trained, "model")
+def test_what_is_shown_to_be_as_good_as_retraining_and_cheaper_is_served(results: pl.DataFrame) -> None:
+    text = told(results, outcome(IN, as_good="yes"))
+    assert text.startswith("Serve warm_retrain (blend): ")
+    assert f"{WHOLE} finds 0.59 points more (-0.20 to 0.90, not shown)" in text
+    assert "that warm_retrain (blend) is at least as good, within 1 %, is shown." in text
+    two = pl.concat([outcome(IN, as_good="yes"), outcome(IN, pair=("replay", "full_retrain"), as_good="yes")])
+    assert told(results, two).startswith("Serve replay (blend): ")  # the cheaper of both
+
+
+def test_retraining_that_costs_more_and_finds_less_pays_at_no_price(pretend: Make) -> None:
+    some = {"full_retrain": (0.1, 0.008, 9.0), "fine_tune": (0.165, 0.001, 1.0)}
+    never = f"{WHOLE} pays at no price: it costs more and brings no more right suggestions"
+    assert f"{never}." in told(pretend(6, 2, some))
+    pair = ("fine_tune", "full_retrain")
+    assert f"{never} (at most " in told(pretend(6, 2, some), outcome((-0.01, 0.09), pair=pair))
+    cheap = {"full_retrain": (0.1, 0.008, 1.0), "fine_tune": (0.165, 0.001, 4.0)}
+    assert "n/a: it costs no more, and finds less." in told(pretend(6, 2, cheap))
+
+
+def test_a_counter_that_no_model_beats_is_served(results: pl.DataFrame) -> None:
+    ahead = pl.when(strategy="itemknn", split="next").then(0.3).otherwise("value").alias("value")
+    text = told(results.with_columns(ahead))
+    assert text.startswith("Serve itemknn: its first 20 suggestions hold 30.0% of")
+    assert "more than full_retrain (blend) (untested), the best that is trained." in text.splitlines()[0]
+    assert "what trains nothing has no seconds per update" in text
 
 
 def test_a_blend_that_switches_the_model_off_is_said(overview: pl.DataFrame) -> None:
     blend = pl.col("scorer") == "blend"
     off = overview.with_columns(pl.when(blend).then(pl.lit(1.0)).alias("model_off"))
-    text = answer(off)
-    assert "The model adds nothing here: serve popularity and co-occurrence (decayed_popularity, 0.1575" in text
-    assert len(text.splitlines()) == 4
+    assert answer(off).startswith(
+        "The model adds nothing here: serve popularity and co-occurrence (decayed_popularity alone"
+    )
+    assert len(answer(off).splitlines()) <= 4
     some = overview.with_columns(pl.when(blend).then(pl.lit(0.4)).alias("model_off"))
-    assert "Its blend leaves the model out in 40% of the increments." in answer(some)
     assert "adds nothing" not in answer(some)
     model_best = off.with_columns(pl.when(~blend).then(pl.lit(0.9)).otherwise("recall@20_all").alias("recall@20_all"))
     assert "adds nothing" not in answer(model_best)  # the blend is off, and the model alone is better
 
 
-def test_without_full_retraining_the_distance_is_na(pretend: Make) -> None:
-    some = {"stale": (0.1, 0.008, 0.02), "fine_tune": (0.165, 0.001, 1.8)}
-    text = answer(summary(pretend(4, 2, some)))
-    assert "Full retraining has no result here" in text
-    assert "untested against stale (blend)" in text
+def test_of_an_error_less_is_better(results: pl.DataFrame) -> None:
+    only = errors_only(results)
+    text = told(only)
+    assert re.match(r"Serve \w+ \(model\): the squared error of what it predicts is 0\.\d{4} on average, ", text)
+    assert "less than bias (untested), the best that trains nothing." in text
+    assert lowest_error(summary(only)) is not None
+    assert "n/a: it is told by recall, and no row ranks." in text
+    assert told(only.filter(pl.col("strategy") == "bias")).startswith("Serve bias: the squared error")
 
 
-def test_a_slower_row_is_called_slower(pretend: Make) -> None:
-    some = {"full_retrain": (0.1, 0.008, 1.0), "fine_tune": (0.165, 0.001, 4.0)}
-    assert "× slower" in answer(summary(pretend(4, 2, some)))
+def test_without_full_retraining_the_distance_is_na(results: pl.DataFrame) -> None:
+    text = told(without(results, "full_retrain"))
+    assert "How far it is from retraining from scratch is n/a: full_retrain has no result here." in text
+    assert "second" not in text
+
+
+def test_few_users_and_few_increments_are_said(pretend: Make) -> None:
+    text = told(pretend(3, 2).with_columns(n=pl.lit(20)))
+    assert "what other increments give (2 ran, 5 are the least)" in text
+    assert "much at all, with about 20 users an increment" in text
 
 
 def test_nothing_to_say_about_nothing(overview: pl.DataFrame) -> None:
-    assert "nothing can be compared" in answer(overview.clear())
+    assert answer(overview.clear()) == NOTHING
     assert best_row(overview.clear()) is None
-    assert "MSE is n/a" in answer(overview.with_columns(mse=pl.lit(None, dtype=pl.Float64)))
+    nothing = overview.with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("mse", "recall@20_all"))
+    assert answer(nothing) == NOTHING

@@ -18,6 +18,9 @@ from gnnrec.reporting import curves, figures, panels, style
 Make = Callable[..., pl.DataFrame]
 
 NAMES = {
+    "from_full",
+    "over_time",
+    "spent",
     "next_recall_all",
     "next_recall_known",
     "next_ndcg",
@@ -30,10 +33,15 @@ NAMES = {
 }
 
 
+def write_all(*given: pl.DataFrame | None, folder: Path) -> tuple[list[Path], list[str]]:
+    drawn, notes = figures.draw_all(*given)
+    return figures.write(drawn, folder), notes
+
+
 def test_every_figure_is_written_and_not_blank(
     results: pl.DataFrame, overview: pl.DataFrame, predictions: pl.DataFrame, tmp_path: Path
 ) -> None:
-    paths, notes = figures.write_all(results, overview, predictions, tmp_path / "new" / "figures")
+    paths, notes = write_all(results, overview, predictions, folder=tmp_path / "new" / "figures")
     assert {p.stem for p in paths} == NAMES
     assert notes == []
     for path in paths:
@@ -45,17 +53,17 @@ def test_every_figure_is_written_and_not_blank(
 
 def test_what_has_no_data_is_skipped_and_named(pretend: Make, tmp_path: Path) -> None:
     bare = pretend(2, 1, test=False).filter(pl.col("split") != "cost", pl.col("metric") != "mse")
-    paths, notes = figures.write_all(bare, summary(bare), None, tmp_path)
-    assert {p.stem for p in paths} == {"next_recall_all", "next_recall_known", "next_ndcg"}
-    assert len(notes) == len(NAMES) - 3
+    paths, notes = write_all(bare, summary(bare), None, folder=tmp_path)
+    assert {p.stem for p in paths} == {"next_recall_all", "next_recall_known", "next_ndcg", "over_time", "from_full"}
+    assert len(notes) == len(NAMES) - 5
     assert "figure predictions skipped: there are no data for it" in notes
 
 
 def test_small_tables_hostile_names_and_a_single_row(pretend: Make, tmp_path: Path) -> None:
     tiny = pretend(1, 1, {"$x_{$ <b>\n" + "long" * 30: (0.1, 0.0, 0.0)}).filter(pl.col("scorer") != "blend")
-    paths, _ = figures.write_all(tiny, summary(tiny), None, tmp_path)
+    paths, _ = write_all(tiny, summary(tiny), None, folder=tmp_path)
     assert {p.stem for p in paths} >= {"next_recall_all", "r_matrix_model"}
-    empty, notes = figures.write_all(tiny.clear(), summary(tiny.clear()), None, tmp_path)
+    empty, notes = write_all(tiny.clear(), summary(tiny.clear()), None, folder=tmp_path)
     assert empty == []
     assert notes
 
@@ -107,7 +115,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(GnnrecError, match="cannot write figures"):
-        figures.write_all(results, overview, None, tmp_path / "file" / "x")
+        write_all(results, overview, None, folder=tmp_path / "file" / "x")
 
 
 def test_recorded_predictions_become_before_and_after() -> None:
