@@ -56,10 +56,10 @@ def test_what_is_interrupted_ends_in_order_and_what_takes_too_long_says_so(forks
     (status,) = (tmp_path / "a").glob("fine_tune-seed0-*/status.json")
     assert "interrupted" in status.read_text()
     code, said = forks.run(
-        tmp_path / "words", ["compare", *LONG, f"output={tmp_path / 'b'}", *RAY, "launcher.timeout=12"]
+        tmp_path / "words", ["compare", *LONG, f"output={tmp_path / 'b'}", *RAY, "launcher.timeout=3"]
     )
     assert code != 0
-    assert any("launcher.timeout=12 s is over" in line for line in said), said
+    assert any("launcher.timeout=3 s is over" in line for line in said), said
     assert launches(tmp_path / "b")
 
 
