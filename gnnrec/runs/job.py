@@ -93,8 +93,7 @@ def _run(job: Job, scene: Scene, folder: Path, progress: Progress) -> None:
 
         def told_before(t: int, record: Record) -> None:
             bar.go_on(t)
-            for earlier in range(1, t + 1):
-                tracker.increment(earlier, record)
+            tracker.increments(t, record)
 
         states = folder / "state"
         record = experiment.run(

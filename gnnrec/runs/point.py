@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -25,6 +26,7 @@ from gnnrec.runs.folder import locked, safe
 from gnnrec.runs.job import Job
 from gnnrec.runs.progress import Progress
 from gnnrec.runs.shared import base_state
+from gnnrec.training.loggers import Tracker, log_identity
 
 LAST = 2
 """Tuning sees increments up to this one (PROTOCOL rule 15); means are taken from the one after on."""
@@ -65,11 +67,21 @@ def measured(job: Job, scene: Scene, last: int, progress: Progress, keep: bool =
             base, states = base_state(job.config, scene, progress), folder / "state"
             name = Name(job.config["name"], job.row, job.seed)
             where = states if keep or states.is_dir() else None
-            record = experiment.run(learner, strategy, shortened(scene.setting, last), name, base, where)
+            short = shortened(scene.setting, last)
+            with _logged(job, folder) as tracker:
+                record = experiment.run(
+                    learner, strategy, short, name, base, where, tracker.increment, on_resume=tracker.increments
+                )
             write_atomic(file, json.dumps(values_of(record.frames()["results"], last)))
         if last == LAST:
             shutil.rmtree(folder / "state", ignore_errors=True)
         return read_values(file)
+
+
+def _logged(job: Job, folder: Path) -> AbstractContextManager[Tracker]:
+    """Return where the curves of a point go: a run of its own at the logger, the same one where the point is gone on with."""
+    name = f"{job.row}-{folder.name}"
+    return Tracker.open(job.config, job.row, folder, log_identity(folder, resume=True), name)
 
 
 def read_values(file: Path) -> PointValues:

@@ -72,10 +72,15 @@ class Tracker:
         values = {
             f"{split}/{scorer}/{metric}": value
             for scorer, split, metric, value in results.select("scorer", "split", "metric", "value").rows()
-            if (split == "next" and metric in NEXT) or (split == "cost" and metric in ("seconds", "steps"))
+            if (split in ("next", "valid") and metric in NEXT) or (split == "cost" and metric in ("seconds", "steps"))
         }
         values |= {f"fit/{m}": value for m, value in results.filter(split="fit").select("metric", "value").rows()}
         self.log(values, t)
+
+    def increments(self, t: int, record: Record) -> None:
+        """Log again what had been measured up to increment t by a run that goes on."""
+        for earlier in range(1, t + 1):
+            self.increment(earlier, record)
 
     def log(self, values: dict[str, float], t: int) -> None:
         """Log values at increment t."""

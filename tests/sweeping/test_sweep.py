@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 from pathlib import Path
@@ -131,8 +132,9 @@ def trials_of_all(output: Path) -> list[str]:
 
 def test_of_two_metrics_the_front_is_told_written_and_scored(tmp_path, capsys):
     asked = ["sweep.space={strategy.budget: [0, 600], fit.lr: [0.01, 0.1]}", "sweep.sampler=grid"]
-    typed = [*CALL, "strategy.budget=600", *asked, "sweep.metric=[ndcg@20,edges_touched]", f"output={tmp_path}"]
-    assert main(typed) == 0
+    plain = [a for a in CALL if not a.startswith("logger")]
+    typed = [*plain, "logger=csv", "strategy.budget=600", *asked, "sweep.metric=[ndcg@20,edges_touched]"]
+    assert main([*typed, f"output={tmp_path}"]) == 0
     out, err = capsys.readouterr()
     assert "a grid of 4 points" in err
     assert "4 trials: 4 complete" in out
@@ -144,6 +146,13 @@ def test_of_two_metrics_the_front_is_told_written_and_scored(tmp_path, capsys):
     values = {r["trial"]: (float(r["ndcg@20"]), float(r["edges_touched"])) for r in rows}
     for own in (values[n] for n in found):
         assert not [v for v in values.values() if v != own and v[0] >= own[0] and v[1] <= own[1]]
+    points = list(tmp_path.glob("sweep-replay/points/*"))
+    assert len(points) == 4
+    for point in points:  # a run of its own at the logger
+        with (point / "csv" / "metrics.csv").open() as file:
+            logged = [float(line["valid/model/ndcg@20"]) for line in csv.DictReader(file)]
+        measured = json.loads((point / "increment-2.json").read_text())["ndcg@20"]
+        assert logged == pytest.approx([measured["1"], measured["2"]])
 
 
 @pytest.mark.parametrize(
