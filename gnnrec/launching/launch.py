@@ -46,6 +46,11 @@ def left(place: Place, jobs: Sequence[Job], scene: Scene, progress: Progress) ->
     """Have a process of its own run what is not finished, and return a line about it at once."""
     output = Path(jobs[0].config["output"])
     check_versions(output, scene.setting.stream)
+    with locked(output, wait=progress):  # another command at this moment finds what this one has begun
+        return _left(jobs, scene, output)
+
+
+def _left(jobs: Sequence[Job], scene: Scene, output: Path) -> str:
     tells = f"`gnnrec status {output}` tells, the same command with launcher.wait=true collects"
     at = [other for other in _at_the_same(jobs, scene) if in_use(other.folder)]
     taken = {task.folder.name for other in at for task in other.tasks}

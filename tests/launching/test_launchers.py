@@ -185,10 +185,11 @@ def test_workers_end_in_order_once_the_command_is_killed(forks, tmp_path):
 @pytest.mark.slow
 def test_runs_that_are_left_go_on_and_a_later_command_collects_them(serial, forks, tmp_path, capsys):
     left = ["compare", *TWO, f"output={tmp_path}", *PROCESSES, "launcher.wait=false"]
-    assert forks.run(tmp_path / "words", left)[0] == 0
-    assert re.match(r"4 runs left to launch-\S+; `gnnrec status \S+` tells", (tmp_path / "words/out").read_text())
-    assert forks.run(tmp_path / "words", left)[0] == 0
-    assert "is at these runs already" in (tmp_path / "words/out").read_text()
+    both = [forks.start(tmp_path / f"words{n}", left) for n in range(2)]  # at one moment: one of them leaves the runs
+    assert [forks.wait(pid) for pid in both] == [0, 0]
+    begun, again = sorted((tmp_path / f"words{n}" / "out").read_text() for n in range(2))
+    assert re.match(r"4 runs left to launch-\S+; `gnnrec status \S+` tells", begun)
+    assert "is at these runs already" in again
     assert {s.state for s in standings(tmp_path)} <= {"waiting", "running", "done"}
     assert forks.run(tmp_path / "words", ["compare", *TWO, f"output={tmp_path}", *PROCESSES])[0] == 0
     assert results(tmp_path).equals(results(serial))
