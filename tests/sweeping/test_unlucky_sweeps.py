@@ -61,6 +61,8 @@ def survives(forks, tmp_path, numbers, timeout, kills):
     assert len(list((tmp_path / "out").glob("sweep-unlucky/points/*/increment-2.json"))) == len(numbers) - failed
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_sweep_whose_runs_fail_hang_and_are_killed_ends_in_one_complete_summary(forks, tmp_path):
     survives(forks, tmp_path, [0, 1, 2, 3, 8, 18, 20, 21], timeout=45, kills=[2])
 
