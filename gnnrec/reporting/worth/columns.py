@@ -39,7 +39,7 @@ def with_worth(
         summary: gnnrec.evaluation.results.summary.
         tests: of gnnrec.evaluation.significance; None: nothing was tested.
         results: what the summary is of.
-        events: of a next increment, mean over those of the table; None: not known, and no price is given.
+        events: relevant ones of a next increment, mean over those of the table; None: not known, and no price is given.
         k: cut-off.
         first: smallest t in means.
     """
