@@ -12,10 +12,14 @@ from gnnrec.evaluation.noninferiority import MARGIN
 from gnnrec.evaluation.pairs import Key
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.significance import ERROR, FULL
-from gnnrec.reporting.tables import FEW, NA, number
+from gnnrec.reporting.tables import FEW, NA, number, short
 from gnnrec.reporting.verdicts import SummaryRow, Verdicts, key_of, name_of
 from gnnrec.reporting.worth.columns import full_of
 
+_SAID = {"not shown": "not shown", "untested": "untested", "here": "shown for these increments and seeds alone"}
+"""What stands behind an interval that says less than it may seem to."""
+_OPEN = {"not shown": "", "untested": "", "here": " beyond these increments and seeds"}
+"""What is open of a pair that is not shown to differ."""
 NOTHING = "No row of this table has a recall or an error on the next increment: nothing can be compared."
 
 
@@ -40,43 +44,58 @@ def answer(summary: pl.DataFrame, significance: pl.DataFrame | None = None, k: i
         significance: of gnnrec.evaluation.significance; None: nothing was tested.
         k: cut-off. Where no row ranks, the rows are compared by MSE.
     """
-    rows = [r for r in summary.rows(named=True) if r["strategy"] != "oracle"]  # which knows the truth, and is no choice
-    ranked = _best(rows, f"recall@{k}_all") is not None
-    metric = f"recall@{k}_all" if ranked else ERROR
-    return NOTHING if _best(rows, metric) is None else _Said(rows, Verdicts(significance, metric), k).text()
+    rows, verdicts = _comparable(summary, significance, k)
+    best = _to_serve(rows, verdicts)
+    return NOTHING if best is None else _Said(rows, verdicts, k, best).text()
 
 
-def to_serve(rows: list[SummaryRow], metric: str) -> SummaryRow | None:
+def to_serve(summary: pl.DataFrame, significance: pl.DataFrame | None = None, k: int = 20) -> SummaryRow | None:
     """Return the row to serve: the best, trained or not; where that is full retraining, the cheapest shown to be as good.
 
-    Of equal rows the one that trains nothing is taken.
+    As good as that row: a row of its scorer, or one that trains nothing, which is cheaper than all that do. Of equal rows the
+    one that trains nothing is taken. None where no row has a recall or an error. Arguments as of `answer`.
     """
+    return _to_serve(*_comparable(summary, significance, k))
+
+
+def _comparable(summary: pl.DataFrame, significance: pl.DataFrame | None, k: int) -> tuple[list[SummaryRow], Verdicts]:
+    """Return the rows that can be served, and what is said of them by recall, or by MSE where no row ranks."""
+    rows = [r for r in summary.rows(named=True) if r["strategy"] != "oracle"]  # which knows the truth, and is no choice
+    if _best(rows, f"recall@{k}_all") is not None:
+        return rows, Verdicts(significance, f"recall@{k}_all")
+    # A blend predicts what its model does, and its errors are not tested for themselves.
+    return [r for r in rows if r["scorer"] != "blend"], Verdicts(significance, ERROR)
+
+
+def _to_serve(rows: list[SummaryRow], verdicts: Verdicts) -> SummaryRow | None:
     choices = sorted(rows, key=lambda r: r["scorer"] != REFERENCE)
-    best = _best(choices, metric)
+    best = _best(choices, verdicts.metric)
     if best is None or best["strategy"] != FULL:
         return best
-    level = [r for r in choices if r.get("as_good") == "yes" and (r["vs_full"] or 0) > 1]
-    return min(level, key=lambda r: float(r["seconds_per_update"]), default=best)
+    level = [r for r in choices if _cheaper(r, best) and verdicts.as_good(r, best)[0] == "yes"]
+    found = _best([r for r in level if r["scorer"] == REFERENCE], verdicts.metric)
+    return found or min(level, key=lambda r: float(r["seconds_per_update"]), default=best)
+
+
+def _cheaper(row: SummaryRow, full: SummaryRow) -> bool:
+    """Return whether a row is known to cost less than full retraining under its scorer: by seconds, or as it trains nothing."""
+    return row["scorer"] == REFERENCE or (row["scorer"] == full["scorer"] and (row["vs_full"] or 0) > 1)
 
 
 class _Said:
     """The sentences about one table by one metric."""
 
-    def __init__(self, rows: list[SummaryRow], verdicts: Verdicts, k: int) -> None:
+    def __init__(self, rows: list[SummaryRow], verdicts: Verdicts, k: int, best: SummaryRow) -> None:
         self.verdicts, self.k, self.metric, self.error = verdicts, k, verdicts.metric, verdicts.metric == ERROR
-        # A blend predicts what its model does, and its errors are not tested for themselves.
-        self.rows = [r for r in rows if not (self.error and r["scorer"] == "blend")]
-        best = to_serve(self.rows, self.metric)
-        assert best is not None, "a row has the metric"
-        self.best = best
+        self.rows, self.best = rows, best
 
     def text(self) -> str:
         """Return the sentences, a line each."""
         row: SummaryRow | None = self.best
         other = full_of(self.rows, self.best, self.metric)
         if self.best["strategy"] == FULL:
-            like = [r for r in _trained(self.rows) if r["scorer"] == self.best["scorer"]]
-            row, other = _best([r for r in like if (r["vs_full"] or 0) > 1], self.metric), self.best
+            like = [r for r in _trained(self.rows) if _cheaper(r, self.best)]
+            row, other = _best(like, self.metric), self.best
         lines = [self._serve(), self._beside(row, other), self._price(row, other), self._open(row, other)]
         return "\n".join(line for line in lines if line)
 
@@ -105,7 +124,14 @@ class _Said:
         if full is None:
             return f"How far it is from retraining from scratch is {NA}: {FULL} has no result here."
         if row is None:
-            return f"It is retraining from scratch, and no row is cheaper ({_seconds(full)} an update)."
+            like = [r for r in _trained(self.rows) if r["scorer"] == full["scorer"] and r is not full]
+            if any(r["vs_full"] is None for r in like):
+                return f"It is retraining from scratch, and what is cheaper is {NA}: seconds do not compare here."
+            seconds = _seconds(full)
+            return (
+                "It is retraining from scratch, and no trained row is cheaper"
+                f"{'' if seconds == NA else f' ({seconds} an update)'}."
+            )
         finds = "errs by" if self.error else "finds"
         head = "Retraining from scratch"
         if self.best is full:
@@ -120,26 +146,30 @@ class _Said:
         if full is None or row is None:
             return ""
         value, low, high = (row.get(f"retrain_price{end}") for end in ("", "_low", "_high"))
+        by = "" if self.verdicts.standing(row, full) in ("shown", "equal") else "by the means, "
         if value is not None:
-            span = "" if low is None or high is None else f" ({low:.3g} to {high:.3g})"
+            span = " (untested)" if low is None or high is None else f" ({short(low)} to {short(high)})"
             return (
-                f"A second of retraining from scratch brings {value:.3g} more right suggestions{span}: it pays where a "
-                "second costs less than that."
+                f"Each second that retraining from scratch takes longer brings about {short(value)} more right "
+                f"suggestions{span}: it pays where a second costs less than that."
             )
         if row.get("retrain_pays") == "never":
-            most = "" if high is None else f" (at most {high:.3g} a second would be in its interval)"
-            return (
-                f"Retraining from scratch pays at no price: it costs more and brings no more right suggestions{most}."
-            )
+            most = "" if high is None else f" (at most {short(high)} a second would be in its interval)"
+            return f"Retraining from scratch pays at no price: {by}it costs more and brings no more right suggestions{most}."
         if row.get("retrain_pays") == "any":
-            return "Retraining from scratch pays at any price: it costs no more and finds no less."
+            return f"Retraining from scratch pays at any price: {by}it costs no more and finds no less."
         return f"From which price retraining from scratch pays is {NA}: {self._why(row, full)}."
 
     def _why(self, row: SummaryRow, full: SummaryRow) -> str:
         if self.error:
             return "it is told by recall, and no row ranks"
         if row["seconds_per_update"] is None or full["seconds_per_update"] is None:
-            return "what trains nothing has no seconds per update"
+            why = (
+                "what trains nothing has no seconds per update"
+                if row["scorer"] == REFERENCE
+                else "no seconds are known"
+            )
+            return why
         if row["vs_full"] is None:
             return "the seconds do not compare"
         return "it costs no more, and finds less" if (row["vs_full"] or 0) <= 1 else "the events are not known"
@@ -147,8 +177,11 @@ class _Said:
     def _open(self, row: SummaryRow | None, full: SummaryRow | None) -> str:
         """What could not be told."""
         best, other, found = self.best, self._other(), list[str]()
-        if other is not None and self.verdicts.standing(best, other) in ("not shown", "untested"):
-            found.append(f"whether {name_of(best)} is any better than {name_of(other)}")
+        if other is not None and (open_ := _OPEN.get(self.verdicts.standing(best, other))) is not None:
+            ahead = (best[self.metric] >= other[self.metric]) != self.error
+            found.append(
+                f"whether {name_of(best)} is any {'better' if ahead else 'worse'} than {name_of(other)}{open_}"
+            )
         if row is not None and full is not None:
             good, would = self.verdicts.as_good(row, full)
             if good in ("cannot tell", "untested"):
@@ -174,7 +207,7 @@ class _Said:
         if gap < 0 and low is not None and high is not None:
             low, high = -high, -low
         span = [] if low is None or high is None else [f"{self._amount(low)} to {self._amount(high)}"]
-        told = ", ".join([*span, *([said] if said in ("not shown", "untested") else [])])
+        told = ", ".join([*span, *([_SAID[said]] if said in _SAID else [])])
         name = f" than {name_of(b)}" if named else ""
         return (
             f"{self._amount(abs(gap))}{'' if self.error else ' points'} {'less' if gap < 0 else 'more'}{name} ({told})"
@@ -185,15 +218,17 @@ class _Said:
 
 
 def _seconds(row: SummaryRow) -> str:
-    text = number(row["seconds_per_update"], 2)
-    return text if text == NA else f"{text} s"
+    value = row["seconds_per_update"]
+    return NA if number(value, 2) == NA else f"{value:,.2f} s" if value >= 0.1 else f"{short(value)} s"
 
 
 def _cost(row: SummaryRow, full: SummaryRow) -> str:
-    one, other, times = _seconds(full), _seconds(row), row["vs_full"]
+    one, other = _seconds(full), _seconds(row)
     if NA in (one, other):
         return f"; its seconds are {one}" if one == NA else f" and takes {one} an update"
-    how = "" if times is None else f", {times:,.3g} times as long"
+    # Of the seconds that are said: the table has the mean of each seed's.
+    known = row["vs_full"] is not None
+    how = f", {short(full['seconds_per_update'] / row['seconds_per_update'])} times as long" if known else ""
     return f" and takes {one} an update against {other}{how}"
 
 

@@ -69,6 +69,11 @@ def cell(mean: float | None, deviation: float | None, decimals: int) -> str:
     return text if NA in (text, spread) else f"{text} ± {spread}"
 
 
+def short(value: float) -> str:
+    """Return three digits of a number that is known, all of them before the point: "0.0123", "12.3", "12,345"."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+
+
 def ratio(value: float | None) -> str:
     """Return "12.3×", with more decimals below 1 and none from 100; beyond 10,000 (a row that does nothing) just that."""
     if value is None or not math.isfinite(value):
@@ -114,11 +119,10 @@ def _price(row: dict[str, Any], brief: bool) -> str:
     """Return "0.12 (0.05 to 0.2)", "never (at most 0.2)", "any", or n/a."""
     value, low, high = (row[f"retrain_price{end}"] for end in ("", "_low", "_high"))
     if value is None:
-        most = f" (at most {high:.3g})" if high is not None and not brief else ""
+        most = f" (at most {short(high)})" if high is not None and not brief else ""
         return f"{row['retrain_pays']}{most}" if row["retrain_pays"] else NA
-    return f"{value:.3g}" + (
-        f" ({low:.3g} to {high:.3g})" if low is not None and high is not None and not brief else ""
-    )
+    known = low is not None and high is not None and not brief
+    return short(value) + (f" ({short(low)} to {short(high)})" if known else "")
 
 
 DIFFERENCE = (
@@ -179,8 +183,8 @@ def _worth(shown: set[str]) -> Iterator[str]:
         )
     if "regret" in shown:
         yield (
-            "Front: no row costs no more per update and is better. Regret: recall below the best row that costs no more, by "
-            "the means."
+            "Front: no row that is updated costs no more per update and is better. Regret: recall below the best of them that "
+            "costs no more, by the means. Rows that train nothing are in neither."
         )
     if "retrain_price" in shown:
         yield (

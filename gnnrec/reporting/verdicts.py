@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from gnnrec.core.errors import one_line
+from gnnrec.evaluation.bootstrap import FEWEST
 from gnnrec.evaluation.pairs import Key
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.significance import ERROR
@@ -60,7 +61,7 @@ class Verdicts:
         if test["as_good"] != "cannot tell":
             return str(test["as_good"]), None
         if test["wide_low"] is None:
-            return "cannot tell", "5 increments or more"
+            return "cannot tell", f"no fewer than {FEWEST} increments"
         enough = [f"{test[column]:,} {what}" for column, what in _TELL.items() if test.get(column) is not None]
         return "cannot tell", f"about {' or '.join(enough)}" if enough else None
 

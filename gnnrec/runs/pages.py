@@ -94,7 +94,7 @@ def report(
         results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
         summary = table.summary(results, first=first, budget=budget)
         tests, untested = _tests(frames, summary, first, int(config.get("privacy", {}).get("least_users", 1)))
-        summary = with_worth(summary, tests, results, _events(scene, first), first=first)
+        summary = with_worth(summary, tests, results, _events(frames["per_user"], first), first=first)
         said, record = answer(summary, tests), _record(command, config, scene)
         write_frames(output, {**frames, "results": results})
         write_atomic(output / "summary.csv", summary.write_csv())
@@ -142,11 +142,15 @@ def _log(config: Config, output: Path, pictures: list[Path], summary: pl.DataFra
         tracker.report(pictures, summary)
 
 
-def _events(scene: Scene, first: int) -> float | None:
-    """Return the mean events of a next increment, over those that means run over; None without one."""
-    scored = [len(increment.upcoming) for increment in scene.setting.stream.increments[first:]]
-    counted = [n for n in scored if n]
-    return sum(counted) / len(counted) if counted else None
+def _events(per_user: pl.DataFrame, first: int) -> float | None:
+    """Return the mean relevant events of a next increment, over those that means run over; None without one.
+
+    Only these can be suggested rightly: events below `data.positive_from`, or masked, cannot.
+    """
+    scored = per_user.filter(pl.col("trained_to") >= first, pl.col("evaluated_on") == pl.col("trained_to") + 1)
+    of_row = scored.group_by("strategy", "scorer", "seed", "trained_to").agg(pl.col("relevant").sum())
+    counted = of_row.group_by("trained_to").agg(pl.col("relevant").max())["relevant"]  # the same for every whole row
+    return sum(counted) / len(counted) if len(counted) else None
 
 
 def _tests(frames: Frames, summary: pl.DataFrame, first: int, least: int = 1) -> tuple[pl.DataFrame, list[str]]:

@@ -9,12 +9,13 @@ import polars as pl
 import pytest
 
 from gnnrec.evaluation.results import summary
-from gnnrec.reporting.answer import NOTHING, answer, best_row, lowest_error
+from gnnrec.reporting.answer import NOTHING, answer, best_row, lowest_error, to_serve
 from gnnrec.reporting.worth.columns import with_worth
 
 Make = Callable[..., pl.DataFrame]
 HIGH, LOW, IN = (0.002, 0.009), (-0.009, -0.002), (-0.009, 0.002)
 WHOLE = "Retraining from scratch"
+WHOLE_BLEND = (pl.col("strategy") == "full_retrain") & (pl.col("scorer") == "blend")
 
 
 def outcome(
@@ -94,7 +95,8 @@ def test_what_to_serve_retraining_its_price_and_what_is_open(results: pl.DataFra
         "finds 0.59 points more (untested) and takes 60.43 s an update against 29.02 s, 2.08 times as long."
     )
     assert re.match(
-        f"A second of {WHOLE.lower()} brings 0.18[0-9] more right suggestions: it pays where a second", lines[2]
+        f"Each second that {WHOLE.lower()} takes longer brings about 0.18[0-9] more right suggestions \\(untested\\): it pays",
+        lines[2],
     )
     assert lines[3].startswith("Not told: whether full_retrain (blend) is any better than decayed_popularity; ")
     assert best_row(summary(results)) == ("full_retrain", "blend")
@@ -105,8 +107,8 @@ def test_what_to_serve_retraining_its_price_and_what_is_open(results: pl.DataFra
     [
         (outcome(LOW), "0.59 points more (0.20 to 0.90) and"),
         (outcome(LOW, (-0.02, -0.001)), "0.59 points more (0.10 to 2.00) and"),
-        (outcome(LOW, IN), "0.59 points more (-0.20 to 0.90) and"),
-        (outcome(LOW, (None, None)), "0.59 points more (0.20 to 0.90) and"),
+        (outcome(LOW, IN), "0.59 points more (-0.20 to 0.90, shown for these increments and seeds alone) and"),
+        (outcome(LOW, (None, None)), "0.59 points more (0.20 to 0.90, shown for these increments and seeds alone) and"),
         (outcome(IN), "0.59 points more (-0.20 to 0.90, not shown) and"),
         (outcome(HIGH, pair=("full_retrain", "warm_retrain")), "0.59 points more (0.20 to 0.90) and"),
         (outcome((0.0, 0.0)), "exactly as much for every user and"),
@@ -135,7 +137,7 @@ def test_a_pair_that_was_not_tested_is_untested_whatever_the_deviations(overview
         ({"increments_to_tell": 14, "seeds_to_tell": 9}, "within 1 % (about 14 increments or 9 seeds would tell)"),
         ({"users_to_tell": 12345}, "within 1 % (about 12,345 users would tell)"),
         ({}, "whether warm_retrain (blend) is as good as retraining within 1 %"),
-        ({"wide_low": None, "wide_high": None}, "within 1 % (5 increments or more would tell)"),
+        ({"wide_low": None, "wide_high": None}, "within 1 % (no fewer than 5 increments would tell)"),
     ],
 )
 def test_non_inferiority_is_told_or_what_would_tell(results: pl.DataFrame, more: dict, said: str) -> None:
@@ -151,12 +153,50 @@ def test_what_is_shown_to_be_as_good_as_retraining_and_cheaper_is_served(results
     assert told(results, two).startswith("Serve replay (blend): ")  # the cheaper of both
 
 
+def test_as_good_as_retraining_under_a_worse_scorer_is_not_served(results: pl.DataFrame) -> None:
+    tests = outcome(IN, pair=("fine_tune", "full_retrain"), as_good="yes")
+    tests = tests.with_columns(scorer=pl.lit("model"), reference_scorer=pl.lit("model"))
+    table = with_worth(summary(results), tests, results, 1000.0)
+    assert table.filter(strategy="fine_tune", scorer="model")["as_good"].item() == "yes"
+    assert answer(table, tests).startswith("Serve full_retrain (blend): ")
+    assert to_serve(table, tests) == table.row(by_predicate=WHOLE_BLEND, named=True)
+
+
+def test_what_trains_nothing_and_is_shown_to_be_as_good_as_retraining_is_served(results: pl.DataFrame) -> None:
+    near = pl.when(strategy="itemknn", split="next").then(0.2255).otherwise("value").alias("value")
+    pair = outcome((-0.0015, 0.0005), pair=("itemknn", "full_retrain"), as_good="yes")
+    tests = pl.concat([pair.with_columns(scorer=pl.lit("reference")), outcome(IN, as_good="yes")])
+    text = told(results.with_columns(near), tests)
+    assert text.startswith("Serve itemknn: ")  # it costs less than warm_retrain
+    assert "that itemknn is at least as good, within 1 %, is shown." in text
+    assert "whether itemknn is any worse than full_retrain (blend)" in text
+    assert told(results, outcome(IN, as_good="yes")).startswith("Serve warm_retrain (blend): ")
+
+
+def test_under_a_budget_of_equal_steps_nothing_is_called_cheaper(results: pl.DataFrame, pretend: Make) -> None:
+    text = answer(with_worth(summary(results, budget="equal"), None, results, 1000.0))
+    assert "It is retraining from scratch, and what is cheaper is n/a: seconds do not compare here." in text
+    assert text == told(results.filter(pl.col("split") != "cost"))
+    alone = told(pretend(6, 2, {"full_retrain": (0.18, 0.0, 42.0)}))
+    assert re.search(r"and no trained row is cheaper \(\d+\.\d\d s an update\)\.", alone)
+
+
+def test_times_are_those_of_the_seconds_that_are_said(pretend: Make) -> None:
+    some = {"full_retrain": (0.1, 0.008, 3000.0), "stale": (0.165, 0.001, 0.002)}
+    text = told(pretend(6, 2, some).filter(pl.col("scorer") != "blend"))
+    full, own, times = re.search(r"takes ([\d,.]+) s an update against ([\d.]+) s, ([\d,]+) times", text).groups()  # type: ignore[union-attr]
+    ratio = float(full.replace(",", "")) / float(own)
+    assert float(times.replace(",", "")) == pytest.approx(ratio, rel=0.01)
+    assert ratio > 1e6
+
+
 def test_retraining_that_costs_more_and_finds_less_pays_at_no_price(pretend: Make) -> None:
     some = {"full_retrain": (0.1, 0.008, 9.0), "fine_tune": (0.165, 0.001, 1.0)}
-    never = f"{WHOLE} pays at no price: it costs more and brings no more right suggestions"
-    assert f"{never}." in told(pretend(6, 2, some))
+    never = "it costs more and brings no more right suggestions"
+    assert f"{WHOLE} pays at no price: by the means, {never}." in told(pretend(6, 2, some))
     pair = ("fine_tune", "full_retrain")
-    assert f"{never} (at most " in told(pretend(6, 2, some), outcome((-0.01, 0.09), pair=pair))
+    assert f"by the means, {never} (at most " in told(pretend(6, 2, some), outcome((-0.09, 0.01), pair=pair))
+    assert f"{WHOLE} pays at no price: {never}." in told(pretend(6, 2, some), outcome((0.05, 0.09), pair=pair))
     cheap = {"full_retrain": (0.1, 0.008, 1.0), "fine_tune": (0.165, 0.001, 4.0)}
     assert "n/a: it costs no more, and finds less." in told(pretend(6, 2, cheap))
 
@@ -187,6 +227,7 @@ def test_of_an_error_less_is_better(results: pl.DataFrame) -> None:
     text = told(only)
     assert re.match(r"Serve \w+ \(model\): the squared error of what it predicts is 0\.\d{4} on average, ", text)
     assert "less than bias (untested), the best that trains nothing." in text
+    assert "any better than bias" in text
     assert lowest_error(summary(only)) is not None
     assert "n/a: it is told by recall, and no row ranks." in text
     assert told(only.filter(pl.col("strategy") == "bias")).startswith("Serve bias: the squared error")

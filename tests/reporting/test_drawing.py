@@ -30,7 +30,18 @@ def test_distances_are_to_full_retraining_of_the_same_scorer(overview: pl.DataFr
         key = (one.row["strategy"], one.row["scorer"])
         scorer = "blend" if key[1] == "reference" else key[1]  # the better one
         assert one.gap == pytest.approx(value[key] - value["full_retrain", scorer])
+        assert one.margin == pytest.approx(0.01 * value["full_retrain", scorer])
     assert [f.gap for f in found] == sorted((f.gap for f in found), reverse=True)
+
+
+def test_the_band_of_each_row_is_of_its_own_retraining(overview: pl.DataFrame, results: pl.DataFrame) -> None:
+    with style.styled():
+        figure = dots.distances(overview, Verdicts(None, METRIC), style.Look.of(results))
+    assert figure is not None
+    bars = sorted((patch.get_y() + 0.5, patch.get_width()) for patch in figure.axes[0].patches)  # type: ignore[attr-defined]
+    margins = [f.margin for f in dots.from_full(overview, Verdicts(None, METRIC))]
+    assert [width for _, width in bars] == pytest.approx([-m for m in margins])
+    assert len(set(margins)) == 2
 
 
 def test_the_axis_reaches_as_far_as_trained_rows_and_what_lies_beyond_is_said(results: pl.DataFrame) -> None:
@@ -101,6 +112,15 @@ def test_two_figures_of_a_page_share_no_name_and_one_is_the_same_bytes_again(res
     assert embedded(results, "one") == one
     assert "<metadata" not in one
     assert "DejaVu" not in one
+
+
+def test_a_name_that_reads_like_a_reference_is_a_name() -> None:
+    with style.styled():
+        figure, (axis,) = style.canvas(1, 1, 2, 2)
+        axis.set_title('url(#x) href="#y" <b>')
+        text = svg.inline(figure, "one", "said")
+    assert "url(#x)" in text
+    assert "<b>" not in text
 
 
 @pytest.fixture

@@ -198,6 +198,32 @@ def test_policies_are_set_beside_each_other_by_what_they_served(pretend: Make, t
     assert "Every row was updated with every increment" in report(pretend, tmp_path, results=results)[0]
 
 
+def test_sums_of_seconds_end_with_that_of_all_updates(pretend: Make, tmp_path: Path) -> None:
+    results = pretend(30, 1)
+    text, _ = report(pretend, tmp_path, summary=summary(results), results=results)
+    heads = re.findall(r"<th[^>]*>to (\d+)</th>", text)
+    assert heads[-1] == "30"
+    assert 6 < len(heads) <= 12
+
+
+def test_where_no_row_ranks_the_one_with_the_lowest_error_is_bold(pretend: Make, tmp_path: Path) -> None:
+    results = pretend(6, 1).filter(pl.col("metric").is_in(["mse", "seconds"]))
+    text, _ = report(pretend, tmp_path, summary=summary(results), results=results, details=())
+    assert "No row ranks anything" in text
+    best = min(summary(results).drop_nulls("mse").rows(named=True), key=lambda row: row["mse"])
+    bold = re.findall(r'<tr class="best"><th[^>]*>(.*?)</th><td[^>]*>(.*?)</td>', text)
+    assert set(bold) == {(best["strategy"], best["scorer"])}
+
+
+def test_a_row_is_no_gain_over_itself(pretend: Make, tmp_path: Path) -> None:
+    results = pretend(6, 1, {"stale": (0.17, 0.0, 0.1)})
+    table = with_worth(summary(results), None, results, 100.0)
+    text, _ = report(pretend, tmp_path, summary=table, results=results)
+    tile = re.search(r"Gain over doing nothing</p>(.*?)</div>", text)
+    assert tile is not None
+    assert "it is this row that is to be served" in tile[1]
+
+
 def test_every_text_is_escaped(pretend: Make, tmp_path: Path) -> None:
     results = (
         pretend(2, 1)

@@ -69,6 +69,20 @@ def test_what_was_spent_is_a_mean_over_seeds() -> None:
     assert cumulative(two)["spent"].to_list() == [2, 6]
 
 
+def test_a_seed_that_lacks_an_increment_is_in_no_sum_as_in_no_mean() -> None:
+    two = pl.concat([costs({"a": [0, 1, 3, 5]}), costs({"a": [0, 9]}, seed=1)])
+    found = cumulative(two)["spent"].to_list()
+    assert found == [1, 4, 9]
+    assert found[-1] == pytest.approx(3 * summary(two)["seconds_per_update"].item())
+
+
+def test_sums_of_seconds_end_at_as_many_updates_as_there_were(results: pl.DataFrame, overview: pl.DataFrame) -> None:
+    ends = cumulative(results).filter(increment=10)
+    rows = ends.join(overview, on=["strategy", "scorer"])
+    assert rows.height == overview["seconds_per_update"].count() == 12
+    assert rows["spent"].to_list() == pytest.approx((10 * rows["seconds_per_update"]).to_list())
+
+
 def outcome(low: float, high: float, said: str = "cannot tell", **more: object) -> pl.DataFrame:
     row: dict[str, object] = {"strategy": "replay", "scorer": "model", "reference": "full_retrain"}
     row |= {"reference_scorer": "model", "metric": "recall@20", "difference": (low + high) / 2}

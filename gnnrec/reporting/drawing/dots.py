@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from gnnrec.evaluation.noninferiority import MARGIN
 from gnnrec.evaluation.results import REFERENCE
-from gnnrec.evaluation.significance import FULL
 from gnnrec.reporting import tables
 from gnnrec.reporting.style import GRID, INK, MUTED, Look, canvas, label
 from gnnrec.reporting.verdicts import SummaryRow, Verdicts
@@ -26,12 +25,14 @@ class FromFull:
         row: of the summary.
         gap: row − full retraining.
         low, high: its interval; NaN where it was not tested.
+        margin: how far below still counts as at least as good.
     """
 
     row: SummaryRow
     gap: float
     low: float
     high: float
+    margin: float
 
 
 def from_full(summary: pl.DataFrame, verdicts: Verdicts) -> list[FromFull]:
@@ -42,12 +43,14 @@ def from_full(summary: pl.DataFrame, verdicts: Verdicts) -> list[FromFull]:
         if full is None or row["strategy"] in (full["strategy"], "oracle") or row[verdicts.metric] is None:
             continue
         low, high = (math.nan if end is None else end for end in verdicts.interval(row, full))
-        found.append(FromFull(row, row[verdicts.metric] - full[verdicts.metric], low, high))
+        value = full[verdicts.metric]
+        found.append(FromFull(row, row[verdicts.metric] - value, low, high, MARGIN * value))
     return sorted(found, key=lambda f: -f.gap)
 
 
 def distances(summary: pl.DataFrame, verdicts: Verdicts, look: Look) -> Figure | None:
-    """Draw the differences; the band is what counts as at least as good. None without full retraining, or beside nobody.
+    """Draw the differences; the band is what counts as at least as good, for each row. None without full retraining, or
+    beside nobody.
 
     The axis reaches as far as trained rows do; what lies beyond is an arrow and its number.
     """
@@ -55,11 +58,10 @@ def distances(summary: pl.DataFrame, verdicts: Verdicts, look: Look) -> Figure |
     if not found:
         return None
     figure, (axis,) = canvas(1, 1, 4.6, 0.9 + 0.27 * len(found))
-    rows = summary.filter(pl.col("strategy") == FULL)[verdicts.metric].drop_nulls()
-    margin = MARGIN * float(max(rows))
-    axis.axvspan(-margin, 0, color=GRID, alpha=0.8, lw=0, zorder=0)
+    margins = [one.margin for one in found]
+    axis.barh(range(len(found)), [-m for m in margins], 1.0, color=GRID, alpha=0.8, lw=0, zorder=0)
     axis.axvline(0, color=INK, lw=1, zorder=1)
-    low, high = _reach(found, margin)
+    low, high = _reach(found, max(margins))
     scorers = summary.filter(pl.col("scorer") != REFERENCE)["scorer"].unique(maintain_order=True).to_list()
     for n, one in enumerate(found):
         _dot(axis, n, one, (low, high), look, filled=one.row["scorer"] in scorers[:1])

@@ -59,4 +59,5 @@ def _own_names(text: str, name: str) -> str:
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text))
     numbers = {old: f"{name}-{n}" for n, old in enumerate(o for o in re.findall(r'\sid="([^"]*)"', text) if o in used)}
     text = re.sub(r'\sid="([^"]*)"', lambda m: f' id="{numbers[m[1]]}"' if m[1] in used else "", text)
-    return re.sub(r"(url\(#|href=\"#)([^)\"]+)", lambda m: m[1] + numbers[m[2]], text)
+    # Not every find is a reference: the name of a strategy may read like one.
+    return re.sub(r"(url\(#|href=\"#)([^)\"]+)", lambda m: m[1] + numbers.get(m[2], m[2]), text)

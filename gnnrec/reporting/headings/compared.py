@@ -24,7 +24,7 @@ def compared(content: PageContent) -> str:
     summary, metric = content.summary, content.metric
     ordered = summary.sort(metric, descending=True, nulls_last=True, maintain_order=True)
     trained, counters = ordered.filter(pl.col("scorer") != REFERENCE), ordered.filter(scorer=REFERENCE)
-    chosen = to_serve([r for r in ordered.rows(named=True) if r["strategy"] != "oracle"], metric)
+    chosen = to_serve(summary, content.tests, content.k)
     served = None if chosen is None else key_of(chosen)
     names = (metric, "seconds_per_update", "vs_full", "as_good", "regret", "retrain_price", "mse")
     every = tables.columns(summary, content.k)

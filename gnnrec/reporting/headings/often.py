@@ -56,7 +56,7 @@ def _spent(content: PageContent) -> str:
     if not spent.height:
         return page.small("What updates have cost together is n/a: no update was timed.")
     steps = sorted(set(spent["increment"].to_list()))
-    kept = steps[:: -(-len(steps) // MOST)]
+    kept = steps[::-1][:: -(-len(steps) // MOST)][::-1]  # the last, with the sum of all, always
     after = {(r["strategy"], r["scorer"]): r.get("as_much_after") for r in content.summary.rows(named=True)}
     lines = []
     for key, part in spent.group_by(ROW, maintain_order=True):

@@ -7,7 +7,7 @@ from gnnrec.evaluation.significance import FULL
 from gnnrec.reporting import page, tables
 from gnnrec.reporting.answer import to_serve
 from gnnrec.reporting.headings.content import PageContent
-from gnnrec.reporting.verdicts import SummaryRow, name_of
+from gnnrec.reporting.verdicts import SummaryRow, key_of, name_of
 
 GREEN, GREY = "tile good", "tile"
 STILL = {"stale": "Gain over doing nothing", "frozen": "Gain over letting in what is new, untrained"}
@@ -17,9 +17,11 @@ STILL = {"stale": "Gain over doing nothing", "frozen": "Gain over letting in wha
 def serve(content: PageContent) -> str:
     """Return the tiles: the row, its gain over doing nothing and over the best that trains nothing, its seconds."""
     rows = [r for r in content.summary.rows(named=True) if r["strategy"] != "oracle"]
-    row = to_serve(rows, content.metric)
-    if row is None:
-        return page.small("No row ranks anything: there is nothing to serve by recall; the table below has the errors.")
+    row = to_serve(content.summary, content.tests, content.k)
+    if row is None or row[content.metric] is None:
+        return page.small(
+            "No row ranks anything: what is served is chosen by its squared error; the table below has them."
+        )
     off = row.get("model_off") == 1
     value = tables.cell(row[content.metric], row.get(f"{content.metric}_deviation"), 4)
     users = f"{row['users_all']:,.0f} users scored" if row.get("users_all") else ""
@@ -55,16 +57,18 @@ def _tile(what: str, value: str, below: str, good: bool) -> str:
 def _gain(what: str, row: SummaryRow, other: SummaryRow | None, content: PageContent, missing: str) -> str:
     if other is None:
         return _tile(what, tables.NA, missing, good=False)
-    if other is row:
+    if key_of(other) == key_of(row):
         return _tile(what, "none", "it is this row that is to be served", good=False)
     if other[content.metric] is None:
         return _tile(what, tables.NA, f"{name_of(other)} has no recall", good=False)
     gap, said = row[content.metric] - other[content.metric], content.verdicts.standing(row, other)
     low, high = content.verdicts.interval(row, other)
     span = "no interval" if low is None or high is None else f"{tables.number(low, 4)} to {tables.number(high, 4)}"
-    also = {"here": ", on these increments and seeds", "not shown": ", not shown", "untested": ", untested"}.get(
-        said, ""
-    )
+    also = {
+        "here": ", shown for these increments and seeds alone",
+        "not shown": ", not shown",
+        "untested": ", untested",
+    }.get(said, "")
     number = tables.number(gap, 4)
     good = said in ("shown", "here") and gap > 0
     return _tile(what, number if number.startswith("-") else f"+{number}", f"{span}{also}; over {name_of(other)}", good)

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from gnnrec.evaluation.results import REFERENCE, pareto, regret
-from gnnrec.evaluation.significance import FULL
+from gnnrec.evaluation.significance import ERROR, FULL
 from gnnrec.reporting.verdicts import SummaryRow, Verdicts
 from gnnrec.reporting.worth.price import RetrainPrice, retrain_price
 from gnnrec.reporting.worth.spending import ROW, as_much_after, cumulative
@@ -39,7 +39,7 @@ def with_worth(
         summary: gnnrec.evaluation.results.summary.
         tests: of gnnrec.evaluation.significance; None: nothing was tested.
         results: what the summary is of.
-        events: of a next increment, mean over those of the table; None: not known, and no price is given.
+        events: relevant ones of a next increment, mean over those of the table; None: not known, and no price is given.
         k: cut-off.
         first: smallest t in means.
     """
@@ -59,7 +59,8 @@ def full_of(rows: list[SummaryRow], row: SummaryRow, metric: str) -> SummaryRow 
     found = [r for r in rows if r["strategy"] == FULL and r[metric] is not None]
     if row["scorer"] != REFERENCE:
         found = [r for r in found if r["scorer"] == row["scorer"]]
-    return max(found, key=lambda r: float(r[metric]), default=None)
+    better = -1 if metric == ERROR else 1
+    return max(found, key=lambda r: better * float(r[metric]), default=None)
 
 
 def _front(summary: pl.DataFrame, metric: str) -> pl.DataFrame:

@@ -36,7 +36,7 @@ def retrain_price(
     Args:
         gain: recall of full retraining less the row's.
         saved: seconds of full retraining less the row's, per update.
-        events: of a next increment.
+        events: relevant ones of a next increment.
         low, high: interval of `gain`; None: not known.
     """
     if not all(map(math.isfinite, (gain, saved, events))) or events <= 0:

@@ -13,16 +13,17 @@ ROW = ["strategy", "scorer"]
 def cumulative(results: pl.DataFrame, first: int = 1) -> pl.DataFrame:
     """Return strategy, scorer, increment, seconds, spent: of the update with each increment t ≥ `first`, and of all up to it.
 
-    Means over seeds. Rows that train nothing, and rows that lack an increment that others have, are left out.
+    Means over seeds, those that have every increment that others have, as in the summary. Rows that train nothing are left
+    out, and so are rows without such a seed.
     """
     rows = results.filter(
         (pl.col("split") == "cost") & (pl.col("metric") == "seconds") & (pl.col("segment") == "all"),
         (pl.col("trained_to") >= first) & (pl.col("scorer") != REFERENCE),
         pl.col("value").is_finite(),
     )
-    means = rows.group_by(*ROW, increment="trained_to", maintain_order=True).agg(seconds=pl.col("value").mean())
-    whole = means.filter(pl.len().over(ROW) == rows["trained_to"].n_unique()).sort("increment", maintain_order=True)
-    return whole.with_columns(spent=pl.col("seconds").cum_sum().over(ROW))
+    whole = rows.filter(pl.len().over(*ROW, "seed") == rows["trained_to"].n_unique())
+    means = whole.group_by(*ROW, increment="trained_to", maintain_order=True).agg(seconds=pl.col("value").mean())
+    return means.sort("increment", maintain_order=True).with_columns(spent=pl.col("seconds").cum_sum().over(ROW))
 
 
 def as_much_after(spent: pl.DataFrame) -> pl.DataFrame:
