@@ -60,7 +60,10 @@ class Ray:
 
     def __post_init__(self) -> None:
         if (self.cpus or 1) < 1 or self.gpus < 0 or (self.memory is not None and self.memory <= 0):
-            raise GnnrecError("launcher.cpus and launcher.memory must be above 0, launcher.gpus 0 or more")
+            raise GnnrecError(
+                f"launcher.cpus={self.cpus} and launcher.memory={self.memory} must be above 0 or null, "
+                f"launcher.gpus={self.gpus:g} 0 or more"
+            )
         _ = Limits(self.workers, self.retries, self.timeout)
         _ray()
 
@@ -133,13 +136,11 @@ class Remote:
             return False
         try:
             ray.get(self.reference)
-        except ray.exceptions.TaskCancelledError:
-            return True
-        except (ray.exceptions.RayTaskError, ray.exceptions.RuntimeEnvSetupError) as error:
-            if failure_of(self.task) is None:
+        except ray.exceptions.RayError as error:
+            # Who was lost, or taken back, says nothing: what the folder holds tells how far it came.
+            own = isinstance(error, (ray.exceptions.RayTaskError, ray.exceptions.RuntimeEnvSetupError))
+            if own and not isinstance(error, ray.exceptions.TaskCancelledError) and failure_of(self.task) is None:
                 note_failure(self.task, f"on its node: {one_line(str(error).strip().splitlines()[-1])}")
-        except ray.exceptions.RayError:  # worker or node was lost: what it has saved is gone on from
-            return True
         return True
 
     def stop(self) -> None:

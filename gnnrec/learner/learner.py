@@ -334,12 +334,9 @@ class Learner:
         twin.encoder, twin.objective = copy.deepcopy((self.encoder, self.objective))
         twin.growth, twin.blend, twin.history = copy.copy(self.growth), copy.copy(self.blend), self.history.fork()
         twin.fits, twin.waiting = self.fits.fork(), self.waiting.fork()
-        plain = (
-            self.adapter is None
-        )  # what a strategy reads out in the encoder's place is another one's for each learner
-        twin._read_out = (
-            self._read_out.carried(self.encoder, self.graph, twin.encoder) if plain else twin._read_out.fork()
-        )
+        # What a strategy reads out in the encoder's place is another one's for each learner.
+        own = self._read_out.carried(self.encoder, self.graph, twin.encoder) if self.adapter is None else None
+        twin._read_out = own or self._read_out.fork()
         twin.valid_rows = dict(self.valid_rows)
         return twin
 
