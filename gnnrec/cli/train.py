@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gnnrec.cli.parse import belongs_elsewhere, parse
+from gnnrec.cli.ranks import as_ranks
 from gnnrec.config.compose import chosen, compose, expand
 from gnnrec.config.typed import key_of
 
@@ -20,6 +21,8 @@ def run(rest: Sequence[str]) -> int:
     given = parse("run", rest, "one run, or with -m a grid of them")
     if given is None:
         return 0
+    if (ended := as_ranks("run", rest, given)) is not None:
+        return ended
     belongs_elsewhere(given.overrides, {"seeds": "seed=…", "strategies": "strategy=…", "policies": "policy=…"}, "run")
     grid = expand(given.overrides, given.config_dir) if given.multirun else [given.overrides]
     config = compose(grid[0], given.config_dir)
@@ -53,6 +56,8 @@ def compare(rest: Sequence[str]) -> int:
     given = parse("compare", rest, "every strategy and seed of an experiment")
     if given is None:
         return 0
+    if (ended := as_ranks("compare", rest, given)) is not None:
+        return ended
     instead = {
         "seed": "seeds=[…]",
         "strategy": "strategies=[…]",
@@ -87,6 +92,8 @@ def sweep(rest: Sequence[str]) -> int:
     given = parse("sweep", rest, "search hyper-parameters of one strategy")
     if given is None:
         return 0
+    if (ended := as_ranks("sweep", rest, given)) is not None:
+        return ended
     instead = {"strategies": "strategy=…", "seeds": "seed=… or sweep.seeds=[…]", "policies": "policy=…"}
     belongs_elsewhere(given.overrides, instead, "sweep")
     config = compose(given.overrides, given.config_dir)

@@ -20,6 +20,7 @@ from gnnrec.graph.keys import EdgeKeys, distinct, edge_key
 from gnnrec.graph.normalised import Operator
 from gnnrec.graph.propagate import Propagate, PropagateRows, at_least_single, trimmed
 from gnnrec.graph.segment import Segment
+from gnnrec.graph.spread import by_column
 from gnnrec.graph.subgraph import Subgraph
 from gnnrec.graph.thinned import EdgePart, thinned
 
@@ -209,10 +210,12 @@ class BipartiteGraph:
     def polynomial(self, user: Tensor, item: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return Σ_l weights[l] · P^l (user, item), P being one pass of `propagate`; [u, d], [i, d]."""
         user, item = at_least_single(user), at_least_single(item)
-        result: tuple[Tensor, Tensor] = Propagate.apply(  # type: ignore[no-untyped-call]
-            user, item, self._operator(user.dtype), trimmed(weights)
-        )
-        return result
+        given = self._operator(user.dtype), trimmed(weights)
+
+        def product(u: Tensor, i: Tensor) -> tuple[Tensor, Tensor]:
+            return Propagate.apply(u, i, *given)  # type: ignore[no-any-return, no-untyped-call]
+
+        return by_column(product, user, item)
 
     def polynomial_rows(
         self, user: Tensor, item: Tensor, weights: Tensor, users: Tensor, items: Tensor
@@ -231,10 +234,12 @@ class BipartiteGraph:
         edges = degree_user[users.numpy()].sum() + degree_item[items.numpy()].sum()
         few = edges <= WORTHWHILE * 2 * self.num_edges
         rows = operator.rows(users, items) if few else operator.picked(users, items)
-        result: tuple[Tensor, Tensor, Tensor, Tensor] = PropagateRows.apply(  # type: ignore[no-untyped-call]
-            user, item, operator, rows, kept, users, items
-        )
-        return result
+        given = operator, rows, kept, users, items
+
+        def product(u: Tensor, i: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            return PropagateRows.apply(u, i, *given)  # type: ignore[no-any-return, no-untyped-call]
+
+        return by_column(product, user, item)
 
     def within(self, users: Tensor, items: Tensor) -> Subgraph:
         """Return the edges between these users [t] and items [t'], ascending numbers, with the whole graph's degrees."""

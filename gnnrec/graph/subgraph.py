@@ -6,6 +6,7 @@ from torch import Tensor
 
 from gnnrec.graph.normalised import Inner
 from gnnrec.graph.propagate import Propagate, at_least_single, trimmed
+from gnnrec.graph.spread import by_column
 
 
 class Subgraph:
@@ -27,7 +28,9 @@ class Subgraph:
         """Return Σ_l weights[l] · P^l (user, item) over these edges, [t, d], [t', d]."""
         if self._operator is None:
             return float(weights[0]) * user, float(weights[0]) * item
-        result: tuple[Tensor, Tensor] = Propagate.apply(  # type: ignore[no-untyped-call]
-            at_least_single(user), at_least_single(item), self._operator, trimmed(weights)
-        )
-        return result
+        given = self._operator, trimmed(weights)
+
+        def product(u: Tensor, i: Tensor) -> tuple[Tensor, Tensor]:
+            return Propagate.apply(u, i, *given)  # type: ignore[no-any-return, no-untyped-call]
+
+        return by_column(product, at_least_single(user), at_least_single(item))

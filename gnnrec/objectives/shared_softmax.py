@@ -5,6 +5,7 @@ Letters: n events, m shared items, d width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.graph.propagate import at_least_single
+from gnnrec.graph.spread import adder, complete, here
 from gnnrec.objectives.base import Batch, weights
 
 IN_CACHE, ON_DEVICE = 2**18, 2**26
@@ -37,7 +39,7 @@ def softmax_loss(user: Tensor, item: Tensor, good: Tensor, offset: Tensor, batch
     user, item, good = (at_least_single(x) for x in (user, item, good))
     weight, total = weights(batch, weighted, good.dtype)
     row = batch.within if offset.dim() == 2 else None
-    given = user, item, good, offset, row, _place(batch), weight / total
+    given = here(user), here(item), complete(good), offset, row, _place(batch), weight / total, adder(user)
     return cast(Tensor, _SharedSoftmax.apply(*given))  # type: ignore[no-untyped-call]
 
 
@@ -60,16 +62,18 @@ class _SharedSoftmax(torch.autograd.Function):
         row: Tensor | None,
         place: Tensor,
         weight: Tensor,
+        add_up: Callable[[Tensor], object] | None,
     ) -> Tensor:
         to_user, to_item, to_good = torch.empty_like(user), torch.zeros_like(item), torch.empty_like(good)
         loss, offset = good.new_zeros(()), offset.to(user.dtype)
         offset = offset.expand(len(item)) if row is None else offset
-        together = IN_CACHE if user.device.type == "cpu" else ON_DEVICE
+        together = IN_CACHE if user.device.type == "cpu" and add_up is None else ON_DEVICE
         rows = max(LEAST, together // max(len(item), 1))
         with torch.autocast(user.device.type, enabled=False):
             for start in range(0, len(user), rows):
                 cut = slice(start, start + rows)
-                scores = torch.addmm(offset if row is None else offset[row[cut]], user[cut], item.T)
+                added = offset if row is None else offset[row[cut]]
+                scores = _scores(added, user[cut], item, add_up)
                 share, own, part = _shares(scores, good[cut], place[cut])
                 loss += weight[cut] @ part
                 share *= weight[cut, None]
@@ -86,7 +90,17 @@ class _SharedSoftmax(torch.autograd.Function):
                 "the softmax loss has first derivatives only, and a graph of its gradients was asked for; take objective=bpr, "
                 "contrastive or directau, or write the loss in a penalty"
             )
-        return *(grad * x for x in ctx.saved_tensors), None, None, None, None
+        whole = complete(grad)
+        return *(whole * x for x in ctx.saved_tensors), None, None, None, None, None
+
+
+def _scores(offset: Tensor, user: Tensor, item: Tensor, add_up: Callable[[Tensor], object] | None) -> Tensor:
+    """Return offset + user itemᵀ, [n, m]; where ranks have some columns each, the sum of what they make of these."""
+    if add_up is None:
+        return torch.addmm(offset, user, item.T)
+    scores = user @ item.T
+    add_up(scores)
+    return scores.add_(offset)
 
 
 def _shares(scores: Tensor, good: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,6 +16,7 @@ from gnnrec.config.instantiate import TARGET, instantiate
 from gnnrec.config.sources import sources
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.core.pseudonyms import key_at, pseudonyms
+from gnnrec.core.ranks import identity
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.stream.hashed import observed_hash
 from gnnrec.data.types import Stream
@@ -189,7 +190,7 @@ def base_digest(config: Config, stream: Stream) -> str:
 
 
 def _base_parts(config: Config) -> dict[str, Any]:
-    parts = {key: config[key] for key in BASE_KEYS}
+    parts = {key: config[key] for key in BASE_KEYS} | {"trainer": identity(config["trainer"])}
     # What is taken back is in the stream's fingerprint, wherever the file that names it lies.
     parts["stream"] = {k: v for k, v in config["stream"].items() if k != "removals"}
     own = {"fit": config["fit"]["base"], "seed": config["seed"], "code": _code(parts, config)}
@@ -217,7 +218,8 @@ def run_digest(config: Config, stream: Stream) -> str:
 
 def settings_hash(config: Config) -> str:
     """Return the hash of what made the model of a run beside its data and code: a configuration may be changed by hand."""
-    return _digest({key: config[key] for key in (*BASE_KEYS, "strategy", "fit", "seed")})
+    parts = {key: config[key] for key in (*BASE_KEYS, "strategy", "fit", "seed")}
+    return _digest(parts | {"trainer": identity(config["trainer"])})
 
 
 def reference_digest(config: Config, stream: Stream) -> str:

@@ -23,6 +23,7 @@ from gnnrec.evaluation.world import World
 from gnnrec.learner import Learner
 from gnnrec.scorers.model import Scorer
 from gnnrec.training.fitter import FitLog
+from gnnrec.training.ranks import agreed, summed
 
 REWRITTEN = 1e-3
 """A row of the read-out has to be served anew if it moved by more than this share of its norm."""
@@ -53,7 +54,8 @@ def timed(learner: Learner, work: Callable[[], None]) -> dict[str, float]:
         joules = meter.joules()
     # What a kill cut off was paid for too; valid metrics that no choice rests on are no part of an update.
     cost, earlier = learner.cost, learner.log.earlier
-    seconds = took + earlier.seconds - cost.reporting - cost.blend
+    cost.blend = agreed(cost.blend)  # policies decide by seconds
+    seconds = agreed(took + earlier.seconds - cost.reporting - cost.blend)
     peak = allocator.peak() if tells else None
     spent = {
         "seconds": seconds,
@@ -61,7 +63,7 @@ def timed(learner: Learner, work: Callable[[], None]) -> dict[str, float]:
         "steps": float(cost.steps),
         "triplets": float(cost.triplets),
         "edges_touched": float(cost.edges + earlier.edges),
-        "core_seconds": time.process_time() - cores,
+        "core_seconds": summed(time.process_time() - cores),
     }
     told = {"peak_memory": peak, "energy_joules": joules}
     return {**spent, **{metric: value for metric, value in told.items() if value is not None}}

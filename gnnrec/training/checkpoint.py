@@ -20,8 +20,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from gnnrec.core.files import sha256, write_atomic
+from gnnrec.graph.spread import whole
 from gnnrec.graph.taken import taken
 from gnnrec.training.module import RecommendationModule
+from gnnrec.training.ranks import agreed
 from gnnrec.training.sampling import EpochBatches
 
 log = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ class FitCheckpoint(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write, if it is time, what the epoch before has left: there is one to come, and early stopping knows the last."""
         now = time.monotonic()
-        if trainer.current_epoch == 0 or now < self._next:
+        if trainer.current_epoch == 0 or not agreed(now >= self._next):
             return
         self._write(trainer, cast(RecommendationModule, pl_module), now)
         spent = time.monotonic() - now
@@ -130,7 +132,7 @@ class FitCheckpoint(pl.Callback):
 
 
 def _own(x: Tensor) -> Tensor:
-    return x.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return whole(x.detach()).cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

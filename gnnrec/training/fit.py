@@ -20,6 +20,7 @@ from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.partial import Touched
 from gnnrec.evaluation.evaluate import Settings
 from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.graph.spread import whole
 from gnnrec.objectives.base import Objective
 from gnnrec.training.ahead import Ahead, HeldWeights, sample
 from gnnrec.training.checkpoint import FitCheckpoint
@@ -131,7 +132,7 @@ class Fits:
         log = run_fit(
             module, batches, settings, self.trainer, batches.seed, on_epoch, visit if ahead else None, checkpoint
         )
-        self.moments = module.moments if settings.optimiser_state == "carry" else {}
+        self.moments = module.moments
         if touched is not None:
             touched.write_to(model.encoder.user, model.encoder.item)
         if ahead:
@@ -214,7 +215,7 @@ def weights_of(model: Model, touched: Touched | None, modules: nn.Module | None)
     found = {f"{p}.{n}": x for p, m in parts.items() if m is not None for n, x in m.state_dict().items()}
     if touched is not None:
         found |= dict(zip(("encoder.user.weight", "encoder.item.weight"), touched.whole(), strict=True))
-    return {name: x.detach().to("cpu", copy=True) for name, x in found.items()}
+    return {name: whole(x.detach()).to("cpu", copy=True) for name, x in found.items()}
 
 
 def load_weights(model: Model, held: Mapping[str, Tensor], modules: nn.Module | None) -> None:

@@ -16,7 +16,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from gnnrec.core.ranks import local_number, spreads
 from gnnrec.data.types import Floats
+from gnnrec.encoders.tables import checksum
+from gnnrec.training import ranks
 from gnnrec.training.checkpoint import Earlier, FitCheckpoint
 from gnnrec.training.module import RecommendationModule
 from gnnrec.training.sampling import EpochBatches
@@ -163,17 +166,23 @@ def run_fit(
     if not len(batches):
         return FitLog()
     begin = time.perf_counter()
+    mesh = ranks.mesh_of(trainer)
     keep = KeepBest(settings.patience, settings.margin, on_epoch, visit)
     quiet()
     earlier = checkpoint.resume(module, batches, [keep]) if checkpoint else Earlier()
     runner = _trainer(module, settings, trainer, [keep, *([checkpoint] if checkpoint else [])], earlier)
-    with torch.random.fork_rng(), warnings.catch_warnings():
+    with torch.random.fork_rng(), warnings.catch_warnings(), ranks.alike_elsewhere(mesh):
         torch.manual_seed(seed)
         if checkpoint:
             checkpoint.restore_generators()
+        if mesh is not None:
+            tables = [checksum(p) for p in module.encoder.tables().values()]
+            ranks.check_alike({"number of events": len(batches.events), "order": seed, "tables": tables})
+            module.spread(mesh)
         _fit(runner, module, batches)
-    module.moments = module.adam_moments()
-    keep.restore(module)
+        module.moments = module.adam_moments() if settings.optimiser_state == "carry" else {}
+        keep.restore(module)
+    ranks.gather(module)
     module.cpu()
     steps = earlier.steps + runner.global_step
     _let_go(runner, module)
@@ -216,14 +225,23 @@ def _trainer(
     else:
         epochs = settings.max_epochs if module.select is not None else settings.epochs_without_valid
         limit = {"max_epochs": epochs - earlier.epochs}
-    return pl.Trainer(**{**BARE, **options, **limit}, callbacks=callbacks)
+    return pl.Trainer(**{**BARE, **alone(options), **limit}, callbacks=callbacks)
+
+
+def alone(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a Trainer of one process: ranks are spread over beside Lightning, which sees its own alone."""
+    if not spreads(options):
+        return dict(options)
+    gpu = str(options.get("accelerator")) in ("gpu", "cuda")
+    own = {k: v for k, v in options.items() if k != "strategy"}
+    return {**own, "devices": [local_number()] if gpu else 1}
 
 
 def device_of(options: Mapping[str, Any]) -> torch.device:
     """Return where a Trainer of these options trains, so that ranking can run there too."""
     wanted = str(options.get("accelerator", "auto"))
     if wanted in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        devices = options.get("devices")
+        devices = alone(options).get("devices")
         return torch.device("cuda", int(devices[0]) if isinstance(devices, list | tuple) else 0)
     return torch.device("cpu")
 
@@ -237,6 +255,9 @@ def quiet() -> None:
     """Silence notices about devices and workers that would repeat at every increment."""
     for name in ("pytorch_lightning", "lightning.pytorch", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    notices = (".*does not have many workers.*", ".*GPU available but not used.*", ".*val_dataloader.*", ".*LeafSpec.*")
+    notices = (
+        *(".*does not have many workers.*", ".*GPU available but not used.*", ".*val_dataloader.*", ".*LeafSpec.*"),
+        *(".*sync_dist.*", ".*implicitly creating a replicated DTensor.*"),
+    )
     for message in notices:
         warnings.filterwarnings("ignore", message=message)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 
 from gnnrec.core.errors import DivergedError, GnnrecError
 from gnnrec.counters.past import PastPopularity
@@ -18,7 +19,9 @@ from gnnrec.encoders.base import Encoder
 from gnnrec.encoders.partial import Touched
 from gnnrec.encoders.tables import Embedded, Embeddings
 from gnnrec.graph.bipartite import BipartiteGraph
+from gnnrec.graph.spread import is_spread, whole
 from gnnrec.objectives.base import Batch, Objective
+from gnnrec.training.ranks import placed_as, spread
 from gnnrec.training.step import Step, Terms, TrainedRows
 
 Moments = dict[str, dict[str, Tensor]]
@@ -78,6 +81,14 @@ class RecommendationModule(pl.LightningModule):
         """Bring the graph to where the parameters are, and name these once they lie there."""
         self.graph = self.graph.to(self.device)
         self.trained = self.trained_rows()
+
+    def spread(self, mesh: DeviceMesh) -> None:
+        """Leave this rank its columns of the tables: the rows that are trained lie by node and column."""
+        spread(self, {id(p) for p in self.encoder.tables().values()}, mesh)
+
+    def cpu(self) -> Self:
+        """Move to the CPU; tables that are spread stay where they are until they are gathered, whatever ended the fit."""
+        return self if any(is_spread(p) for p in self.parameters()) else super().cpu()
 
     def trained_rows(self) -> dict[str, TrainedRows]:
         """Return what descent moves, by name, with the numbers of its rows."""
@@ -153,7 +164,7 @@ class RecommendationModule(pl.LightningModule):
         assert self.select is not None
         self.encoder.eval()
         try:
-            return self.select(self.encoder(self.graph))
+            return self.select(Embeddings(*map(whole, self.encoder(self.graph))))
         finally:
             self.encoder.train()
 
@@ -170,12 +181,14 @@ class RecommendationModule(pl.LightningModule):
         """Return Adam's state by parameter name after a fit."""
         optimiser: Any = self.optimizers(use_pl_optimizer=False)
         named = [(n, optimiser.state[p]) for n, p in self.named_parameters() if p in optimiser.state]
-        return {name: {key: moment.cpu() for key, moment in state.items()} for name, state in named}
+        return {name: {key: whole(moment).cpu() for key, moment in state.items()} for name, state in named}
 
 
 def _padded(moment: Tensor, parameter: Tensor) -> Tensor:
-    if moment.dim() != parameter.dim() or moment.shape == parameter.shape:
+    if moment.dim() != parameter.dim():
         return moment.to(parameter.device, copy=True)
-    grown = torch.zeros_like(parameter)
+    if moment.shape == parameter.shape:
+        return placed_as(moment.to(parameter.device, copy=True), parameter)
+    grown = torch.zeros(parameter.shape, dtype=parameter.dtype, device=parameter.device)
     grown[tuple(slice(0, size) for size in moment.shape)] = moment.to(parameter.device)
-    return grown
+    return placed_as(grown, parameter)

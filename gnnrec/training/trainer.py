@@ -9,14 +9,17 @@ import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from gnnrec.core.errors import GnnrecError, nearest, one_line
-from gnnrec.training.fitter import BARE, quiet
+from gnnrec.core.ranks import DIMENSION, spreads
+from gnnrec.training.fitter import BARE, alone, quiet
 
 TAKEN = (
-    *("accelerator", "devices", "precision", "deterministic", "benchmark", "detect_anomaly"),
+    *("accelerator", "devices", "strategy", "precision", "deterministic", "benchmark", "detect_anomaly"),
     *("gradient_clip_val", "gradient_clip_algorithm", "default_root_dir"),
 )
 PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")
 """Those that keep the tables in full: in half precision a step of Adam is lost in rounding, and sums have another type."""
+STRATEGIES = ("auto", DIMENSION)
+"""One process, or the columns of all tables spread over `devices` of them."""
 _INSTEAD = {
     "max_epochs": "fit.max_epochs does it",
     "min_epochs": "fit.patience says when to stop",
@@ -28,7 +31,6 @@ _INSTEAD = {
     "logger": "choose logger=csv, tensorboard, wandb or none",
     "enable_checkpointing": "state.keep says how many states are kept",
     "callbacks": "a strategy's prepare, penalty and consolidate are the places to differ",
-    "strategy": "a run trains on one device",
     "num_nodes": "a run trains on one device",
 }
 
@@ -47,11 +49,18 @@ def check_trainer(options: Mapping[str, Any]) -> None:
             f"trainer.precision={one_line(str(precision))} is not known{nearest(str(precision), PRECISIONS)}"
         )
     # Asked before Lightning is, which lists as many devices as it is told, whatever memory that takes.
-    if (devices := str(options.get("devices"))).isdigit():
+    if (strategy := options.get("strategy", "auto")) not in STRATEGIES:
+        raise GnnrecError(
+            f"trainer.strategy={one_line(str(strategy))} is not known{nearest(str(strategy), STRATEGIES)}"
+        )
+    devices = str(options.get("devices", 1))
+    if spreads(options) and not (devices.isdecimal() and int(devices) > 0):
+        raise GnnrecError(f"trainer.devices={one_line(devices)} must be a number of processes, 1 or more")
+    if devices.isdigit() and not spreads(options):
         _check_one(int(devices))
     quiet()
     try:
-        found = pl.Trainer(**{**BARE, **options, "max_epochs": 1}).world_size
+        found = pl.Trainer(**{**BARE, **alone(options), "max_epochs": 1}).world_size
     except (TypeError, ValueError, OverflowError, MemoryError, MisconfigurationException) as error:
         text = str(error).removeprefix("Trainer.__init__() ")
         raise GnnrecError(f"trainer: {one_line(text or type(error).__name__)}") from error
@@ -61,7 +70,8 @@ def check_trainer(options: Mapping[str, Any]) -> None:
 def _check_one(devices: int) -> None:
     if devices > 1:  # Lightning would start this command again for each device
         raise GnnrecError(
-            f"trainer.devices={devices} is more than one; a run trains on one device: set trainer.devices=1"
+            f"trainer.devices={devices} is more than one; a run trains on one device: set trainer.devices=1, or "
+            "spread its tables over several processes by trainer=dimension_parallel"
         )
 
 

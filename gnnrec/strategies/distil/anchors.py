@@ -14,6 +14,7 @@ from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
 from gnnrec.core.seeds import generator
+from gnnrec.graph.spread import whole
 from gnnrec.strategies.distil.teacher import mean_by
 
 ROUNDS = 10
@@ -55,7 +56,7 @@ class Anchors:
 
 def clustered(rows: Tensor, seed: tuple[int, int], clusters: int) -> tuple[Tensor, Tensor]:
     """Return the centres [k, d] of k-means (k-means++ start) and each row's cluster [n]; fewer clusters than rows there are."""
-    x = rows.detach().cpu().double().numpy()
+    x = whole(rows.detach()).cpu().double().numpy()
     if not len(x):
         return torch.zeros(0, rows.shape[1], dtype=torch.float64), torch.zeros(0, dtype=torch.int64)
     rng = generator(seed[0], seed[1], "clusters")

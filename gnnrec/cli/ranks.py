@@ -1,0 +1,49 @@
+"""What `trainer=dimension_parallel` makes of a command: one for each rank."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from gnnrec.config.compose import compose, expand
+from gnnrec.config.typed import key_of
+from gnnrec.core import ranks
+from gnnrec.core.errors import GnnrecError
+
+QUIET = ("figures=false", "logger=none")
+"""What a rank beside the first leaves to it."""
+KEPT = ("output", "figures", "logger")
+
+
+def as_ranks(command: str, rest: Sequence[str], given: argparse.Namespace) -> int | None:
+    """Run a command once for each rank and return its exit code; None: this process is the one to run it.
+
+    A rank other than 0 gets a folder of its own to write to, which holds what rank 0's has.
+    """
+    typed = expand(given.overrides, given.config_dir)[0] if given.multirun else given.overrides
+    config = compose(typed, given.config_dir)
+    if not ranks.spreads(config["trainer"]):
+        return None
+    from gnnrec.launching.base import launcher_of
+    from gnnrec.launching.ranks import begin, scratch
+    from gnnrec.launching.serial import Serial
+    from gnnrec.runs.ready import ready
+
+    if not isinstance(launcher_of(config), Serial):
+        raise GnnrecError(
+            "trainer=dimension_parallel spreads each run over all its ranks, one run after the other: it takes launcher=serial"
+        )
+    if ranks.count() == 1 and int(config["trainer"]["devices"]) > 1:
+        ready(config)  # what is wrong is said once, before anything is begun
+        return begin([command, *rest], int(config["trainer"]["devices"]))
+    if ranks.count() > 1:
+        from gnnrec.training.ranks import check_alike, mesh_of
+
+        mesh_of(config["trainer"])
+        output = Path(config["output"])
+        if ranks.number():
+            output = scratch(output)
+            given.overrides = [*(o for o in given.overrides if key_of(o) not in KEPT), f"output={output}", *QUIET]
+        check_alike({f"what is in {config['output']}": sorted(p.name for p in output.glob("*"))})
+    return None

@@ -1,0 +1,143 @@
+"""One model over several processes: each rank holds a share of the columns of every table, and of Adam's moments of them.
+
+LightGCN passes on each column by itself, so propagation exchanges nothing; a step exchanges the scores of its batch. What is
+written about whole tables (objectives, penalties, Adam) stays as it is: a spread table is a DTensor, whose operations
+are those of the whole table, and which exchanges what these need. Outside of a fit tables are whole on every rank.
+
+Every rank runs the same program on the same events, under one seed. `agreed` has them decide alike where clocks differ,
+`check_alike` ends a run whose ranks have come apart. Letters: n rows, d width, r ranks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.experimental import implicit_replication, register_sharding
+
+from gnnrec.core.errors import GnnrecError
+from gnnrec.core.ranks import count, here, spreads
+from gnnrec.graph.spread import whole
+
+PATIENCE = timedelta(minutes=30)
+"""How long a rank waits for the others: a fit of theirs may begin with reading a store."""
+
+
+def mesh_of(options: Mapping[str, Any]) -> DeviceMesh | None:
+    """Return the ranks that a Trainer of these options spreads tables over, [r]; None: tables stay whole.
+
+    Raises:
+        GnnrecError: more processes are asked for than were begun.
+    """
+    if not spreads(options):
+        return None
+    if (asked := int(options.get("devices", 1))) != here():
+        raise GnnrecError(
+            f"trainer.devices={asked} asks for {asked} processes on this machine, and there {'is' if here() == 1 else 'are'} "
+            f"{here()}: `gnnrec run`, compare and sweep begin as many; a program of your own is begun by "
+            f"`torchrun --nproc-per-node {asked} PROGRAM`"
+        )
+    if count() == 1:
+        return None
+    return _joined("cuda" if str(options.get("accelerator")) in ("gpu", "cuda") else "cpu")
+
+
+@register_sharding(torch.ops.aten._cdist_forward.default)  # type: ignore[untyped-decorator]
+def _distances(*_: Any) -> list[Any]:
+    """Let distances be taken between whole rows, on every rank: torch has no rule of its own for them."""
+    return [([Replicate()], [Replicate(), Replicate(), None, None])]
+
+
+@register_sharding(torch.ops.aten._cdist_backward.default)  # type: ignore[untyped-decorator]
+def _slopes(*_: Any) -> list[Any]:
+    return [([Replicate()], [Replicate(), Replicate(), Replicate(), None, Replicate()])]
+
+
+@cache
+def _joined(kind: str) -> DeviceMesh:
+    """Join the other ranks, once in a process: their numbers and address are in the environment, as torchrun sets them."""
+    if not dist.is_initialized():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", timeout=PATIENCE)
+    return init_device_mesh(kind, (count(),))
+
+
+def spread(module: nn.Module, tables: set[int], mesh: DeviceMesh) -> None:
+    """Leave this rank its columns of the trained parameters whose ids are in `tables`; the others stay whole on every rank."""
+    for part in module.modules():
+        for name, p in part.named_parameters(recurse=False):
+            if p.requires_grad:
+                placed = distribute_tensor(
+                    p.detach(), mesh, [Shard(1) if id(p) in tables else Replicate()], src_data_rank=None
+                )
+                part.register_parameter(name, nn.Parameter(placed))
+
+
+def gather(module: nn.Module) -> None:
+    """Give every rank the whole parameters again."""
+    for part in module.modules():
+        for name, p in part.named_parameters(recurse=False):
+            if isinstance(p, DTensor):
+                part.register_parameter(name, nn.Parameter(whole(p.detach())))
+
+
+def placed_as(x: Tensor, like: Tensor) -> Tensor:
+    """Return `x`, the same on all ranks, spread as `like` is."""
+    if not isinstance(like, DTensor):
+        return x
+    return distribute_tensor(x, like.device_mesh, like.placements, src_data_rank=None)
+
+
+@contextmanager
+def alike_elsewhere(mesh: DeviceMesh | None) -> Iterator[None]:
+    """Take tensors that are not spread for the same on every rank, as all are that a run computes."""
+    if mesh is None:
+        yield
+        return
+    with implicit_replication():
+        yield
+
+
+def agreed(value: float) -> float:
+    """Return rank 0's value: whatever a clock says is decided by one."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return value
+    told = torch.tensor([value], dtype=torch.float64)
+    dist.broadcast(told, 0)
+    return float(told)
+
+
+def summed(value: float) -> float:
+    """Return the sum of all ranks' values."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return value
+    told = torch.tensor([value], dtype=torch.float64)
+    dist.all_reduce(told)
+    return float(told)
+
+
+def check_alike(what: Mapping[str, Any]) -> None:
+    """End a run whose ranks are not at the same place: what they would exchange would be of different things.
+
+    Raises:
+        GnnrecError: ranks differ in one of the values.
+    """
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return
+    told: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(told, json.dumps(dict(what)))
+    for rank, other in enumerate(map(json.loads, told)):
+        for key, value in json.loads(told[0]).items():
+            if other[key] != value:
+                raise GnnrecError(
+                    f"ranks have come apart: {key} is {value} on rank 0 and {other[key]} on rank {rank}; all must "
+                    "have the same data, configuration, versions and kind of machine"
+                )
