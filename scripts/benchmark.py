@@ -17,14 +17,30 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
-from bench import accelerator, anchors, extend, growth, history, methods, quality, ranking, reading, start, step, update
+from bench import (
+    accelerator,
+    anchors,
+    extend,
+    growth,
+    history,
+    methods,
+    quality,
+    ranking,
+    ranks,
+    reading,
+    start,
+    step,
+    update,
+)
 from bench.timing import Line
 
 from gnnrec.core import allocator
 from gnnrec.core.files import write_atomic
 from gnnrec.runs.pages import run_record
 
-MODULES = (step, accelerator, ranking, extend, history, reading, start, growth, quality, methods, update, anchors)
+MODULES = (
+    *(step, accelerator, ranks, ranking, extend, history, reading, start, growth, quality, methods, update, anchors),
+)
 
 
 def main() -> None:

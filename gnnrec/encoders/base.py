@@ -73,10 +73,12 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         keeps_rows: whether nodes have rows of their own; False: `init` is not asked, tables stay empty.
+        spreads: whether its tables may be spread over ranks by column (`trainer=dimension_parallel`): tests show which may.
         out: columns of the read-out; `width` unless set otherwise.
     """
 
     keeps_rows = True
+    spreads = False
 
     def __init__(self, width: int = 64, scale: float = 0.1, layers: int = 0) -> None:
         super().__init__()

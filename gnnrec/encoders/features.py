@@ -42,6 +42,7 @@ class Featured(Encoder):
         GnnrecError: combine is neither; or, in growing, features have another number of columns than before.
     """
 
+    spreads = True
     user_known: Tensor
     item_known: Tensor
 

@@ -23,6 +23,8 @@ class LightGCN(Encoder):
         scale: standard deviation of random initial rows.
     """
 
+    spreads = True
+
     def __init__(self, width: int = 64, layers: int = 3, scale: float = 0.1) -> None:
         super().__init__(width, scale, layers)
 

@@ -16,6 +16,8 @@ from gnnrec.graph.bipartite import BipartiteGraph
 class MF(Encoder):
     """The tables themselves (Rendle et al., "BPR", UAI 2009, when trained with the `bpr` objective)."""
 
+    spreads = True
+
     def __init__(self, width: int = 64, scale: float = 0.1) -> None:
         super().__init__(width, scale)
 

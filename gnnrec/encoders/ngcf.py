@@ -37,6 +37,8 @@ class NGCF(Encoder):
         seed: of the initial weights (Xavier) and of dropout.
     """
 
+    spreads = True
+
     def __init__(
         self, width: int = 64, layers: int = 3, scale: float = 0.1, dropout: float = 0.1, seed: int = 0
     ) -> None:

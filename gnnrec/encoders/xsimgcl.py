@@ -44,6 +44,8 @@ class XSimGCL(Encoder):
         GnnrecError: there is no layer l*.
     """
 
+    spreads = True
+
     def __init__(
         self,
         width: int = 64,

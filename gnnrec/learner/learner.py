@@ -32,6 +32,7 @@ from gnnrec.training.checkpoint import FitCheckpoint
 from gnnrec.training.cost import Cost
 from gnnrec.training.fit import Fits, Model
 from gnnrec.training.fitter import FitLog, OnEpoch, device_of
+from gnnrec.training.ranks import check_spreads
 from gnnrec.training.settings import FitSettings
 from gnnrec.training.step import Nodes, Penalty, Step, Terms, no_nodes, no_penalty
 
@@ -74,6 +75,7 @@ class Learner:
         seed: int = 0,
     ) -> None:
         objective.fit_to(encoder.out)
+        check_spreads(trainer or {}, encoder)
         self._pristine = copy.deepcopy((encoder, objective))
         self.encoder, self.objective = encoder, objective
         self.measure, self.seed = measure or Settings(), seed

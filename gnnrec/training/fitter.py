@@ -16,6 +16,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.core.ranks import local_number, spreads
 from gnnrec.data.types import Floats
 from gnnrec.encoders.tables import checksum
@@ -193,10 +194,21 @@ def run_fit(
 
 
 def _fit(runner: pl.Trainer, module: RecommendationModule, batches: EpochBatches) -> None:
-    """Fit; an interruption stays one (Lightning would end the process with code 1 and ignore further ones)."""
+    """Fit; an interruption stays one (Lightning would end the process with code 1 and ignore further ones).
+
+    Raises:
+        GnnrecError: tables are spread over ranks, and torch has no rule for what is done with them.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
         runner.fit(module, train_dataloaders=batches)
+    except NotImplementedError as error:
+        if "sharding strategy" not in str(error):
+            raise
+        raise GnnrecError(
+            f"trainer=dimension_parallel does not go with what {type(module.objective).__name__} or the strategy computes: "
+            f"{one_line(str(error))}; trainer=default trains on one device"
+        ) from error
     except SystemExit as end:
         if runner.interrupted:
             signal.signal(signal.SIGINT, handler)

@@ -26,6 +26,7 @@ from torch.distributed.tensor.experimental import implicit_replication, register
 
 from gnnrec.core.errors import GnnrecError
 from gnnrec.core.ranks import count, here, spreads
+from gnnrec.encoders.base import Encoder
 from gnnrec.graph.spread import whole
 
 PATIENCE = timedelta(minutes=30)
@@ -49,6 +50,26 @@ def mesh_of(options: Mapping[str, Any]) -> DeviceMesh | None:
     if count() == 1:
         return None
     return _joined("cuda" if str(options.get("accelerator")) in ("gpu", "cuda") else "cpu")
+
+
+def check_spreads(options: Mapping[str, Any], encoder: Encoder) -> None:
+    """Refuse an encoder whose tables cannot be spread, where a Trainer of these options would.
+
+    Raises:
+        GnnrecError: it cannot, or has fewer columns than there are ranks.
+    """
+    if not spreads(options):
+        return
+    name, devices = type(encoder).__name__, int(options.get("devices", 1))
+    if not encoder.spreads:
+        raise GnnrecError(
+            f"trainer=dimension_parallel does not spread {name}, which does not pass on each column by itself; encoder=lightgcn, "
+            "mf, ngcf, xsimgcl and features are spread"
+        )
+    if encoder.width < devices:
+        raise GnnrecError(
+            f"encoder.width={encoder.width} columns cannot be spread over trainer.devices={devices} ranks"
+        )
 
 
 @register_sharding(torch.ops.aten._cdist_forward.default)  # type: ignore[untyped-decorator]
