@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +46,13 @@ def as_ranks(command: str, rest: Sequence[str], given: argparse.Namespace) -> in
         output = Path(config["output"])
         if ranks.number():
             output = scratch(output)
+            _hush()
             given.overrides = [*(o for o in given.overrides if key_of(o) not in KEPT), f"output={output}", *QUIET]
         check_alike({f"what is in {config['output']}": sorted(p.name for p in output.glob("*"))})
     return None
+
+
+def _hush() -> None:
+    """Leave it to rank 0 to speak; with GNNREC_DEBUG set all do."""
+    if not os.environ.get("GNNREC_DEBUG"):
+        sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends

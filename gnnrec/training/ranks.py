@@ -63,8 +63,8 @@ def check_spreads(options: Mapping[str, Any], encoder: Encoder) -> None:
     name, devices = type(encoder).__name__, int(options.get("devices", 1))
     if not encoder.spreads:
         raise GnnrecError(
-            f"trainer=dimension_parallel does not spread {name}, which does not pass on each column by itself; encoder=lightgcn, "
-            "mf, ngcf, xsimgcl and features are spread"
+            f"trainer=dimension_parallel does not spread {name}, which does not pass on each column by itself; lightgcn, mf, "
+            "ngcf, xsimgcl and features are spread"
         )
     if encoder.width < devices:
         raise GnnrecError(

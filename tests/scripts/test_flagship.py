@@ -5,10 +5,10 @@ from __future__ import annotations
 import flagship
 import polars as pl
 import pytest
+from support.scripts import TINY, ran
 
 from gnnrec.cli.main import main
 from gnnrec.evaluation.results import summary
-from support.scripts import TINY, ran
 
 
 @pytest.fixture(scope="module")
