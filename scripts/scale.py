@@ -63,7 +63,7 @@ def all_reduced(size: float, machines: int, wire: float) -> float:
 
 
 def rows(job: Job) -> list[tuple[str, float, float, float, float]]:
-    """Return name, GiB a machine holds in training, seconds of propagation, bytes exchanged and their seconds, of a step."""
+    """Return name, bytes a machine holds in training, seconds of propagation, bytes exchanged and their seconds, of a step."""
     whole = job.graph + (COPIES + PASSES_KEPT) * job.table
     share = job.graph + (COPIES + PASSES_KEPT) * job.table / job.machines
     scores = job.batch * (job.shared + 1) * FLOAT

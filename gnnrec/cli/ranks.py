@@ -31,7 +31,9 @@ def as_ranks(command: str, rest: Sequence[str], given: argparse.Namespace) -> in
     from gnnrec.launching.ranks import begin, scratch
     from gnnrec.launching.serial import Serial
     from gnnrec.runs.ready import ready
+    from gnnrec.training.trainer import check_trainer
 
+    check_trainer(config["trainer"])
     if not isinstance(launcher_of(config), Serial):
         raise GnnrecError(
             "trainer=dimension_parallel spreads each run over all its ranks, one run after the other: it takes launcher=serial"

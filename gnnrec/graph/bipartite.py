@@ -18,10 +18,9 @@ from gnnrec.data.types import Floats, Interactions, Ints
 from gnnrec.graph.columns import BYTES, Clock, Decay, EdgeColumns, Unit, newest
 from gnnrec.graph.keys import EdgeKeys, distinct, edge_key
 from gnnrec.graph.normalised import Operator
-from gnnrec.graph.propagate import Propagate, PropagateRows, at_least_single, trimmed
+from gnnrec.graph.propagate import Propagate, PropagateRows, Subgraph, at_least_single, trimmed
 from gnnrec.graph.segment import Segment
 from gnnrec.graph.spread import by_column
-from gnnrec.graph.subgraph import Subgraph
 from gnnrec.graph.thinned import EdgePart, thinned
 
 MERGE_RATIO = 4

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 
 from bench import peers, worlds
 from bench.ranking import works
 from bench.step import BATCH, LAYERS, WIDTH, compulsory
-from bench.timing import Line, Work, absolute, alternate, copy_bandwidth, ratio
+from bench.timing import Line, Work, absolute, alternate, copy_bandwidth, ratio, seconds
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.objectives.base import Batch
 
 NAME, K, USERS = "accelerator", 20, 4096
 CALLS = 20
 """Steps that are timed together: one is over before the clock is read."""
+COMPARED = ["strategies=[fine_tune,full_retrain]", "seeds=[0]", "threads=1", "logger=none", "figures=false"]
+QUICK = [
+    *("data=simulated", "data.users=60", "data.items=40", "data.events=900", "stream.increments=3", "encoder.width=4"),
+    *("fit.max_epochs=1", "fit.base.max_epochs=1"),
+]
+"""What a whole comparison is made of, and a world of seconds for it."""
 
 
 def run(quick: bool) -> Iterator[Line]:
@@ -49,6 +60,7 @@ def run(quick: bool) -> Iterator[Line]:
     note = f"{total / 1e6:.0f} MB compulsory traffic at copy bandwidth: {1e3 * floor:.3f} ms"
     yield Line(NAME, "step / bandwidth floor", float(np.median(times["gnnrec"])) / floor, "×", note=note)
     yield from _ranking(log, graph)
+    yield from whole("gpu", quick)
 
 
 def _spread(found: tuple[float, float, float]) -> tuple[float, str, float, float]:
@@ -103,3 +115,21 @@ def _ranking(log: worlds.Log, graph: BipartiteGraph) -> Iterator[Line]:
     yield absolute(NAME, f"top {K} of every item, gnnrec", times["gnnrec"], note)
     yield absolute(NAME, "bare product and top-k", times["bare"])
     yield Line(NAME, "gnnrec / bare", *_spread(ratio(times["gnnrec"], times["bare"])))
+
+
+def whole(accelerator: str, quick: bool) -> Iterator[Line]:
+    """Yield the seconds of a whole `gnnrec compare` on an accelerator and on the CPU, and how far its recall is from there."""
+    asked = QUICK if quick else [f"experiment={'gowalla_ccd' if worlds.has_data() else 'simulated'}"]
+    with tempfile.TemporaryDirectory() as folder:
+        took, tables = {}, {}
+        for kind in (accelerator, "cpu"):
+            output = Path(folder) / str(len(took))
+            more = [f"trainer.accelerator={kind}", f"output={output}", *COMPARED]
+            command = [sys.executable, "-m", "gnnrec", "compare", *asked, *more]
+            took[output] = seconds(lambda c=command: subprocess.run(c, check=True, capture_output=True))
+            tables[output] = pl.read_csv(output / "summary.csv").select("strategy", "scorer", value="recall@20_all")
+    (fast, slow), (one, other) = took.values(), tables.values()
+    both = one.join(other, on=["strategy", "scorer"], suffix="_cpu").drop_nulls()
+    gap = float((both["value"] - both["value_cpu"]).abs().max())  # type: ignore[arg-type]
+    yield Line(NAME, "a whole compare", fast, "s", note=f"{' '.join([*asked, *COMPARED])}; on the CPU {slow:.1f} s")
+    yield Line(NAME, "its recall@20: largest difference of a row to the CPU's", gap, "", note=f"{len(both)} rows")

@@ -20,7 +20,7 @@ from gnnrec.runs.ready import ready
         ("hydra/launcher=joblib", "gnnrec run --help"),
         ("hydra.searchpath=[x]", "--config-dir"),
         ("data@x=file", "write data=file"),
-        ("~trainer", "choose another: trainer=default, gpu"),
+        ("~trainer", "choose another: trainer=default, dimension_parallel, gpu"),
         ("~fit.base", "set it: fit.base=VALUE"),
         ("~experiment", "experiment=null leaves it out"),
         ("+state={kep: 1}", "state.kep"),

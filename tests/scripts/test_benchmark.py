@@ -47,6 +47,7 @@ def test_every_benchmark_runs(tmp_path):
     expected = {
         "step",
         "accelerator",
+        "ranks",
         "ranking",
         "extend",
         "history",
@@ -59,6 +60,17 @@ def test_every_benchmark_runs(tmp_path):
         "anchors",
     }
     assert expected == found
+
+
+def test_a_whole_comparison_is_timed_on_any_accelerator():
+    """Where there is none, the CPU stands in for it: then both tables are the same."""
+    sys.path.insert(0, str(SCRIPT.parent))
+    from bench.accelerator import whole
+
+    took, gap = whole("cpu", quick=True)
+    assert took.value > 0
+    assert gap.value == 0
+    assert "4 rows" in gap.note
 
 
 def test_the_interval_of_a_ratio_holds_it_and_is_a_point_where_nothing_varies():
