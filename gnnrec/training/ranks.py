@@ -10,7 +10,9 @@ Every rank runs the same program on the same events, under one seed. `agreed` ha
 
 from __future__ import annotations
 
+import atexit
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -29,6 +31,7 @@ from gnnrec.core.ranks import count, here, spreads
 from gnnrec.encoders.base import Encoder
 from gnnrec.graph.spread import whole
 
+_GONE = re.compile(r"by peer|peer closed|connection (refused|aborted)|remote (process|worker)", re.IGNORECASE)
 PATIENCE = timedelta(minutes=30)
 """How long a rank waits for the others: a fit of theirs may begin with reading a store."""
 
@@ -88,6 +91,7 @@ def _joined(kind: str) -> DeviceMesh:
     """Join the other ranks, once in a process: their numbers and address are in the environment, as torchrun sets them."""
     if not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", timeout=PATIENCE)
+        atexit.register(dist.destroy_process_group)  # else its threads may abort a process that has done its work
     return init_device_mesh(kind, (count(),))
 
 
@@ -123,8 +127,25 @@ def alike_elsewhere(mesh: DeviceMesh | None) -> Iterator[None]:
     if mesh is None:
         yield
         return
-    with implicit_replication():
+    with implicit_replication(), _together():
         yield
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Say in the block that another rank is gone where torch speaks of its connection.
+
+    Raises:
+        GnnrecError: another rank has ended.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not _GONE.search(str(error)):
+            raise
+        raise GnnrecError(
+            "another rank has ended, and this one with it: rank 0 keeps its states, resume=true goes on from the newest"
+        ) from error
 
 
 def agreed(value: float) -> float:
@@ -132,7 +153,8 @@ def agreed(value: float) -> float:
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return value
     told = torch.tensor([value], dtype=torch.float64)
-    dist.broadcast(told, 0)
+    with _together():
+        dist.broadcast(told, 0)
     return float(told)
 
 
@@ -141,7 +163,8 @@ def summed(value: float) -> float:
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return value
     told = torch.tensor([value], dtype=torch.float64)
-    dist.all_reduce(told)
+    with _together():
+        dist.all_reduce(told)
     return float(told)
 
 
@@ -154,7 +177,8 @@ def check_alike(what: Mapping[str, Any]) -> None:
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return
     told: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(told, json.dumps(dict(what)))
+    with _together():
+        dist.all_gather_object(told, json.dumps(dict(what)))
     for rank, other in enumerate(map(json.loads, told)):
         for key, value in json.loads(told[0]).items():
             if other[key] != value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -146,6 +147,7 @@ def test_how_many_ranks_there_are_makes_no_other_run() -> None:
 
 
 APART = """
+import os
 import torch.distributed as dist
 from gnnrec.core import ranks as environment
 from gnnrec.training import ranks
@@ -160,6 +162,7 @@ except Exception as error:
     assert "order is 0 on rank 0 and 1 on rank 1" in str(error), error
 else:
     raise AssertionError("ranks that differ were let go on")
+os._exit(0)  # torch may abort as it takes its groups apart
 """
 
 
@@ -171,6 +174,7 @@ def test_ranks_decide_alike_and_notice_where_they_have_come_apart(tmp_path: Path
 
 
 UNSTEADY_GRADIENTS = """
+import os
 import torch
 from torch import nn
 from gnnrec.graph.spread import whole
@@ -197,6 +201,7 @@ def gradients(spread):
 
 for one, two in zip(gradients(False), gradients(True), strict=True):
     torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+os._exit(0)  # torch may abort as it takes its groups apart
 """
 
 
@@ -205,3 +210,27 @@ def test_learnt_weights_have_the_gradients_of_one_process(tmp_path: Path) -> Non
     program.write_text(UNSTEADY_GRADIENTS)
     done = subprocess.run([*TORCHRUN, str(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_where_a_rank_is_killed_the_others_end_and_say_so(tmp_path: Path) -> None:
+    larger = [
+        "data.users=600",
+        "data.items=400",
+        "data.events=20000",
+        "fit.base.max_epochs=400",
+        "fit.base.patience=400",
+    ]
+    command = [sys.executable, "-m", "gnnrec", "run", *SMALL, *larger, *RANKS, f"output={tmp_path}"]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    told = ""
+    assert run.stderr is not None
+    while "epoch" not in told:  # the base is being fitted
+        told = run.stderr.readline()
+        assert told, "it ended before it was killed"
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    (other,) = [p for p in map(int, children) if b"\0RANK=1\0" in b"\0" + Path(f"/proc/{p}/environ").read_bytes()]
+    os.kill(other, signal.SIGKILL)
+    said = run.stderr.read()
+    assert run.wait(timeout=120) != 0
+    assert "another rank has ended" in said
+    assert "Traceback" not in said
