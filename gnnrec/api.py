@@ -329,10 +329,22 @@ class Result:
         frames = {"results": self.results, "per_user": self.per_user, "predictions": self.predictions}
         with tempfile.TemporaryDirectory() as folder:
             done = pages.report(
-                frames, self.config, self.scene, "gnnrec.compare(…)", output=Path(folder), remarks=self.failed
+                frames,
+                self.config,
+                self.scene,
+                "gnnrec.compare(…)",
+                output=Path(folder),
+                remarks=self.failed,
+                selected=self._selected,
             )
             write_atomic(Path(path), done.path.read_text(encoding="utf-8"))
         return Path(path)
+
+    @property
+    def _selected(self) -> str:
+        """The valid metric by which all models were selected."""
+        found = {learner.objective.selects_by for learner in self.learners.values()}
+        return found.pop() if len(found) == 1 else "ndcg"
 
     @property
     def best(self) -> tuple[str, str]:

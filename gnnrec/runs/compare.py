@@ -12,6 +12,7 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation import results as table
 from gnnrec.reporting import terminal
 from gnnrec.runs import build
+from gnnrec.runs.alike import by_policy
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.folder import TABLES, Frames, check_versions, finished
 from gnnrec.runs.job import Job, failure, run_job
@@ -59,7 +60,9 @@ def compare(
     parts, failed = run_all(jobs, scene, progress, launch)
     parts.append(references(config, scene, progress))
     runs = [folder.name for folder in folders if finished(folder)]
-    done = report(joined(parts, config), config, scene, command, runs, first, output, failed)
+    selected = build.selected_by([job.config for job in jobs], scene.setting.stream)
+    shown = joined(parts, config), config, scene, command, runs, first, output, failed
+    done = report(*shown, selected=selected, alike=by_policy([(job.row, job.config) for job in jobs]))
     return replace(done, failed=tuple(failed))
 
 

@@ -29,6 +29,8 @@ from gnnrec.reporting.answer import answer, best_row, lowest_error
 from gnnrec.reporting.drawing import paper
 from gnnrec.reporting.headings.content import PageContent
 from gnnrec.reporting.worth.columns import with_worth
+from gnnrec.reporting.worth.criterion import metric_of
+from gnnrec.reporting.worth.waiting import waiting
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.folder import Frames, locked, write_frames
@@ -72,6 +74,8 @@ def report(
     remarks: Sequence[str] = (),
     latex: bool = False,
     vectors: Sequence[str] = (),
+    selected: str = "ndcg",
+    alike: Sequence[Sequence[str]] = (),
 ) -> Report:
     """Write results, summary, figures and report.html, and return the table and the answer.
 
@@ -86,6 +90,8 @@ def report(
         remarks: what went wrong, for the notes.
         latex: whether the tables are written as LaTeX too, beside CSV and Markdown.
         vectors: what figures are written as for a paper, beside PNG: "svg", "pdf".
+        selected: the valid metric by which the models of all runs were selected.
+        alike: groups of rows, by name, that differ in when they are updated alone.
     """
     there = output or Path(config["output"])  # a notebook's configuration names no folder
     # Seeds in processes of their own end together: one page is written after the other.
@@ -94,7 +100,11 @@ def report(
         results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
         summary = table.summary(results, first=first, budget=budget)
         tests, untested = _tests(frames, summary, first, int(config.get("privacy", {}).get("least_users", 1)))
-        summary = with_worth(summary, tests, results, _events(frames["per_user"], first), first=first)
+        events = _events(frames["per_user"], first)
+        summary = with_worth(summary, tests, results, events, first=first, selected=selected)
+        known = None if budget == "equal" else events  # seconds do not compare there (rule 14)
+        best = lowest_error(summary) if metric_of(summary) == significance.ERROR else best_row(summary)
+        policies = waiting(summary, results, tests, alike, known, best, first=first)
         said, record = answer(summary, tests), _record(command, config, scene)
         write_frames(output, {**frames, "results": results})
         write_atomic(output / "summary.csv", summary.write_csv())
@@ -105,7 +115,13 @@ def report(
         drawn, missing = list[figures.DrawnFigure](), [NO_FIGURES]
         if config.get("figures", True):
             drawn, missing = figures.draw_all(
-                results, summary, frames["predictions"], tests=tests, quality=quality, first=first
+                results,
+                summary,
+                frames["predictions"],
+                tests=tests,
+                quality=quality,
+                policies=policies,
+                first=first,
             )
         pictures = figures.write(drawn, output / "figures") if drawn else []
         content = PageContent(
@@ -115,6 +131,7 @@ def report(
             results=results,
             tests=tests,
             figures=figures.inline(drawn),
+            policies=policies,
             data_text=summarise(scene.dataset, scene.setting.stream, increments.as_text(quality)),
             config_text=_shared(config, results),
             notes=[*untested, *table.incomplete(results), *missing],

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from gnnrec.evaluation.significance import ERROR
 from gnnrec.reporting.verdicts import Verdicts
+from gnnrec.reporting.worth.criterion import called, metric_of
 
 Details = Sequence[tuple[str, pl.DataFrame]]
 """(heading, table) pairs; text to the left, numbers with four decimals to the right."""
@@ -27,6 +29,7 @@ class PageContent:
         protocol_text: how it was measured; empty lines separate paragraphs.
         results: the table of results; None: what needs it is left out.
         tests: of gnnrec.evaluation.significance, a table per metric; None where it was not tested.
+        policies: of gnnrec.reporting.worth.waiting; empty where no rows differ in when they are updated alone.
         figures: by name (gnnrec.reporting.figures), as HTML.
         details: further tables (`gnnrec.reporting.html.increments_and_segments`).
         warnings: what is wrong with the data, or with the runs.
@@ -45,6 +48,7 @@ class PageContent:
     protocol_text: str
     results: pl.DataFrame | None = None
     tests: pl.DataFrame | None = None
+    policies: pl.DataFrame = field(default_factory=pl.DataFrame)
     figures: Mapping[str, str] = field(default_factory=dict)
     details: Details = ()
     warnings: Sequence[str] = ()
@@ -56,7 +60,17 @@ class PageContent:
     @property
     def metric(self) -> str:
         """Column that rows are compared by."""
-        return f"recall@{self.k}_all"
+        return metric_of(self.summary, self.k)
+
+    @property
+    def called(self) -> str:
+        """What readers call it."""
+        return called(self.metric)
+
+    @property
+    def falls(self) -> bool:
+        """Whether less of it is better."""
+        return self.metric == ERROR
 
     @property
     def verdicts(self) -> Verdicts:
