@@ -14,7 +14,7 @@ from gnnrec.reporting import terminal
 from gnnrec.runs import build
 from gnnrec.runs.alike import by_policy
 from gnnrec.runs.build import Config, Scene
-from gnnrec.runs.folder import TABLES, Frames, check_versions, finished
+from gnnrec.runs.folder import EXAMPLES, TABLES, Frames, check_versions, finished
 from gnnrec.runs.job import Job, failure, run_job
 from gnnrec.runs.pages import Report, report
 from gnnrec.runs.progress import Progress
@@ -121,7 +121,10 @@ def joined(parts: Sequence[Frames], config: Config) -> Frames:
     """Return the frames of several runs as one set, without figures of too few users to be shown."""
     # Older runs lack columns that newer ones have.
     found = {t: pl.concat([p[t] for p in parts], how="diagonal") for t in TABLES}
-    return found | {"results": table.public(found["results"], int(config.get("privacy", {}).get("least_users", 1)))}
+    least = int(config.get("privacy", {}).get("least_users", 1))
+    lists = [p[EXAMPLES] for p in parts if EXAMPLES in p and least == 1]  # a list is of one user
+    found |= {EXAMPLES: pl.concat(lists, how="diagonal")} if lists else {}
+    return found | {"results": table.public(found["results"], least)}
 
 
 def show(job: Job, scene: Scene, progress: Progress, launch: RunnerOf = in_turn) -> str:

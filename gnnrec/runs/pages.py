@@ -22,18 +22,19 @@ from gnnrec.core.files import write_atomic
 from gnnrec.data.summary import summarise
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation import significance
+from gnnrec.evaluation.beyond.examples import example_users, last_scored
 from gnnrec.evaluation.pairs import names_users
 from gnnrec.quality import increments
 from gnnrec.reporting import exports, figures, html, terminal
 from gnnrec.reporting.answer import answer, best_row, lowest_error
 from gnnrec.reporting.drawing import paper
-from gnnrec.reporting.headings.content import PageContent
+from gnnrec.reporting.headings.content import ExampleLists, PageContent
 from gnnrec.reporting.worth.columns import with_worth
 from gnnrec.reporting.worth.criterion import metric_of
 from gnnrec.reporting.worth.waiting import waiting
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
-from gnnrec.runs.folder import Frames, locked, write_frames
+from gnnrec.runs.folder import EXAMPLES, Frames, locked, write_frames
 from gnnrec.runs.progress import Progress
 from gnnrec.training.loggers import Tracker, log_identity
 
@@ -107,6 +108,8 @@ def report(
         policies = waiting(summary, results, tests, alike, known, best, first=first)
         said, record = answer(summary, tests), _record(command, config, scene)
         write_frames(output, {**frames, "results": results})
+        if EXAMPLES not in frames:  # those of an earlier page are not this one's, or not to be shown any more
+            (output / f"{EXAMPLES}.parquet").unlink(missing_ok=True)
         write_atomic(output / "summary.csv", summary.write_csv())
         write_atomic(output / "run.json", json.dumps({**record, RUNS: sorted(runs)}, indent=1))
         details = html.increments_and_segments(results, first=first)
@@ -138,6 +141,7 @@ def report(
             warnings=[*remarks, *scene.setting.stream.notes],
             protocol_text=PROTOCOL,
             details=details,
+            lists=_lists(frames, config, scene),
             record=record,
             changed=_changed(config),
             first=first,
@@ -168,6 +172,23 @@ def _events(per_user: pl.DataFrame, first: int) -> float | None:
     of_row = scored.group_by("strategy", "scorer", "seed", "trained_to").agg(pl.col("relevant").sum())
     counted = of_row.group_by("trained_to").agg(pl.col("relevant").max())["relevant"]  # the same for every whole row
     return sum(counted) / len(counted) if len(counted) else None
+
+
+def _lists(frames: Frames, config: Config, scene: Scene) -> ExampleLists:
+    """Return the lists of a few users with the titles of their items, or why there are none."""
+    if (least := int(config.get("privacy", {}).get("least_users", 1))) > 1:
+        why = f"A list is of one user, and privacy.least_users={least} leaves out what is of fewer."
+        return ExampleLists(pl.DataFrame(), why=why)
+    setting, frame = scene.setting, frames.get(EXAMPLES)
+    last = last_scored(setting.stream)
+    if frame is None or last is None:
+        why = "n/a: no update was scored." if last is None else "n/a: these runs are of a version that kept none."
+        return ExampleLists(pl.DataFrame(), why=why)
+    asked = example_users(setting.stream, setting.worlds, setting.measure, last)
+    taken = {} if asked is None else asked.taken()
+    ids, titles = setting.stream.items, setting.stream.titles
+    shown = {*frame["item"].to_list(), *(item for own in taken.values() for item in own)}
+    return ExampleLists(frame, {i: titles.get(str(ids[i]), str(ids[i])) for i in shown}, taken)
 
 
 def _tests(frames: Frames, summary: pl.DataFrame, first: int, least: int = 1) -> tuple[pl.DataFrame, list[str]]:

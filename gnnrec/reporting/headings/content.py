@@ -16,6 +16,23 @@ Details = Sequence[tuple[str, pl.DataFrame]]
 
 
 @dataclass(frozen=True, slots=True)
+class ExampleLists:
+    """Lists of a few users.
+
+    Attributes:
+        frame: of gnnrec.evaluation.record.EXAMPLES, all rows and seeds.
+        titles: number of an item -> its title, or its id where there is none.
+        taken: user -> numbers of the items taken in the increment that the lists were scored on.
+        why: there are none; "" where there are.
+    """
+
+    frame: pl.DataFrame
+    titles: Mapping[int, str] = field(default_factory=dict)
+    taken: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PageContent:
     """What the page of a comparison is made of.
 
@@ -32,6 +49,7 @@ class PageContent:
         policies: of gnnrec.reporting.worth.waiting; empty where no rows differ in when they are updated alone.
         figures: by name (gnnrec.reporting.figures), as HTML.
         details: further tables (`gnnrec.reporting.html.increments_and_segments`).
+        lists: of a few users; None: nothing is said of them.
         warnings: what is wrong with the data, or with the runs.
         record: command, machine, versions, hashes.
         changed: what differs from the defaults, as typed.
@@ -51,6 +69,7 @@ class PageContent:
     policies: pl.DataFrame = field(default_factory=pl.DataFrame)
     figures: Mapping[str, str] = field(default_factory=dict)
     details: Details = ()
+    lists: ExampleLists | None = None
     warnings: Sequence[str] = ()
     record: Mapping[str, str] = field(default_factory=dict)
     changed: Sequence[str] = ()
