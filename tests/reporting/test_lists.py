@@ -87,9 +87,9 @@ def test_lists_stand_side_by_side_with_words_for_hits_and_what_is_new(content: C
     assert found.open == []
     assert found.places == {
         ("User ann (known)", "full_retrain (blend)"): ["Seven hit new", "Two", "Three"],
-        ("User ann (known)", "decayed_popularity"): ["<b>& ", "Nine hit"],
+        ("User ann (known)", "decayed_popularity"): ["<b>&", "Nine hit"],
         ("User bob (new: nothing of the user was known)", "full_retrain (blend)"): ["One"],
-        ("User bob (new: nothing of the user was known)", "decayed_popularity"): ["<b>&  new"],
+        ("User bob (new: nothing of the user was known)", "decayed_popularity"): ["<b>& new"],
     }
     assert "No longer there: One." in text
     assert "Takes next: Seven; Nine; 8." in text, "what has no title is told by its number"

@@ -58,7 +58,8 @@ def _user(given: ExampleLists, name: str, known: bool, rows: Sequence[Key]) -> s
     took = f"Takes next: {'; '.join(taken[:MOST])}{more}." if taken else ""
     kind = "known" if known else "new: nothing of the user was known"
     columns = "".join(_list(given, name, key) for key in rows)
-    return f'<h3>User {page.text(name)} ({kind})</h3>{page.small(took)}<div class="pair">{columns}</div>'
+    heading = f"<h3>User {page.text(name)} ({kind})</h3>"
+    return f'<div class="user">{heading}{page.small(took)}<div class="pair">{columns}</div></div>'
 
 
 def _list(given: ExampleLists, name: str, key: Key) -> str:
