@@ -188,7 +188,14 @@ def _lists(frames: Frames, config: Config, scene: Scene) -> ExampleLists:
     taken = {} if asked is None else asked.taken()
     ids, titles = setting.stream.items, setting.stream.titles
     shown = {*frame["item"].to_list(), *(item for own in taken.values() for item in own)}
-    return ExampleLists(frame, {i: titles.get(str(ids[i]), str(ids[i])) for i in shown}, taken)
+    # No id of a user stands on a page: they are numbered, but for pseudonyms.
+    users = frame.select("user", "known").unique().sort("known", "user", descending=[True, False])["user"].to_list()
+    called = {user: user if setting.stream.aliases is not None else str(n) for n, user in enumerate(users, 1)}
+    return ExampleLists(
+        frame.with_columns(pl.col("user").replace(called)),
+        {i: titles.get(str(ids[i]), str(ids[i])) for i in shown},
+        {called[user]: own for user, own in taken.items() if user in called},
+    )
 
 
 def _tests(frames: Frames, summary: pl.DataFrame, first: int, least: int = 1) -> tuple[pl.DataFrame, list[str]]:

@@ -63,6 +63,12 @@ def test_lists_of_single_users_name_them_by_their_hash_and_are_left_out_where_fe
     named = set(pl.read_parquet(out / "examples.parquet")["user"])
     assert len(named) == 5
     assert all(re.fullmatch("[0-9a-f]{16}", user) and f"<h3>User {user} (" in page for user in named)
+    plain = [*(g for g in given if not g.startswith(("privacy", "output"))), f"output={tmp_path / 'plain'}"]
+    assert main(plain) == 0
+    page = (tmp_path / "plain" / "report.html").read_text()
+    assert re.findall(r"<h3>User (\d)", page) == ["1", "2", "3", "4", "5"]
+    ids = pl.read_parquet(tmp_path / "plain" / "examples.parquet")["user"].unique().to_list()
+    assert not any(look(tmp_path / "plain" / "report.html", user).holding for user in ids), "a page has no id of a user"
     assert main([*given, "privacy.least_users=2"]) == 0
     page = (out / "report.html").read_text()
     assert "privacy.least_users=2 leaves out what is of fewer" in page

@@ -35,7 +35,7 @@ def lists(content: PageContent) -> str:
         f"Drawn by a seed among the users of increment {on}, a new one with them where there is one. The first places of their "
         f"lists by models that had absorbed everything up to increment {on - 1}, before they saw increment {on}; hit: the user "
         "takes it in that increment; new: it was not among these places one increment before. The first seed of each row; ties "
-        "in one order throughout."
+        "in one order throughout. Users are numbered, or named by their pseudonyms; examples.parquet tells who they are."
     )
     shown = "".join(_user(given, str(name), bool(known), rows) for name, known in users.iter_rows())
     return page.folded(f"What {users.height} users are shown", page.small(note) + shown)
