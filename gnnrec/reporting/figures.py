@@ -29,7 +29,7 @@ CAPTIONS = {
     "over_time": "Each next increment, a strategy a panel, the others grey behind it: the mean over seeds; the band "
     "is ± one deviation. Hatched: drawn, not averaged. The number is the last value. Above twenty increments the line is a "
     "moving mean over five.",
-    "interval": "What was served on the same increments, by how many an update took up on average (log scale). Band: the "
+    "waiting": "What was served on the same increments, by how many an update took up on average (log scale). Band: the "
     "interval of the difference to the row of the line that is updated most often or, where that pair was not tested, to the "
     "best row. The number at a point is the break-even: the price of a second, in events with a recall of 1, from which on "
     "waiting so long pays (0: at any price, by the means). Dashed: rows that have no such line.",
@@ -105,7 +105,7 @@ def draw_all(
         drawn["data_quality"] = partial(curves.quality, results, quality, of, look=style.Look.of(results))
     if policies is not None and policies.height:
         by = metric_of(summary, k)
-        drawn["interval"] = partial(interval.by_interval, policies, summary, by, style.Look.of(results))
+        drawn["waiting"] = partial(interval.by_interval, policies, summary, by, style.Look.of(results))
     for name, draw in drawn.items():
         with style.styled():
             figure = draw()

@@ -20,7 +20,7 @@ MOST = 12
 
 def often(content: PageContent) -> str:
     """Return policies by what they served, the figure of staleness, and what updates have cost together."""
-    return content.figure("interval") + _policies(content) + content.figure("staleness") + _spent(content)
+    return content.figure("waiting") + _policies(content) + content.figure("staleness") + _spent(content)
 
 
 def _policies(content: PageContent) -> str:
