@@ -290,6 +290,7 @@ class Result:
         failed: tuple[str, ...] = (),
     ) -> None:
         self.results, self.per_user, self.predictions = (frames[t] for t in ("results", "per_user", "predictions"))
+        self._frames = frames
         self.scene, self.config, self.failed = scene, config, failed
         self.learners: Mapping[str, Learner] = memory.learners
         self.errors: Mapping[tuple[str, int], Exception] = memory.errors
@@ -326,13 +327,25 @@ class Result:
 
     def report(self, path: str | Path) -> Path:
         """Write the report as one HTML file and return where it is."""
-        frames = {"results": self.results, "per_user": self.per_user, "predictions": self.predictions}
+        own = {"results": self.results, "per_user": self.per_user, "predictions": self.predictions}
         with tempfile.TemporaryDirectory() as folder:
             done = pages.report(
-                frames, self.config, self.scene, "gnnrec.compare(…)", output=Path(folder), remarks=self.failed
+                {**self._frames, **own},
+                self.config,
+                self.scene,
+                "gnnrec.compare(…)",
+                output=Path(folder),
+                remarks=self.failed,
+                selected=self._selected,
             )
             write_atomic(Path(path), done.path.read_text(encoding="utf-8"))
         return Path(path)
+
+    @property
+    def _selected(self) -> str:
+        """The valid metric by which all models were selected."""
+        found = {learner.objective.selects_by for learner in self.learners.values()}
+        return found.pop() if len(found) == 1 else "ndcg"
 
     @property
     def best(self) -> tuple[str, str]:

@@ -164,13 +164,16 @@ def _nothing_new(kept: Live) -> str:
 
 
 def status(rest: Sequence[str]) -> int:
-    """Print how a live run stands and write its page, or how the runs of an output folder stand."""
+    """Print how a live run stands and write its page, or how the runs and sweeps of an output folder stand."""
     parser = Parser(
         prog="gnnrec status",
-        description="How a run that is kept up to date stands, or the runs of a comparison: done, running, waiting, failed.",
+        description="How a run that is kept up to date stands, or the runs of a comparison or the trials of a sweep: done, "
+        "running, waiting, failed.",
         allow_abbrev=False,
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run, or output folder of a comparison")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="folder of the run, or output folder of a comparison or a sweep"
+    )
     parser.add_argument("--store", type=Path, help="where its store lies now, if it has moved")
     parser.add_argument(
         "--last", type=int, default=10, metavar="N", help="decisions to print (default 10); the page has all"
@@ -186,10 +189,8 @@ def status(rest: Sequence[str]) -> int:
         raise GnnrecError(
             f"--price {given.price:g} must be above 0: events with a recall of 1 that a second must bring back"
         )
-    from gnnrec.launching import standing
-
-    if standing.is_output(given.run):
-        print(standing.text(given.run))
+    if told := _of_output(given.run):
+        print(told)
         return 0
     from gnnrec.live import run as live
     from gnnrec.live.status import status_of
@@ -207,6 +208,20 @@ def status(rest: Sequence[str]) -> int:
     page.write(path, f"{run.folder.name}, kept up to date", found.answer, found.decisions)
     print(f"page: {path}")
     return 1 if found.problems else 0
+
+
+def _of_output(folder: Path) -> str:
+    """Return how the sweeps and the runs of an output folder stand; "" where it is none."""
+    from gnnrec.launching import standing
+
+    parts = []
+    if next(folder.glob("sweep-*"), None) is not None:
+        from gnnrec.sweeping import standing as sweeps
+
+        parts += [sweeps.text(path) for path in sweeps.sweeps_of(folder)]
+    if standing.is_output(folder):
+        parts.append(standing.text(folder))
+    return "\n".join(parts)
 
 
 def rollback(rest: Sequence[str]) -> int:

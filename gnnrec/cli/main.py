@@ -27,7 +27,8 @@ commands:
   gnnrec recommend DIR --user ID -k 10            the lists that what a run serves gives: --users FILE, --all, --output FILE
   gnnrec update STORE RUN                         bring a run's model up to its store's newest version, if it is no worse
   gnnrec status RUN                               what serves, what was decided and why, what waits; of an output folder:
-                                                  which of its runs are done, running, waiting, failed
+                                                  which of its runs are done, running, waiting, failed; of a
+                                                  sweep: its trials, the best so far, what goes on with it
   gnnrec rollback RUN --to N                      let an older champion serve again
   gnnrec export RUN                               what serves as a bundle: --since N, --lists FILE.parquet, --index faiss
   gnnrec serve RUN                                answer over HTTP from the bundle; updates take its place without a gap

@@ -17,6 +17,11 @@ def tie_order(seed: int, num_items: int) -> Tensor:
     return torch.from_numpy(generator(seed, "ties").permutation(num_items))
 
 
+def steady_order(seed: int, num_items: int) -> Tensor:
+    """Return an order of items, [i], that new items do not change: ties that are broken anew are no change of a list."""
+    return torch.from_numpy(np.argsort(generator(seed, "steady").random(num_items)))
+
+
 SPARE = 64
 """Items listed beyond K, so that most ties at the edge of the list are settled within it."""
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from gnnrec.core import allocator
 from gnnrec.data.types import Stream
+from gnnrec.evaluation.beyond.examples import LISTED
 from gnnrec.evaluation.evaluate import Evaluation, MetricRow, Slice, evaluate_all
 from gnnrec.evaluation.results import SCHEMA
 from gnnrec.evaluation.settings import Settings
@@ -30,6 +31,16 @@ PER_USER = pl.Schema(
         "relevant": pl.Int64(),
         "recall@20": pl.Float64(),
         "ndcg@20": pl.Float64(),
+    }
+)
+EXAMPLES = pl.Schema(
+    {
+        "strategy": pl.String(),
+        "scorer": pl.String(),
+        "seed": pl.Int64(),
+        "trained_to": pl.Int64(),
+        "evaluated_on": pl.Int64(),
+        **LISTED,
     }
 )
 PREDICTIONS = pl.Schema(
@@ -62,6 +73,7 @@ class Record:
     results: list[pl.DataFrame] = field(default_factory=list)
     per_user: list[pl.DataFrame] = field(default_factory=list)
     predictions: list[pl.DataFrame] = field(default_factory=list)
+    examples: list[pl.DataFrame] = field(default_factory=list)
 
     def add(self, scorer: str, trained_to: int, evaluated_on: int, split: str, rows: Iterable[MetricRow]) -> None:
         """Append rows of the table."""
@@ -92,6 +104,15 @@ class Record:
             values = {**who, "user": rated, "true": found.truth, "predicted": found.predicted}
             self.predictions.append(pl.DataFrame(values, schema=PREDICTIONS))
 
+    def add_examples(self, trained_to: int, evaluated_on: int, lists: Mapping[str, pl.DataFrame]) -> None:
+        """Append lists of single users by scorer, by the model that absorbed 0..trained_to."""
+        name = self.name
+        for scorer, frame in lists.items():
+            who = {"strategy": name.strategy, "scorer": scorer, "seed": name.seed, "trained_to": trained_to}
+            keys = {**who, "evaluated_on": evaluated_on}
+            own = frame.with_columns(pl.lit(value, EXAMPLES[column]).alias(column) for column, value in keys.items())
+            self.examples.append(own.select(*EXAMPLES))
+
     @property
     def waits(self) -> bool:
         """Whether the newest increment waits: nothing was trained on it yet."""
@@ -101,13 +122,15 @@ class Record:
         """Append what another record holds."""
         for name, rows in (("results", self.results), ("per_user", self.per_user), ("predictions", self.predictions)):
             rows.append(frames[name])
+        self.examples += [frames["examples"]] if "examples" in frames else []
 
     def frames(self) -> dict[str, pl.DataFrame]:
-        """Return the tables by name."""
+        """Return the tables by name; that of examples where there are any."""
         parts = {
             "results": (self.results, SCHEMA),
             "per_user": (self.per_user, PER_USER),
             "predictions": (self.predictions, PREDICTIONS),
+            **({"examples": (self.examples, EXAMPLES)} if self.examples else {}),
         }
         return {
             n: pl.concat(frames, how="diagonal") if frames else pl.DataFrame(schema=s)
@@ -122,7 +145,8 @@ class Record:
             n: f.with_columns(pl.lit(v).cast(f.schema[c]).alias(c) for c, v in own.items() if c in f.columns)
             for n, f in frames.items()
         }
-        return Record(name, *([named[n]] for n in ("results", "per_user", "predictions")))
+        own_tables = ("results", "per_user", "predictions", "examples")
+        return Record(name, *([named[n]] if n in named else [] for n in own_tables))
 
 
 @dataclass(frozen=True, slots=True)

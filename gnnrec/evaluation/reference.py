@@ -12,6 +12,7 @@ import polars as pl
 from gnnrec.core.errors import GnnrecError, nearest
 from gnnrec.counters.counters import Companion, Counters
 from gnnrec.data.types import Floats, Interactions, Observed, Stream
+from gnnrec.evaluation.beyond.examples import example_users
 from gnnrec.evaluation.blend_choice import Choice
 from gnnrec.evaluation.record import Name, Record, Scored, score, tests, upcoming
 from gnnrec.evaluation.results import REFERENCE
@@ -86,8 +87,11 @@ def reference_rows(
         Absorbed(grid, companion, {made.row for made in references.values() if isinstance(made, Counted)}),
         {name: made for name, made in references.items() if isinstance(made, Untrained)},
     )
+    scorers = dict[str, Scorer]()
     for increment, world in zip(stream.increments, worlds, strict=True):
         t, before = world.index, worlds[world.index - 1].seen if world.index else BipartiteGraph.empty()
+        asked = example_users(stream, worlds, measure, t)
+        earlier = {} if asked is None else asked.lists(scorers, worlds[t - 1], measure)
         kept.absorb(increment.observed, before, measure)
         spent = {name: take_up(made, increment.observed) for name, made in own.items()}
         scorers = _chosen(references, kept.scorers(measure.explicit))
@@ -99,13 +103,18 @@ def reference_rows(
             made.fallback = kept.best_counter
         rows = {name: Scored(records[name], REFERENCE, scorer) for name, scorer in scorers.items()}
         score(list(rows.values()), t, stream, upcoming(stream, t, world), measure)
+        if asked is not None:
+            for trained_to, lists in ((t - 1, earlier), (t, asked.lists(scorers, world, measure))):
+                for name, frame in lists.items():
+                    records[name].add_examples(trained_to, t + 1, {REFERENCE: frame})
         baseline = [row for name, row in rows.items() if name == BASELINE]
         score(baseline, t, stream, tests(stream, t, worlds, measure), measure)
         for name, seconds in spent.items() if t else ():
             records[name].add(REFERENCE, t, t, "cost", [("all", "seconds", seconds, 1)])
             records[name].add(REFERENCE, t, t, "cost", [("all", "bytes_kept", float(own[name].nbytes), 1)])
     frames = [record.frames() for record in records.values()] or [Record(Name(experiment, "", None)).frames()]
-    return {table: pl.concat([f[table] for f in frames]) for table in ("results", "per_user", "predictions")}
+    tables = dict.fromkeys(table for f in frames for table in f)
+    return {table: pl.concat([f[table] for f in frames if table in f]) for table in tables}
 
 
 def _chosen(references: Mapping[str, Counted | Untrained], counted: Mapping[str, Scorer]) -> dict[str, Scorer]:

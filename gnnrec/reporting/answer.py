@@ -15,6 +15,7 @@ from gnnrec.evaluation.significance import ERROR, FULL
 from gnnrec.reporting.tables import FEW, NA, number, short
 from gnnrec.reporting.verdicts import SummaryRow, Verdicts, key_of, name_of
 from gnnrec.reporting.worth.columns import full_of
+from gnnrec.reporting.worth.criterion import metric_of
 
 _SAID = {"not shown": "not shown", "untested": "untested", "here": "shown for these increments and seeds alone"}
 """What stands behind an interval that says less than it may seem to."""
@@ -36,13 +37,19 @@ def lowest_error(summary: pl.DataFrame) -> Key | None:
     return None if best is None else key_of(best)
 
 
+def best_counter(summary: pl.DataFrame, metric: str) -> SummaryRow | None:
+    """Return the best row that trains nothing, by a column that rows are compared by; None: none was scored by it."""
+    rows = summary.filter(pl.col("scorer") == REFERENCE, pl.col("strategy") != "oracle").rows(named=True)
+    return _best(rows, metric)
+
+
 def answer(summary: pl.DataFrame, significance: pl.DataFrame | None = None, k: int = 20) -> str:
     """Return at most four sentences, a line each, that claim no more than the tests of the pairs carry.
 
     Args:
         summary: gnnrec.evaluation.results.summary, with the columns of gnnrec.reporting.worth.columns where they are known.
         significance: of gnnrec.evaluation.significance; None: nothing was tested.
-        k: cut-off. Where no row ranks, the rows are compared by MSE.
+        k: cut-off. Rows are compared by recall of it, or by MSE (`gnnrec.reporting.worth.criterion`).
     """
     rows, verdicts = _comparable(summary, significance, k)
     best = _to_serve(rows, verdicts)
@@ -59,12 +66,11 @@ def to_serve(summary: pl.DataFrame, significance: pl.DataFrame | None = None, k:
 
 
 def _comparable(summary: pl.DataFrame, significance: pl.DataFrame | None, k: int) -> tuple[list[SummaryRow], Verdicts]:
-    """Return the rows that can be served, and what is said of them by recall, or by MSE where no row ranks."""
+    """Return the rows that can be served, and what is said of them by what rows are compared by."""
     rows = [r for r in summary.rows(named=True) if r["strategy"] != "oracle"]  # which knows the truth, and is no choice
-    if _best(rows, f"recall@{k}_all") is not None:
-        return rows, Verdicts(significance, f"recall@{k}_all")
+    verdicts = Verdicts(significance, metric_of(summary, k))
     # A blend predicts what its model does, and its errors are not tested for themselves.
-    return [r for r in rows if r["scorer"] != "blend"], Verdicts(significance, ERROR)
+    return [r for r in rows if verdicts.metric != ERROR or r["scorer"] != "blend"], verdicts
 
 
 def _to_serve(rows: list[SummaryRow], verdicts: Verdicts) -> SummaryRow | None:
@@ -162,7 +168,7 @@ class _Said:
 
     def _why(self, row: SummaryRow, full: SummaryRow) -> str:
         if self.error:
-            return "it is told by recall, and no row ranks"
+            return "it is told by recall, and rows are compared by their squared error"
         if row["seconds_per_update"] is None or full["seconds_per_update"] is None:
             why = (
                 "what trains nothing has no seconds per update"

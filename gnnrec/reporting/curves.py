@@ -15,6 +15,7 @@ from gnnrec.evaluation import r_matrix
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.reporting.style import GRID, MARKERS, PALETTE, Look, canvas, label, legend
+from gnnrec.reporting.worth.criterion import called
 
 Floats = NDArray[np.float64]
 _SHARES = ("new users", "new items", "set aside", "repeated", "late")
@@ -45,7 +46,7 @@ def metric_by_increment(
         axis.set_xlabel("increment scored before it was seen")
         _shade(axis, frame, first)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].set_ylabel(metric if "@" in metric else metric.upper())
+    axes[0].set_ylabel(called(metric))
     drawn = set(frame["strategy"].to_list())
     legend(figure, [n for n in look.names if n in drawn], look)
     return figure
@@ -91,7 +92,7 @@ def quality(results: pl.DataFrame, table_of: pl.DataFrame, metric: str, look: Lo
         return None
     figure, (top, middle, low) = canvas(3, 1, 5.6, 2.2)
     _draw(top, frame.filter(pl.col("scorer").is_in([scorers_of(frame)[0], REFERENCE])), look)
-    top.set_ylabel(f"{metric}, {label(scorers_of(frame)[0])}")
+    top.set_ylabel(f"{called(metric)}, {label(scorers_of(frame)[0])}")
     t = table_of["t"].to_numpy()
     for axis, names, what in ((middle, ("item drift", "value drift"), "PSI"), (low, _SHARES, "share")):
         for k, name in enumerate(n for n in names if table_of[n].count()):
@@ -126,10 +127,10 @@ def staleness(results: pl.DataFrame, metric: str, look: Look, first: int = 1) ->
         for (strategy, own), curve in curves.items():
             if own in (scorer, REFERENCE):
                 _draw_curve(axis, curve, strategy, look)
-        axis.set_title(f"{metric} without updates · {label(scorer)}")
+        axis.set_title(f"{called(metric)} without updates · {label(scorer)}")
         axis.set_xlabel("increments since the last update (δ)")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].set_ylabel(metric)
+    axes[0].set_ylabel(called(metric))
     legend(figure, dict.fromkeys(strategy for strategy, _ in curves), look)
     return figure
 

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from gnnrec.evaluation import r_matrix
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.results import REFERENCE
-from gnnrec.reporting.style import INK, MUTED, Look, canvas, label, legend
+from gnnrec.evaluation.significance import ERROR
+from gnnrec.reporting.style import INK, MUTED, Look, canvas, label, legend, row_label
+from gnnrec.reporting.worth.criterion import called
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +39,7 @@ def heat_maps(results: pl.DataFrame, scorer: str, metric: str) -> Figure | None:
     figure, axes = canvas(math.ceil(len(maps) / columns), columns, 3.4, 3.3)
     for axis, (strategy, r) in zip(axes, maps.items(), strict=False):
         image = axis.imshow(r, cmap=MAP, norm=norm, aspect="equal")
-        axis.set_title(label(strategy))
+        axis.set_title(row_label(strategy))
         axis.set(xlabel="test slice k", ylabel="trained to t")
         axis.grid(visible=False)
         for ticks in (axis.xaxis, axis.yaxis):
@@ -68,13 +70,17 @@ def _annotate(axis: Axes, r: Floats, norm: Normalize) -> None:
         axis.text(k, t, text, ha="center", va="center", fontsize=6.5, color=_DARK if norm(r[t, k]) > 0.55 else _LIGHT)
 
 
-def cost_against_quality(summary: pl.DataFrame, look: Look, k: int = 20) -> Figure | None:
-    """Draw recall@k of the next increment against seconds per update (log), with deviations and the Pareto front.
+def cost_against_quality(summary: pl.DataFrame, look: Look, quality: str = "recall@20_all") -> Figure | None:
+    """Draw quality on the next increment against seconds per update (log), with deviations and the Pareto front.
 
     Rows on the front are ringed and named. The best reference row is a line across: it has no update to pay for. None where
     no row has both numbers.
+
+    Args:
+        summary: a row per strategy and scorer.
+        look: of the rows.
+        quality: column of the summary: of recall more is better, of `ERROR` less, and its axis runs down.
     """
-    quality = f"recall@{k}_all"
     rows = summary.filter(
         pl.col("seconds_per_update") > 0, pl.col(quality).is_not_null(), pl.col("scorer") != REFERENCE
     )
@@ -89,7 +95,9 @@ def cost_against_quality(summary: pl.DataFrame, look: Look, k: int = 20) -> Figu
     _best_reference(axis, summary, quality)
     axis.margins(x=0.12, y=0.14)
     _seconds(axis)
-    axis.set(xlabel="seconds per update", ylabel=f"recall@{k}, all users, next increment")
+    said = "MSE (less is better)" if quality == ERROR else f"{called(quality)}, all users"
+    axis.set(xlabel="seconds per update", ylabel=f"{said}, next increment")
+    axis.yaxis.set_inverted(quality == ERROR)
     kinds = [
         axis.plot([], [], "o", color=MUTED, mfc=MUTED if i == 0 else "white", label=label(s))[0]
         for i, s in enumerate(scorers[:2])
@@ -131,7 +139,7 @@ def _reach(value: float, deviation: float | None) -> list[list[float]] | None:
 
 def _front(axis: Axes, rows: pl.DataFrame, quality: str) -> None:
     cost, value = rows["seconds_per_update"].to_numpy(), rows[quality].to_numpy()
-    on = table.pareto(cost, value)
+    on = table.pareto(cost, -value if quality == ERROR else value)
     order = np.argsort(cost[on])
     axis.step(cost[on][order], value[on][order], where="post", color=MUTED, lw=1, zorder=1)
     axis.scatter(cost[on], value[on], s=150, facecolor="none", edgecolor=MUTED, linewidth=0.9, zorder=2)
@@ -140,16 +148,16 @@ def _front(axis: Axes, rows: pl.DataFrame, quality: str) -> None:
         at, above = (cost[on][i], value[on][i]), n % 2 == 1
         va, away = ("bottom", (0, 7)) if above else ("top", (0, -8))
         axis.annotate(
-            label(names[i], 16), at, away, textcoords="offset points", ha="center", va=va, fontsize=8, color=INK
+            row_label(names[i], 16), at, away, textcoords="offset points", ha="center", va=va, fontsize=8, color=INK
         )
 
 
 def _best_reference(axis: Axes, summary: pl.DataFrame, quality: str) -> None:
     rows = summary.filter(
         pl.col("scorer") == REFERENCE, pl.col(quality).is_not_null(), pl.col("strategy") != "oracle"
-    ).sort(quality, descending=True)
+    ).sort(quality, descending=quality != ERROR)
     if rows.height:
-        value, name = rows[quality][0], label(rows["strategy"][0])
+        value, name = rows[quality][0], row_label(rows["strategy"][0])
         axis.axhline(value, color=MUTED, lw=1, ls=(0, (5, 2)), zorder=1)
         axis.annotate(name, (0.01, value), xycoords=("axes fraction", "data"), va="bottom", fontsize=8, color=MUTED)
 
@@ -184,7 +192,7 @@ def predicted_against_true(predictions: pl.DataFrame, look: Look) -> Figure | No
     figure, axes = canvas(math.ceil(len(names) / columns), columns, 3.5, 3.1, share_y=True)
     for axis, name in zip(axes, names, strict=False):
         _boxes(axis, frame.filter(pl.col("strategy") == name), centres, look.colour(name))
-        axis.set_title(label(name))
+        axis.set_title(row_label(name))
         axis.set_xlabel("true value")
     for axis in axes[len(names) :]:
         axis.set_visible(False)

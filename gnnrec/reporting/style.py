@@ -132,7 +132,7 @@ def legend(figure: Figure, names: Iterable[str], look: Look, more: Iterable[Arti
     """Put one legend outside: right of all panels, below where the figure is narrow; `more` stand behind the names."""
     names = list(names)
     handles: list[Artist] = [
-        Line2D([], [], label=label(name), **look.line(name)) for name in names if name not in look.others
+        Line2D([], [], label=row_label(name), **look.line(name)) for name in names if name not in look.others
     ]
     if others := [name for name in names if name in look.others]:
         handles.append(Line2D([], [], label=f"{len(others)} others", **look.line(others[0])))
@@ -150,6 +150,13 @@ def label(name: str, longest: int = 28) -> str:
     """Return a name fit for a figure: one line, not endless."""
     text = one_line(name)
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def row_label(name: str, longest: int = 28) -> str:
+    """Return a row's name fit for a figure; of a long one its middle is left out: rows of one strategy differ at their ends."""
+    text = one_line(name)
+    end = (longest - 1) // 2
+    return text if len(text) <= longest else f"{text[: longest - 1 - end]}…{text[-end:]}"
 
 
 def save(figure: Figure, path: Path) -> Path:

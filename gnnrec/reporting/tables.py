@@ -10,6 +10,8 @@ import polars as pl
 
 from gnnrec.core.errors import one_line
 from gnnrec.evaluation.results import REFERENCE
+from gnnrec.evaluation.significance import ERROR
+from gnnrec.reporting.worth.criterion import metric_of
 
 NA = "n/a"
 OFF = "†"
@@ -171,20 +173,21 @@ def footnotes(summary: pl.DataFrame, k: int = 20, shown: TableColumns | None = N
     if not summary["forgetting"].null_count() < summary.height:
         lines.append("Forgetting is n/a: there are no test slices to come back to, or only one.")
     names = {name for _, name, _ in (columns(summary, k) if shown is None else shown)}
-    return [*lines, *_few(summary), *_switched_off(summary), *_worth(names)]
+    return [*lines, *_few(summary), *_switched_off(summary), *_worth(names, metric_of(summary, k) == ERROR)]
 
 
-def _worth(shown: set[str]) -> Iterator[str]:
-    """Say what the columns beside full retraining mean."""
+def _worth(shown: set[str], falls: bool) -> Iterator[str]:
+    """Say what the columns beside full retraining mean; of errors less is better."""
+    worse = "MSE above" if falls else "recall below"
     if "as_good" in shown:
         yield (
-            "As good as full: at most 1 % of its recall below full_retrain, one-sided 95 %; what would tell stands behind "
-            '"cannot tell" in the report.'
+            f"As good as full: at most 1 % of its {worse} full_retrain, one-sided 95 %; "
+            'what would tell stands behind "cannot tell" in the report.'
         )
     if "regret" in shown:
         yield (
-            "Front: no row that is updated costs no more per update and is better. Regret: recall below the best of them that "
-            "costs no more, by the means. Rows that train nothing are in neither."
+            f"Front: no row that is updated costs no more per update and is better. Regret: {worse} "
+            "the best of them that costs no more, by the means. Rows that train nothing are in neither."
         )
     if "retrain_price" in shown:
         yield (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from gnnrec.evaluation.reference import BESIDE, USUAL, Counted
 from gnnrec.evaluation.settings import CANDIDATES, MASKS, MATRICES, Settings
 from gnnrec.evaluation.world import worlds
 from gnnrec.learner import Learner
+from gnnrec.objectives.base import Objective
 from gnnrec.policies.base import UpdatePolicy
 from gnnrec.runs.experiment import Scenario
 from gnnrec.scorers.blend import Grid
@@ -111,13 +112,10 @@ def measure(config: Config, stream: Stream) -> Settings:
 def learner(config: Config, setting: Scenario) -> Learner:
     """Return the untrained learner of a run."""
     allow = _allowed(config)
-    objective = dict(config["objective"])
-    if objective.get("feedback", "set") is None:
-        objective["feedback"] = setting.stream.feedback
     fit, base = fits(config)
     return Learner(
         instantiate(config["encoder"], allow, at="encoder"),
-        instantiate(objective, allow, at="objective"),
+        objective(config, setting.stream),
         fit=fit,
         base_fit=base,
         view=instantiate(config["graph"], allow, at="graph"),
@@ -128,6 +126,22 @@ def learner(config: Config, setting: Scenario) -> Learner:
         trainer=dict(config["trainer"]),
         seed=int(config["seed"]),
     )
+
+
+def objective(config: Config, stream: Stream) -> Objective:
+    """Return the objective of a run, untrained."""
+    given = dict(config["objective"])
+    if given.get("feedback", "set") is None:
+        given["feedback"] = stream.feedback
+    made: Objective = instantiate(given, _allowed(config), at="objective")
+    return made
+
+
+def selected_by(configs: Iterable[Config], stream: Stream) -> str:
+    """Return the valid metric by which the models of all runs are selected; "ndcg" where they differ."""
+    different = {json.dumps(config["objective"], sort_keys=True, default=str): config for config in configs}
+    found = {objective(config, stream).selects_by for config in different.values()}
+    return found.pop() if len(found) == 1 else "ndcg"
 
 
 def _grid(config: Config, setting: Scenario, allow: list[str]) -> Grid:

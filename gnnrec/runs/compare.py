@@ -12,8 +12,9 @@ from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation import results as table
 from gnnrec.reporting import terminal
 from gnnrec.runs import build
+from gnnrec.runs.alike import by_policy
 from gnnrec.runs.build import Config, Scene
-from gnnrec.runs.folder import TABLES, Frames, check_versions, finished
+from gnnrec.runs.folder import EXAMPLES, TABLES, Frames, check_versions, finished
 from gnnrec.runs.job import Job, failure, run_job
 from gnnrec.runs.pages import Report, report
 from gnnrec.runs.progress import Progress
@@ -59,7 +60,9 @@ def compare(
     parts, failed = run_all(jobs, scene, progress, launch)
     parts.append(references(config, scene, progress))
     runs = [folder.name for folder in folders if finished(folder)]
-    done = report(joined(parts, config), config, scene, command, runs, first, output, failed)
+    selected = build.selected_by([job.config for job in jobs], scene.setting.stream)
+    shown = joined(parts, config), config, scene, command, runs, first, output, failed
+    done = report(*shown, selected=selected, alike=by_policy([(job.row, job.config) for job in jobs]))
     return replace(done, failed=tuple(failed))
 
 
@@ -118,7 +121,10 @@ def joined(parts: Sequence[Frames], config: Config) -> Frames:
     """Return the frames of several runs as one set, without figures of too few users to be shown."""
     # Older runs lack columns that newer ones have.
     found = {t: pl.concat([p[t] for p in parts], how="diagonal") for t in TABLES}
-    return found | {"results": table.public(found["results"], int(config.get("privacy", {}).get("least_users", 1)))}
+    least = int(config.get("privacy", {}).get("least_users", 1))
+    lists = [p[EXAMPLES] for p in parts if EXAMPLES in p and least == 1]  # a list is of one user
+    found |= {EXAMPLES: pl.concat(lists, how="diagonal")} if lists else {}
+    return found | {"results": table.public(found["results"], least)}
 
 
 def show(job: Job, scene: Scene, progress: Progress, launch: RunnerOf = in_turn) -> str:

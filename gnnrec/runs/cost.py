@@ -19,6 +19,7 @@ from gnnrec.data.types import Ints
 from gnnrec.encoders.tables import Embeddings
 from gnnrec.evaluation.evaluate import MetricRow, Settings
 from gnnrec.evaluation.lists import Asked, Lists, best
+from gnnrec.evaluation.ranking import steady_order
 from gnnrec.evaluation.world import World
 from gnnrec.learner import Learner
 from gnnrec.scorers.model import Scorer
@@ -145,11 +146,6 @@ class Shown:
     def _lists(self, scorers: Mapping[str, Scorer], world: World) -> Lists:
         ranking = {name: scorer for name, scorer in scorers.items() if scorer.scores is not None}
         return best(ranking, [Asked(self.user, world.num_items, world.seen)], self.measure, steady_order)[0]
-
-
-def steady_order(seed: int, num_items: int) -> Tensor:
-    """Return an order of items, [i], that new items do not change: ties that are broken anew are no churn."""
-    return torch.from_numpy(np.argsort(generator(seed, "steady").random(num_items)))
 
 
 def lost(before: Tensor, after: Tensor) -> float:

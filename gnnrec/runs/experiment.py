@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from gnnrec.data.types import Increment, Observed, Stream
+from gnnrec.evaluation.beyond.examples import ExampleUsers, example_users
 from gnnrec.evaluation.evaluate import Settings
 from gnnrec.evaluation.record import Name, Record, score_round
 from gnnrec.evaluation.world import World
@@ -176,6 +177,8 @@ def _absorb(
 ) -> Record:
     """Let the strategy update the learner at increment t, and return the record of that; without `new` it waits."""
     record, served, shown = Record(name), cost.ReadOut(learner.embed()), _shown(setting, learner, t)
+    asked = example_users(setting.stream, setting.worlds, setting.measure, t)
+    earlier = _listed(asked, setting, learner, t - 1)
 
     def update() -> None:
         if new is not None:
@@ -195,6 +198,8 @@ def _absorb(
     if shown is not None:
         for scorer, rows in shown.churn(_scorers(setting, learner), setting.worlds[t]).items():
             record.add(scorer, t, t, "cost", rows)
+    for trained_to, lists in ((t - 1, earlier), (t, _listed(asked, setting, learner, t))):
+        record.add_examples(trained_to, t + 1, lists)
     _score(record, setting, learner, t)
     return record
 
@@ -231,6 +236,11 @@ def _shown(setting: Scenario, learner: Learner, t: int) -> cost.Shown | None:
     if t >= len(setting.worlds):
         return None
     return cost.Shown(_scorers(setting, learner), setting.worlds[t - 1], setting.measure)
+
+
+def _listed(asked: ExampleUsers | None, setting: Scenario, learner: Learner, t: int) -> Mapping[str, pl.DataFrame]:
+    """Return what a few users are shown in the world at t, by scorer; nothing where nobody is asked for."""
+    return {} if asked is None else asked.lists(_scorers(setting, learner), setting.worlds[t], setting.measure)
 
 
 def _save(

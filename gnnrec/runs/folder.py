@@ -27,6 +27,8 @@ from gnnrec.runs.build import Config, Scene
 from gnnrec.runs.progress import Progress
 
 TABLES = ("results", "per_user", "predictions")
+EXAMPLES = "examples"
+"""A table that runs have which score an update: the lists of a few users."""
 Frames = dict[str, pl.DataFrame]
 
 
@@ -110,8 +112,9 @@ def write_frames(folder: Path, frames: Frames) -> None:
 
 
 def read_frames(folder: Path) -> Frames:
-    """Return the tables of a finished run."""
-    return {table: pl.read_parquet(folder / f"{table}.parquet", glob=False) for table in TABLES}
+    """Return the tables of a finished run; runs of older versions have no examples."""
+    there = [EXAMPLES] if (folder / f"{EXAMPLES}.parquet").is_file() else []
+    return {table: pl.read_parquet(folder / f"{table}.parquet", glob=False) for table in (*TABLES, *there)}
 
 
 def named(frames: Frames, name: Name) -> Frames:

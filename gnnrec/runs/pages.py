@@ -22,16 +22,19 @@ from gnnrec.core.files import write_atomic
 from gnnrec.data.summary import summarise
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation import significance
+from gnnrec.evaluation.beyond.examples import example_users, last_scored
 from gnnrec.evaluation.pairs import names_users
 from gnnrec.quality import increments
 from gnnrec.reporting import exports, figures, html, terminal
 from gnnrec.reporting.answer import answer, best_row, lowest_error
 from gnnrec.reporting.drawing import paper
-from gnnrec.reporting.headings.content import PageContent
+from gnnrec.reporting.headings.content import ExampleLists, PageContent
 from gnnrec.reporting.worth.columns import with_worth
+from gnnrec.reporting.worth.criterion import metric_of
+from gnnrec.reporting.worth.waiting import waiting
 from gnnrec.runs import build
 from gnnrec.runs.build import Config, Scene
-from gnnrec.runs.folder import Frames, locked, write_frames
+from gnnrec.runs.folder import EXAMPLES, Frames, locked, write_frames
 from gnnrec.runs.progress import Progress
 from gnnrec.training.loggers import Tracker, log_identity
 
@@ -72,6 +75,8 @@ def report(
     remarks: Sequence[str] = (),
     latex: bool = False,
     vectors: Sequence[str] = (),
+    selected: str = "ndcg",
+    alike: Sequence[Sequence[str]] = (),
 ) -> Report:
     """Write results, summary, figures and report.html, and return the table and the answer.
 
@@ -86,6 +91,8 @@ def report(
         remarks: what went wrong, for the notes.
         latex: whether the tables are written as LaTeX too, beside CSV and Markdown.
         vectors: what figures are written as for a paper, beside PNG: "svg", "pdf".
+        selected: the valid metric by which the models of all runs were selected.
+        alike: groups of rows, by name, that differ in when they are updated alone.
     """
     there = output or Path(config["output"])  # a notebook's configuration names no folder
     # Seeds in processes of their own end together: one page is written after the other.
@@ -94,9 +101,15 @@ def report(
         results, budget = table.check(frames["results"]), str(config["fit"]["budget"])
         summary = table.summary(results, first=first, budget=budget)
         tests, untested = _tests(frames, summary, first, int(config.get("privacy", {}).get("least_users", 1)))
-        summary = with_worth(summary, tests, results, _events(frames["per_user"], first), first=first)
+        events = _events(frames["per_user"], first)
+        summary = with_worth(summary, tests, results, events, first=first, selected=selected)
+        known = None if budget == "equal" else events  # seconds do not compare there (rule 14)
+        best = lowest_error(summary) if metric_of(summary) == significance.ERROR else best_row(summary)
+        policies = waiting(summary, results, tests, alike, known, best, first=first)
         said, record = answer(summary, tests), _record(command, config, scene)
         write_frames(output, {**frames, "results": results})
+        if EXAMPLES not in frames:  # those of an earlier page are not this one's, or not to be shown any more
+            (output / f"{EXAMPLES}.parquet").unlink(missing_ok=True)
         write_atomic(output / "summary.csv", summary.write_csv())
         write_atomic(output / "run.json", json.dumps({**record, RUNS: sorted(runs)}, indent=1))
         details = html.increments_and_segments(results, first=first)
@@ -105,7 +118,13 @@ def report(
         drawn, missing = list[figures.DrawnFigure](), [NO_FIGURES]
         if config.get("figures", True):
             drawn, missing = figures.draw_all(
-                results, summary, frames["predictions"], tests=tests, quality=quality, first=first
+                results,
+                summary,
+                frames["predictions"],
+                tests=tests,
+                quality=quality,
+                policies=policies,
+                first=first,
             )
         pictures = figures.write(drawn, output / "figures") if drawn else []
         content = PageContent(
@@ -115,12 +134,14 @@ def report(
             results=results,
             tests=tests,
             figures=figures.inline(drawn),
+            policies=policies,
             data_text=summarise(scene.dataset, scene.setting.stream, increments.as_text(quality)),
             config_text=_shared(config, results),
             notes=[*untested, *table.incomplete(results), *missing],
             warnings=[*remarks, *scene.setting.stream.notes],
             protocol_text=PROTOCOL,
             details=details,
+            lists=_lists(frames, config, scene),
             record=record,
             changed=_changed(config),
             first=first,
@@ -151,6 +172,30 @@ def _events(per_user: pl.DataFrame, first: int) -> float | None:
     of_row = scored.group_by("strategy", "scorer", "seed", "trained_to").agg(pl.col("relevant").sum())
     counted = of_row.group_by("trained_to").agg(pl.col("relevant").max())["relevant"]  # the same for every whole row
     return sum(counted) / len(counted) if len(counted) else None
+
+
+def _lists(frames: Frames, config: Config, scene: Scene) -> ExampleLists:
+    """Return the lists of a few users with the titles of their items, or why there are none."""
+    if (least := int(config.get("privacy", {}).get("least_users", 1))) > 1:
+        why = f"A list is of one user, and privacy.least_users={least} leaves out what is of fewer."
+        return ExampleLists(pl.DataFrame(), why=why)
+    setting, frame = scene.setting, frames.get(EXAMPLES)
+    last = last_scored(setting.stream)
+    if frame is None or last is None:
+        why = "n/a: no update was scored." if last is None else "n/a: these runs are of a version that kept none."
+        return ExampleLists(pl.DataFrame(), why=why)
+    asked = example_users(setting.stream, setting.worlds, setting.measure, last)
+    taken = {} if asked is None else asked.taken()
+    ids, titles = setting.stream.items, setting.stream.titles
+    shown = {*frame["item"].to_list(), *(item for own in taken.values() for item in own)}
+    # No id of a user stands on a page: they are numbered, but for pseudonyms.
+    users = frame.select("user", "known").unique().sort("known", "user", descending=[True, False])["user"].to_list()
+    called = {user: user if setting.stream.aliases is not None else str(n) for n, user in enumerate(users, 1)}
+    return ExampleLists(
+        frame.with_columns(pl.col("user").replace(called)),
+        {i: titles.get(str(ids[i]), str(ids[i])) for i in shown},
+        {called[user]: own for user, own in taken.items() if user in called},
+    )
 
 
 def _tests(frames: Frames, summary: pl.DataFrame, first: int, least: int = 1) -> tuple[pl.DataFrame, list[str]]:

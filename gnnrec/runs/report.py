@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from gnnrec.config import options as conf
 from gnnrec.config.instantiate import TARGET
 from gnnrec.core.errors import GnnrecError
 from gnnrec.evaluation.record import Name
 from gnnrec.runs import build, saved
+from gnnrec.runs.alike import by_policy, setting
 from gnnrec.runs.build import Config
 from gnnrec.runs.compare import joined
 from gnnrec.runs.folder import Frames, differing, named, read_frames
@@ -20,11 +20,6 @@ from gnnrec.runs.progress import Progress
 from gnnrec.runs.saved import Saved
 from gnnrec.runs.shared import references
 
-NOT_THE_MODEL = {
-    *("data", "name", "seed", "seeds", "strategies", "references", "output"),
-    *("figures", "resume", "threads", "state", "logger", "launcher", "sweep", "plugins", "privacy"),
-}
-"""Keys that make no other row of the table; the data of all rows have one fingerprint."""
 MEASURED = ("evaluation.", "data.positive_from", "data.feedback")
 """Keys that must agree, or the rows are measured differently."""
 
@@ -65,7 +60,9 @@ def rebuild(
     if len({json.dumps(run.config["scorer"]["grid"], sort_keys=True) for run in runs}) > 1:
         progress.say(f"blends with several grids: that of reference rows is that of {runs[0].folder.name}")
     frames = [read_frames(run.folder) for run in runs]
-    parts = [named(f, name) for f, name in zip(frames, names([run.config for run in runs], frames), strict=True)]
+    rows = names([run.config for run in runs], frames)
+    parts = [named(f, name) for f, name in zip(frames, rows, strict=True)]
+    alike = by_policy([(name.strategy, run.config) for name, run in zip(rows, runs, strict=True)])
     config = {**config, "output": str(_root(folders[0])), "figures": True}
     if (now := build.protocol_hash(config)) == runs[0].protocol:
         parts.append(references(config, scene, progress))
@@ -73,7 +70,9 @@ def rebuild(
         was = runs[0].protocol or "of an older version"
         progress.say(f"measured by protocol {was}, which is {now} by now: reference rows would not compare, left out")
     named_runs = [run.folder.name for run in runs]
-    return report(joined(parts, config), config, scene, command, named_runs, latex=latex, vectors=vectors)
+    selected = build.selected_by([run.config for run in runs], scene.setting.stream)
+    shown = joined(parts, config), config, scene, command, named_runs
+    return report(*shown, latex=latex, vectors=vectors, selected=selected, alike=alike)
 
 
 def _finished(runs: Sequence[Saved], progress: Progress) -> list[Saved]:
@@ -124,11 +123,11 @@ def _difference(one: Saved, other: Saved, keys: tuple[str, ...]) -> str:
 def names(configs: Sequence[Config], frames: Sequence[Frames]) -> list[Name]:
     """Return what each run's rows are called: by strategy, and by what differs where one has several settings."""
     rows = [str(f["results"]["strategy"][0]) for f in frames]
-    settings = [_setting(config) for config in configs]
+    settings = [setting(config) for config in configs]
     found = []
-    for row, setting, config in zip(rows, settings, configs, strict=True):
+    for row, own, config in zip(rows, settings, configs, strict=True):
         like = [s for r, s in zip(rows, settings, strict=True) if r == row]
-        text = ",".join(_told(k, setting[k]) for k in setting if _tells_apart(k, setting, like))
+        text = ",".join(_told(k, own[k]) for k in own if _tells_apart(k, own, like))
         experiment = str(configs[0]["name"])
         found.append(Name(experiment, f"{row}[{text}]" if text else row, int(config["seed"])))
     return found
@@ -154,9 +153,3 @@ def _told(key: str, value: object) -> str:
     if key.endswith(f".{TARGET}"):
         return f"{key.removesuffix(f'.{TARGET}')}={str(value).rpartition('.')[2]}"
     return f"{key.removeprefix('strategy.')}={value}"
-
-
-def _setting(config: Config) -> dict[str, Any]:
-    """Return the leaves of a configuration that make a row what it is; seeds of parts follow the run's."""
-    found = conf.leaves({k: v for k, v in config.items() if k not in NOT_THE_MODEL})
-    return {k: v for k, v in found.items() if not (k.split(".")[-1] == "seed" and v == config["seed"])}

@@ -169,10 +169,10 @@ def _measured(folder: Path, until: int) -> dict[str, pl.DataFrame]:
     records = [read_folder(_record(folder, t)) for t in range(until + 1)]
     return {
         name.removesuffix(".parquet"): pl.concat(
-            [pl.read_parquet(BytesIO(record[name])) for record in records],
+            [pl.read_parquet(BytesIO(record[name])) for record in records if name in record],  # not all have examples
             how="diagonal",  # what was written before a column was added lacks it
         )
-        for name in records[-1]
+        for name in dict.fromkeys(name for record in records for name in record)
     }
 
 

@@ -202,14 +202,25 @@ class Ledger:
         """Return the best complete point, the configured one where it is as good; of several metrics the front, best first
         by the first metric.
         """
-        complete = [t for t in self.tried() if t.state == "complete" and t.values]
-        signs = [-1.0 if MAXIMISED[m] else 1.0 for m in self.plan.metrics]
-        scored = [(tuple(s * v for s, v in zip(signs, t.values or (), strict=True)), t) for t in complete]
-        if len(signs) == 1:
-            ordered = sorted(scored, key=lambda one: (one[0], one[1].params != self.plan.default, one[1].number))
-            return [t for _, t in ordered[:1]]
-        front = [(v, t) for v, t in scored if not any(_dominates(other, v) for other, _ in scored)]
-        return [t for _, t in sorted(front, key=lambda one: (one[0], one[1].number))]
+        return best_of(self.tried(), self.plan.metrics, self.plan.default)
+
+
+def best_of(tried: Sequence[Tried], metrics: Sequence[str], default: Mapping[str, Plain] | None = None) -> list[Tried]:
+    """Return the best complete point; of several metrics the front, best first by the first metric.
+
+    Args:
+        tried: points.
+        metrics: by which they are compared.
+        default: the configured point, the better of equal ones; None: not known.
+    """
+    complete = [t for t in tried if t.state == "complete" and t.values]
+    signs = [-1.0 if MAXIMISED[m] else 1.0 for m in metrics]
+    scored = [(tuple(s * v for s, v in zip(signs, t.values or (), strict=True)), t) for t in complete]
+    if len(signs) == 1:
+        ordered = sorted(scored, key=lambda one: (one[0], one[1].params != default, one[1].number))
+        return [t for _, t in ordered[:1]]
+    front = [(v, t) for v, t in scored if not any(_dominates(other, v) for other, _ in scored)]
+    return [t for _, t in sorted(front, key=lambda one: (one[0], one[1].number))]
 
 
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:

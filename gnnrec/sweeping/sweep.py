@@ -20,6 +20,7 @@ from gnnrec.sweeping import conclude
 from gnnrec.sweeping.crew import Alone, Crew
 from gnnrec.sweeping.plan import Plan
 from gnnrec.sweeping.search import Search
+from gnnrec.sweeping.standing import noted
 from gnnrec.sweeping.study import Ledger
 from gnnrec.sweeping.text import as_csv
 
@@ -49,7 +50,8 @@ def sweep(
         raise GnnrecError(f"a sweep needs increments behind {LAST}; the stream ends at {LAST} or before")
     folder = Path(plan.config["output"]) / f"sweep-{safe(plan.row)}"
     crew = crew or Alone(scene, progress)
-    with locked(folder), closing(crew):  # another would take its running points for killed ones
+    # Another would take its running points for killed ones.
+    with locked(folder), closing(crew), noted(plan, folder, command):
         ledger = Ledger(plan, scene.setting.stream)
         _say_what(plan, ledger, progress)
 

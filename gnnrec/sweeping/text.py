@@ -6,11 +6,14 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from gnnrec.runs.point import COST
 from gnnrec.sweeping.study import STATES, Tried
 
+_AROUND = ("trial", "state", "seconds_per_update", "why")
+"""Columns of the table beside settings and metrics."""
 SECONDS = (
     "Seconds: wall-clock time from an increment's arrival until the model could serve, mean over increments 1 and 2 and the "
     "seeds. They depend on the machine and on what ran beside a trial, so two sweeps never agree on them to the byte; "
@@ -44,6 +47,38 @@ def counts(tried: Sequence[Tried]) -> str:
     found = Counter(t.state for t in tried)
     said = ", ".join(f"{found[state]} {state}" for state in STATES if found[state])
     return f"{len(tried)} trial{'' if len(tried) == 1 else 's'}: {said or 'none'}"
+
+
+def from_csv(table: str, metrics: Sequence[str]) -> list[Tried]:
+    """Return the points of a table that `as_csv` has written.
+
+    Raises:
+        ValueError, KeyError: it is none of these metrics, or damaged.
+    """
+    reader = csv.DictReader(io.StringIO(table))
+    keys = [c for c in reader.fieldnames or () if c not in _AROUND and c.removesuffix("_deviation") not in metrics]
+    return [_tried(row, keys, metrics) for row in reader]
+
+
+def _tried(row: Mapping[str, str], keys: Sequence[str], metrics: Sequence[str]) -> Tried:
+    values, deviations = ([row[f"{m}{end}"] for m in metrics] for end in ("", "_deviation"))
+    return Tried(
+        int(row["trial"]),
+        {key: _plain(row[key]) for key in keys},
+        row["state"],
+        tuple(map(float, values)) if all(values) else None,
+        tuple(map(float, deviations)) if all(deviations) else None,
+        row["why"],
+        float(row["seconds_per_update"]) if row["seconds_per_update"] else None,
+    )
+
+
+def _plain(cell: str) -> Any:
+    """Return a value of a setting as it was before it was written."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(cell)
+    return cell
 
 
 def as_csv(tried: Sequence[Tried], metrics: Sequence[str]) -> str:

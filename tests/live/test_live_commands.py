@@ -116,3 +116,8 @@ def test_policies_are_a_second_axis_of_a_comparison(tmp_path, capsys):
     assert main([*given, *small, *FAST, "policies=[every,{every_n: {n: 2}},drift]"]) == 0
     said = capsys.readouterr().out
     assert {"fine_tune, every_n", "fine_tune, drift"} <= {line.split("   ")[0].strip() for line in said.splitlines()}
+    page = (tmp_path / "report.html").read_text()
+    assert "waiting pays above" in page
+    assert "increments that an update takes up" not in page
+    assert main(["report", str(tmp_path)]) == 0
+    assert "increments that an update takes up" in (tmp_path / "report.html").read_text()

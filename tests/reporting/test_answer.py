@@ -229,7 +229,7 @@ def test_of_an_error_less_is_better(results: pl.DataFrame) -> None:
     assert "less than bias (untested), the best that trains nothing." in text
     assert "any better than bias" in text
     assert lowest_error(summary(only)) is not None
-    assert "n/a: it is told by recall, and no row ranks." in text
+    assert "n/a: it is told by recall, and rows are compared by their squared error." in text
     assert told(only.filter(pl.col("strategy") == "bias")).startswith("Serve bias: the squared error")
 
 

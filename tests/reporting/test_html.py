@@ -209,7 +209,7 @@ def test_sums_of_seconds_end_with_that_of_all_updates(pretend: Make, tmp_path: P
 def test_where_no_row_ranks_the_one_with_the_lowest_error_is_bold(pretend: Make, tmp_path: Path) -> None:
     results = pretend(6, 1).filter(pl.col("metric").is_in(["mse", "seconds"]))
     text, _ = report(pretend, tmp_path, summary=summary(results), results=results, details=())
-    assert "No row ranks anything" in text
+    assert "Rows are compared by their squared error" in text
     best = min(summary(results).drop_nulls("mse").rows(named=True), key=lambda row: row["mse"])
     bold = re.findall(r'<tr class="best"><th[^>]*>(.*?)</th><td[^>]*>(.*?)</td>', text)
     assert set(bold) == {(best["strategy"], best["scorer"])}

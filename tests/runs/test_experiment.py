@@ -13,6 +13,7 @@ import torch
 from polars.testing import assert_frame_equal
 
 from gnnrec.encoders.lightgcn import LightGCN
+from gnnrec.evaluation.ranking import steady_order
 from gnnrec.evaluation.record import Name
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.learner import Learner
@@ -124,8 +125,8 @@ def test_who_has_had_everything_was_shown_nothing_and_new_items_draw_no_ties_ane
     flat = {"a": PopularityScorer(np.zeros(40))}
     ((_, _, value, n),) = cost.Shown(flat, small, measure).churn(flat, small)["a"]
     assert (value, n) == (0.0, 1)
-    order = cost.steady_order(0, 40)
-    assert [i for i in order.tolist() if i < 25] == cost.steady_order(0, 25).tolist()
+    order = steady_order(0, 40)
+    assert [i for i in order.tolist() if i < 25] == steady_order(0, 25).tolist()
     assert cost.Shown(flat, larger, measure).churn(flat, larger)["a"][0][2] == 0.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import polars as pl
@@ -51,6 +52,34 @@ def test_figures_of_a_few_are_not_shown(tmp_path, capsys):
     assert written.filter(pl.col("split") == "next")["value"].null_count() == written.filter(split="next").height
     assert main(given) == 0, "the runs have all of it"
     assert "n/a  n/a" not in next(li for li in capsys.readouterr().out.splitlines() if li.startswith("fine_tune"))
+
+
+def test_lists_of_single_users_name_them_by_their_hash_and_are_left_out_where_few_are_not_shown(tmp_path):
+    out = tmp_path / "out"
+    given = ["compare", *TINY, f"output={out}", "strategies=[fine_tune]", "figures=false"]
+    given = [*(g for g in given if g != "strategy=fine_tune"), f"privacy.key={tmp_path / 'key'}"]
+    assert main(given) == 0
+    page = (out / "report.html").read_text()
+    named = set(pl.read_parquet(out / "examples.parquet")["user"])
+    assert len(named) == 5
+    assert all(re.fullmatch("[0-9a-f]{16}", user) and f"<h3>User {user} (" in page for user in named)
+    plain = [*(g for g in given if not g.startswith(("privacy", "output"))), f"output={tmp_path / 'plain'}"]
+    assert main(plain) == 0
+    page = (tmp_path / "plain" / "report.html").read_text()
+    assert re.findall(r"<h3>User (\d)", page) == ["1", "2", "3", "4", "5"]
+    ids = pl.read_parquet(tmp_path / "plain" / "examples.parquet")["user"].unique().to_list()
+    assert not any(look(tmp_path / "plain" / "report.html", user).holding for user in ids), "a page has no id of a user"
+    assert main([*given, "privacy.least_users=2"]) == 0
+    page = (out / "report.html").read_text()
+    assert "privacy.least_users=2 leaves out what is of fewer" in page
+    assert not any(user in page for user in named)
+    assert "<h3>User " not in page
+    assert not (out / "examples.parquet").exists(), "the runs keep them, a report does not"
+    (kept,) = out.glob("fine_tune-*/examples.parquet")
+    kept.unlink()
+    next(out.glob("references-*/examples.parquet")).unlink()
+    assert main(given) == 0
+    assert "these runs are of a version that kept none" in (out / "report.html").read_text()
 
 
 def test_figures_of_a_few_are_not_logged_either():

@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 
 from gnnrec.evaluation.noninferiority import MARGIN
 from gnnrec.evaluation.results import REFERENCE
+from gnnrec.evaluation.significance import ERROR
 from gnnrec.reporting import tables
-from gnnrec.reporting.style import GRID, INK, MUTED, Look, canvas, label
+from gnnrec.reporting.style import GRID, INK, MUTED, Look, canvas, label, row_label
 from gnnrec.reporting.verdicts import SummaryRow, Verdicts
 from gnnrec.reporting.worth.columns import full_of
+from gnnrec.reporting.worth.criterion import called
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class FromFull:
         row: of the summary.
         gap: row − full retraining.
         low, high: its interval; NaN where it was not tested.
-        margin: how far below still counts as at least as good.
+        margin: how far below still counts as at least as good; below 0: how far above, of an error.
     """
 
     row: SummaryRow
@@ -36,16 +38,20 @@ class FromFull:
 
 
 def from_full(summary: pl.DataFrame, verdicts: Verdicts) -> list[FromFull]:
-    """Return the distance of every other row to full retraining under its scorer, the best first."""
-    rows, found = summary.rows(named=True), list[FromFull]()
+    """Return the distance of every other row to full retraining under its scorer, the best first.
+
+    Of errors those of blends are left out: they are their models'.
+    """
+    falls = verdicts.metric == ERROR
+    rows, found = summary.filter(pl.lit(not falls) | (pl.col("scorer") != "blend")).rows(named=True), list[FromFull]()
     for row in rows:
         full = full_of(rows, row, verdicts.metric)
         if full is None or row["strategy"] in (full["strategy"], "oracle") or row[verdicts.metric] is None:
             continue
         low, high = (math.nan if end is None else end for end in verdicts.interval(row, full))
         value = full[verdicts.metric]
-        found.append(FromFull(row, row[verdicts.metric] - value, low, high, MARGIN * value))
-    return sorted(found, key=lambda f: -f.gap)
+        found.append(FromFull(row, row[verdicts.metric] - value, low, high, MARGIN * (-value if falls else value)))
+    return sorted(found, key=lambda f: f.gap if falls else -f.gap)
 
 
 def distances(summary: pl.DataFrame, verdicts: Verdicts, look: Look) -> Figure | None:
@@ -61,14 +67,15 @@ def distances(summary: pl.DataFrame, verdicts: Verdicts, look: Look) -> Figure |
     margins = [one.margin for one in found]
     axis.barh(range(len(found)), [-m for m in margins], 1.0, color=GRID, alpha=0.8, lw=0, zorder=0)
     axis.axvline(0, color=INK, lw=1, zorder=1)
-    low, high = _reach(found, max(margins))
+    low, high = _reach(found, max(margins, key=abs))
     scorers = summary.filter(pl.col("scorer") != REFERENCE)["scorer"].unique(maintain_order=True).to_list()
     for n, one in enumerate(found):
         _dot(axis, n, one, (low, high), look, filled=one.row["scorer"] in scorers[:1])
     axis.set_xlim(low, high)
     axis.set_yticks(range(len(found)), [_named(f.row) for f in found])
     axis.set_ylim(len(found) - 0.4, -0.6)
-    axis.set_xlabel(f"{verdicts.metric.removesuffix('_all')}, difference to full retraining")
+    less = "" if max(margins) > 0 else "; less is better"
+    axis.set_xlabel(f"{called(verdicts.metric)}, difference to full retraining{less}")
     axis.locator_params(axis="x", nbins=5)
     axis.grid(visible=False, axis="y")
     return figure
@@ -78,14 +85,15 @@ def _reach(found: list[FromFull], margin: float) -> tuple[float, float]:
     """Return the ends of the axis: all that trained rows may be, of all rows where none is trained."""
     rows = [f for f in found if f.row["scorer"] != REFERENCE] or found
     ends = [x for f in rows for x in (f.gap, f.low, f.high) if math.isfinite(x)]
-    low, high = min(-1.5 * margin, *ends), max(0.5 * margin, *ends)
+    ends += [-1.5 * margin, 0.5 * margin]
+    low, high = min(ends), max(ends)
     return low - 0.06 * (high - low), high + 0.06 * (high - low)
 
 
 def _dot(axis: Axes, n: int, one: FromFull, ends: tuple[float, float], look: Look, *, filled: bool) -> None:
     name, (low, high) = str(one.row["strategy"]), ends
     colour = look.colour(name)
-    if math.isfinite(one.low):
+    if math.isfinite(one.low) and low <= one.gap <= high:
         axis.plot([max(one.low, low), min(one.high, high)], [n, n], color=colour, lw=1.6, zorder=2)
     if low <= one.gap <= high:
         axis.plot(one.gap, n, look.marker(name) or "d", color=colour, mfc=colour if filled else "white", ms=6, zorder=3)
@@ -108,5 +116,5 @@ def _dot(axis: Axes, n: int, one: FromFull, ends: tuple[float, float], look: Loo
 
 
 def _named(row: SummaryRow) -> str:
-    name = label(str(row["strategy"]), 22)
+    name = row_label(str(row["strategy"]), 22)
     return name if row["scorer"] == REFERENCE else f"{name} · {label(str(row['scorer']), 8)}"

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.results import REFERENCE
+from gnnrec.evaluation.significance import ERROR
 from gnnrec.reporting.curves import scorers_of
-from gnnrec.reporting.style import FAINT, GRID, MUTED, Look, canvas, label
+from gnnrec.reporting.style import FAINT, GRID, MUTED, Look, canvas, label, row_label
+from gnnrec.reporting.worth.criterion import called
 
 Floats = NDArray[np.float64]
 
@@ -34,10 +36,11 @@ def over_time(
         metric: such as recall@20.
         look: of the rows.
         first: smallest t in means.
-        scorer: of the panels; None: the last that trained rows have (the blend, where there is one).
+        scorer: of the panels; None: the last that trained rows have (the blend, where there is one), of errors the first.
     """
     frame = table.per_increment(results, metric, "all")
-    shown = scorer or next(iter(scorers_of(frame)[::-1]), REFERENCE)
+    # A blend expects what its model does: of errors the model's own are shown.
+    shown = scorer or next(iter(scorers_of(frame)[:: 1 if metric == ERROR else -1]), REFERENCE)
     rows = frame.filter(scorer=shown)
     names = [n for n in (*look.strategies, *look.references) if n in set(rows["strategy"].to_list())][:12]
     if not names:
@@ -49,7 +52,7 @@ def over_time(
             if other != name:
                 axis.plot(part["evaluated_on"], smooth(part["mean"].to_numpy()), color=FAINT, lw=0.8, zorder=1)
         _own(axis, rows.filter(strategy=name), look.colour(name))
-        axis.set_title(label(name, 24))
+        axis.set_title(row_label(name, 24))
         axis.margins(x=0.03)
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axis.yaxis.set_major_locator(MaxNLocator(4))
@@ -57,7 +60,7 @@ def over_time(
     for axis in axes[len(names) :]:
         axis.set_visible(False)
     figure.supxlabel("increment scored before it was seen", fontsize=9)
-    figure.supylabel(f"{metric}, {label(shown)}", fontsize=9)
+    figure.supylabel(f"{called(metric)}, {label(shown)}", fontsize=9)
     return figure
 
 

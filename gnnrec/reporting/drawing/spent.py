@@ -19,13 +19,14 @@ def spending(spent: pl.DataFrame, look: Look) -> Figure | None:
     rows = spent.filter(pl.col("scorer") == pl.col("scorer").first(), pl.col("spent") > 0)
     if not rows.height:
         return None
-    figure, (axis,) = canvas(1, 1, 4.6, 3.1)
+    names = rows["strategy"].unique(maintain_order=True).to_list()
+    figure, (axis,) = canvas(1, 1, 4.6, 3.1 + 0.12 * max(0, len(names) - 4))  # the legend stands below
     for (name,), part in rows.group_by("strategy", maintain_order=True):
         style = look.line(str(name)) if str(name) not in look.others else {"color": FAINT, "lw": 0.9}
         axis.plot(part["increment"], part["spent"], **style)
     axis.set_yscale("log")
-    axis.set(xlabel="increments taken up", ylabel=f"seconds in all, {rows['scorer'][0]} (log)")
+    axis.set(xlabel="increments taken up", ylabel=f"seconds, {rows['scorer'][0]}")
     axis.yaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend(figure, rows["strategy"].unique(maintain_order=True), look)
+    legend(figure, names, look)
     return figure

@@ -8,6 +8,7 @@ from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.significance import ERROR
 from gnnrec.reporting import page, tables
 from gnnrec.reporting.headings.content import PageContent
+from gnnrec.reporting.headings.lists import lists
 from gnnrec.reporting.verdicts import Verdicts, name_of
 
 SEGMENTS = (
@@ -43,8 +44,8 @@ def more(content: PageContent) -> str:
     for heading, frame in content.details:
         note = page.small(SEGMENTS) if "segment" in heading else ""
         found.append(page.folded(heading, page.table(frame, heading) + note))
-    lists = "Lists of single users, with titles, are printed by gnnrec recommend FOLDER-OF-A-RUN --user ID."
-    return "".join(found) + page.small(lists)
+    others = "Lists of other users, with titles, are printed by gnnrec recommend FOLDER-OF-A-RUN --user ID."
+    return "".join(found) + lists(content) + page.small(others)
 
 
 def _errors(content: PageContent) -> str:

@@ -7,7 +7,7 @@ import polars as pl
 from gnnrec.evaluation.results import REFERENCE
 from gnnrec.evaluation.significance import ERROR, FULL
 from gnnrec.reporting import page, tables
-from gnnrec.reporting.answer import best_row, to_serve
+from gnnrec.reporting.answer import best_row, lowest_error, to_serve
 from gnnrec.reporting.headings.content import PageContent
 from gnnrec.reporting.verdicts import key_of
 
@@ -21,22 +21,24 @@ def distance(content: PageContent) -> str:
 
 def compared(content: PageContent) -> str:
     """Return the table of trained rows, the best first, the rows that train nothing folded, and everything folded."""
-    summary, metric = content.summary, content.metric
-    ordered = summary.sort(metric, descending=True, nulls_last=True, maintain_order=True)
+    summary, metric, ranks = content.summary, content.metric, f"recall@{content.k}_all"
+    ordered = summary.sort(metric, descending=not content.falls, nulls_last=True, maintain_order=True)
     trained, counters = ordered.filter(pl.col("scorer") != REFERENCE), ordered.filter(scorer=REFERENCE)
+    # A blend expects what its model does, and its errors are not tested for themselves.
+    rows = trained.filter(pl.col("scorer") != "blend") if content.falls else trained
     chosen = to_serve(summary, content.tests, content.k)
     served = None if chosen is None else key_of(chosen)
-    names = (metric, "seconds_per_update", "vs_full", "as_good", "regret", "retrain_price", "mse")
+    names = (metric, "seconds_per_update", "vs_full", "as_good", "regret", "retrain_price", ranks, ERROR)
     every = tables.columns(summary, content.k)
     found = {c[1]: c for c in every if tables.measured(summary, c[1])}
-    shown = tuple(found[name] for name in names if name in found)
-    quality = tuple(c for c in shown if c[1] in (metric, "mse", "as_good"))
-    main = _grid(trained, shown, served, "Trained rows, the best first; bold: to be served")
+    shown = tuple(found[name] for name in dict.fromkeys(names) if name in found)
+    quality = tuple(c for c in shown if c[1] in (ranks, ERROR, "as_good"))
+    main = _grid(rows, shown, served, f"Trained rows, the best by {content.called} first; bold: to be served")
     rest = _grid(counters, quality, served, "Rows that train nothing, computed once")
     whole = _grid(pl.concat([trained, counters]), every, served, "Every column")
     notes = "".join(page.small(line) for line in tables.footnotes(summary, content.k))
     return (
-        (main if trained.height else "")
+        (main if rows.height else "")
         + (page.folded("Rows that train nothing", rest) if counters.height else "")
         + page.folded("All columns", whole)
         + notes
@@ -57,12 +59,17 @@ def tested(content: PageContent) -> str:
     frame = content.tests
     if frame is None or not frame.height:
         return page.small("Not tested: there are no per-user values of two rows to set against each other.")
-    best = best_row(content.summary, content.k)
-    return "".join(_tested(part, best) for part in frame.partition_by("metric", maintain_order=True))
+    main = content.metric.removesuffix("_all")
+    best = lowest_error(content.summary) if content.falls else best_row(content.summary, content.k)
+    parts = frame.partition_by("metric", maintain_order=True)
+    return "".join(
+        _tested(part, best if part["metric"][0] == main else None)
+        for part in sorted(parts, key=lambda part: part["metric"][0] != main)
+    )
 
 
 def _tested(frame: pl.DataFrame, best: tuple[str, str] | None) -> str:
-    """Return the tables of one metric."""
+    """Return the tables of one metric: the pairs of the best row by it, where that is given, and all of them folded."""
     metric, error = str(frame["metric"][0]), frame["metric"][0] == ERROR
     units, worse = ("their events; less is better", "above") if error else ("users", "below")
     note = (
@@ -76,7 +83,7 @@ def _tested(frame: pl.DataFrame, best: tuple[str, str] | None) -> str:
     all_pairs = page.folded(
         f"{metric}: all {frame.height} pairs", _pairs(frame, f"{metric}, all pairs") + page.small(note)
     )
-    if error or best is None:
+    if best is None:
         return all_pairs
     name, scorer = best
     own = frame.filter(

@@ -6,48 +6,63 @@ import polars as pl
 
 from gnnrec.reporting import page, tables
 from gnnrec.reporting.headings.content import PageContent
+from gnnrec.reporting.verdicts import SummaryRow, key_of
 from gnnrec.reporting.worth.spending import ROW, cumulative
+from gnnrec.reporting.worth.waiting import updates_of
 
+PAYS = (
+    "Waiting pays above: the price of a second, in events with a recall of 1 that it must bring back, from which on updating "
+    "so seldom pays against the row of the same strategy that is updated most often; any price: by the means it loses nothing."
+)
 MOST = 12
 """Increments whose sums of seconds stand in a table; of more every so many."""
 
 
 def often(content: PageContent) -> str:
     """Return policies by what they served, the figure of staleness, and what updates have cost together."""
-    return _policies(content) + content.figure("staleness") + _spent(content)
+    return content.figure("waiting") + _policies(content) + content.figure("staleness") + _spent(content)
 
 
 def _policies(content: PageContent) -> str:
     results = content.results
-    waits = None if results is None else results.filter(split="policy", metric="waits")
-    if results is None or waits is None or not waits.height:
+    if results is None or not results.filter(split="policy", metric="waits").height:
         return page.small(
             "Every row was updated with every increment, so what was served at other intervals is n/a: "
             "compare policies=[every,{every_n: {n: 4}}] sets them beside each other."
         )
-    counted = waits.filter(pl.col("trained_to") >= content.first).group_by(ROW).agg(waited=pl.len())
-    timed = results.filter(split="cost", metric="seconds").filter(pl.col("trained_to") >= content.first)
-    spent = timed.group_by(ROW, maintain_order=True).agg(
-        n=pl.len(), seeds=pl.col("seed").n_unique(), s=pl.col("value").sum()
-    )
-    rows = content.summary.join(spent, on=ROW, maintain_order="left").join(
-        counted, on=ROW, how="left", maintain_order="left"
-    )
+    rows = content.summary.join(updates_of(results, content.first), on=ROW, maintain_order="left")
+    known = {key_of(r): r for r in content.policies.rows(named=True)}
     lines = [
         page.row(
             [
-                *(r["strategy"], r["scorer"]),
-                f"{(r['n'] - (r['waited'] or 0)) / r['seeds']:.1f} of {r['n'] / r['seeds']:.0f}",
+                *(r["strategy"], r["scorer"], f"{r['updates']:.1f} of {r['of']:.0f}"),
                 tables.cell(r[content.metric], r.get(f"{content.metric}_deviation"), 4),
-                tables.number(r["s"] / r["seeds"], 1),
+                tables.number(r["spent"], 1),
+                *([_pays(known.get(key_of(r)))] if known else []),
             ]
         )
-        for r in rows.sort(content.metric, descending=True, nulls_last=True).iter_rows(named=True)
+        for r in rows.sort(content.metric, descending=not content.falls, nulls_last=True).iter_rows(named=True)
     ]
-    heads = ["strategy", "scorer", "updates", f"recall@{content.k} served", "seconds in all"]
-    return page.grid(
-        heads, lines, caption="What was served, by whatever had been updated by then; the same increments for all"
-    )
+    heads = ["strategy", "scorer", "updates", f"{content.called} served", "seconds in all"]
+    heads += ["waiting pays above"] if known else []
+    what = "What was served, by whatever had been updated by then; the same increments for all"
+    return page.grid(heads, lines, caption=what) + page.small(PAYS if known else "")
+
+
+def _pays(row: SummaryRow | None) -> str:
+    """Return the price of a second from which on waiting pays, and its interval."""
+    if row is None:
+        return tables.NA
+    if row["group"] == row["strategy"]:
+        return "–"
+    low, high = row["price_low"], row["price_high"]
+    if row["pays"] is not None:
+        most = f" (0 to {tables.short(high)})" if row["pays"] == "any" and high is not None else ""
+        return f"any price{most}" if row["pays"] == "any" else "no price"
+    if row["price"] is None:
+        return tables.NA
+    span = "untested" if low is None or high is None else f"{tables.short(low)} to {tables.short(high)}"
+    return f"{tables.short(row['price'])} ({span})"
 
 
 def _spent(content: PageContent) -> str:

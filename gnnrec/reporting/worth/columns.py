@@ -10,6 +10,7 @@ import polars as pl
 from gnnrec.evaluation.results import REFERENCE, pareto, regret
 from gnnrec.evaluation.significance import ERROR, FULL
 from gnnrec.reporting.verdicts import SummaryRow, Verdicts
+from gnnrec.reporting.worth.criterion import COLUMN, criterion
 from gnnrec.reporting.worth.price import RetrainPrice, retrain_price
 from gnnrec.reporting.worth.spending import ROW, as_much_after, cumulative
 
@@ -32,8 +33,11 @@ def with_worth(
     events: float | None,
     k: int = 20,
     first: int = 1,
+    selected: str = "ndcg",
 ) -> pl.DataFrame:
-    """Return the summary with `COLUMNS` and `as_much_after`, by recall@k of all users and seconds (docs/protocol.md).
+    """Return the summary with `COLUMNS`, `as_much_after` and what rows are compared by (docs/protocol.md).
+
+    By recall@k of all users and seconds, or by MSE and seconds (`criterion`); a price is told by recall alone.
 
     Args:
         summary: gnnrec.evaluation.results.summary.
@@ -42,8 +46,10 @@ def with_worth(
         events: relevant ones of a next increment, mean over those of the table; None: not known, and no price is given.
         k: cut-off.
         first: smallest t in means.
+        selected: the valid metric by which all models were selected.
     """
-    metric, verdicts = f"recall@{k}_all", Verdicts(tests, f"recall@{k}_all")
+    metric = criterion(summary, selected, k)
+    verdicts = Verdicts(tests, metric)
     rows = summary.rows(named=True)
     front = _front(summary, metric)
     found = [_of(row, full_of(rows, row, metric), verdicts, events or math.nan) for row in rows]
@@ -51,7 +57,7 @@ def with_worth(
     spent = as_much_after(cumulative(results, first))
     table = pl.concat([summary, front, added], how="horizontal").join(spent, on=ROW, how="left", maintain_order="left")
     known = pl.col("vs_full").is_not_null()
-    return table.with_columns(as_much_after=pl.when(known).then("as_much_after"))
+    return table.with_columns(pl.when(known).then("as_much_after").alias("as_much_after"), pl.lit(metric).alias(COLUMN))
 
 
 def full_of(rows: list[SummaryRow], row: SummaryRow, metric: str) -> SummaryRow | None:
@@ -68,6 +74,7 @@ def _front(summary: pl.DataFrame, metric: str) -> pl.DataFrame:
     cost, quality = (
         summary[name].cast(pl.Float64).fill_null(math.nan).to_numpy() for name in ("seconds_per_update", metric)
     )
+    quality = -quality if metric == ERROR else quality
     lost = pl.Series("regret", regret(cost, quality)).fill_nan(None)
     on = pl.Series("front", pareto(cost, quality))
     return pl.DataFrame([lost, on]).with_columns(front=pl.when(pl.col("regret").is_not_null()).then("front"))
@@ -77,8 +84,10 @@ def _of(row: SummaryRow, full: SummaryRow | None, verdicts: Verdicts, events: fl
     if full is None or row is full or row["strategy"] == FULL or row[verdicts.metric] is None:
         return {}
     said, would = verdicts.as_good(row, full)
-    # Under a budget of equal steps seconds do not compare (rule 14), and neither does a price.
-    price = price_of(row, full, verdicts, events) if row["vs_full"] is not None else RetrainPrice()
+    # Under a budget of equal steps seconds do not compare (rule 14), and neither does a price. It is of right suggestions,
+    # of which an error says nothing.
+    told = row["vs_full"] is not None and verdicts.metric != ERROR
+    price = price_of(row, full, verdicts, events) if told else RetrainPrice()
     return {
         **{"as_good": said, "would_tell": would, "retrain_pays": price.word or None},
         **{"retrain_price": price.value, "retrain_price_low": price.low, "retrain_price_high": price.high},
