@@ -72,11 +72,10 @@ def _check_asked(given: argparse.Namespace, source: str | None, overrides: Seque
     if len(cut) > 1:
         raise GnnrecError("--up-to and --split exclude each other: all that is absorbed, or it in three parts")
     if given.form in (None, "delta"):
-        if source is None or not is_table(Path(source)):
+        if source is None:
             what = "a file without --as" if given.form is None else "a Delta table"
             raise GnnrecError(
-                f"data export writes the events of a store as {what}, and {source or 'data='} is none; make one by `gnnrec "
-                f"data ingest STORE FILE`, or choose --as {', '.join(f for f in FORMATS if f != 'delta')}"
+                f"data export writes a store as {what}: name its folder instead of data=, or choose another --as"
             )
         if cut or overrides:
             raise GnnrecError(f"{(cut or overrides)[0]} does nothing here: all versions are written")

@@ -16,6 +16,8 @@ from gnnrec.interop.extract import Extract
 USER, ITEM, RATING, TIME = "user_id", "item_id", "rating", "timestamp"
 PADDING = "[PAD]"
 """RecBole's own id 0 of users and items; real ones begin at 1."""
+BUNDLED = "ml-100k"
+"""Of this name RecBole reads what it brings along, wherever the files lie."""
 MISSING = (
     *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
@@ -35,9 +37,14 @@ def write_recbole(extract: Extract, folder: Path, more: Mapping[str, Any] | None
         more: further keys of RecBole's configuration.
 
     Raises:
-        GnnrecError: an id cannot be written so that RecBole reads the same, or the folder cannot be written.
+        GnnrecError: the folder has the name of a data set that RecBole brings along or cannot be written, or an id would be
+            read as another one.
     """
     name = folder.resolve().name
+    if name == BUNDLED:
+        raise GnnrecError(
+            f"RecBole reads a copy of its own under the name {name}, whatever data_path says; name the folder otherwise"
+        )
     rated = extract.explicit or any((p["value"] != 1).any() for p in extract.parts.values())
     contents = {
         f"{name}.{part}.inter" if part else f"{name}.inter": _inter(p, rated) for part, p in extract.parts.items()
