@@ -13,9 +13,13 @@ __version__ = "0.1.0"
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _PLACES = {
-    **dict.fromkeys(("Log", "LogStream", "Result", "compare", "load", "read", "run", "simulate"), "gnnrec.api"),
+    **dict.fromkeys(
+        ("Log", "LogStream", "Result", "compare", "from_frame", "load", "read", "run", "simulate"), "gnnrec.api"
+    ),
     "GnnrecError": "gnnrec.core.errors",
     **dict.fromkeys(("Interactions", "Observed", "Stream"), "gnnrec.data.types"),
+    "results": "gnnrec.interop.results",
+    "to_pandas": "gnnrec.interop.frames",
     "Learner": "gnnrec.learner",
     "Strategy": "gnnrec.strategies.base",
     "Expand": "gnnrec.strategies.adapted.expand",

@@ -2,6 +2,7 @@ from gnnrec.api import Log as Log
 from gnnrec.api import LogStream as LogStream
 from gnnrec.api import Result as Result
 from gnnrec.api import compare as compare
+from gnnrec.api import from_frame as from_frame
 from gnnrec.api import load as load
 from gnnrec.api import read as read
 from gnnrec.api import run as run
@@ -14,6 +15,8 @@ from gnnrec.encoders.base import Encoder as Encoder
 from gnnrec.encoders.lightgcn import LightGCN as LightGCN
 from gnnrec.encoders.mf import MF as MF
 from gnnrec.encoders.pyg import PyG as PyG
+from gnnrec.interop.frames import to_pandas as to_pandas
+from gnnrec.interop.results import results as results
 from gnnrec.learner import Learner as Learner
 from gnnrec.objectives.base import Objective as Objective
 from gnnrec.objectives.bpr import BPR as BPR

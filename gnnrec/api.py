@@ -23,6 +23,7 @@ from gnnrec.data.types import Stream
 from gnnrec.encoders.base import Encoder
 from gnnrec.evaluation import results as table
 from gnnrec.evaluation.reference import reference_rows
+from gnnrec.interop.frames import FrameLog
 from gnnrec.learner import Learner
 from gnnrec.objectives.base import Objective
 from gnnrec.reporting import curves, style, terminal
@@ -120,6 +121,24 @@ def read(
     paths = [str(path)] if isinstance(path, str | Path) else [str(p) for p in path]
     own = {"name": Path(paths[0]).stem if paths else "file", "path": paths, "columns": columns}
     return Log({**compose(["data=file"])["data"], **own, **options})
+
+
+def from_frame(
+    frame: Any,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | bool | None = None,
+    rating: str | bool | None = None,
+    **options: Any,
+) -> Log:
+    """Return a data frame of pandas or polars as a log, cleaned as a file of its rows would be.
+
+    Args:
+        frame: a row per event.
+        user, item, time, rating: columns; None: found among common names; false: there is none.
+        options: name, and options of `gnnrec.data.datasets.File`: repeats, scale, filters, …
+    """
+    return Log(given(FrameLog(frame, user, item, rating, time, **options)))
 
 
 def simulate(**options: Any) -> Log:

@@ -21,6 +21,7 @@ ROOMS = (
         "strategies",
         "policies",
         "runs",
+        "interop",
         "launching",
         "sweeping",
         "serving",

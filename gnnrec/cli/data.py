@@ -1,4 +1,4 @@
-"""`gnnrec data ingest|log|show|diff|checkout|verify|gc|export|forget|prove`: what needs no Hydra is here."""
+"""`gnnrec data ingest|log|show|diff|checkout|verify|gc|forget|prove`: what needs no Hydra is here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ABOUT = {
     "show": "everything about one version: files, counts, first rows set aside, how it was cleaned",
     "diff": "what came between two versions",
     "checkout": "write the events up to a version to a file",
-    "export": "write all events to a file",
+    "export": "write events: a store's to a file, or a log's as recbole, lenskit, rectools, delta or pyg have them (--as)",
     "verify": "hash every version's rows again; exit code 1 where something is wrong",
     "gc": "delete files that no version refers to",
     "forget": "take a user out of every version, after a dry run",
@@ -316,15 +316,6 @@ def run_checkout(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     return 0
 
 
-def run_export(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
-    """Write all events."""
-    parser.add_argument("store", type=Path, help="folder of the store")
-    parser.add_argument("file", type=Path, help="to write: .parquet (exact), or .csv (made harmless for spreadsheets)")
-    given = parser.parse_args(rest)
-    print(f"{export.write(Store(given.store), None, given.file):,} events in {given.file}")
-    return 0
-
-
 def run_forget(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     """Take a user out of the store, after a dry run."""
     parser.add_argument("store", type=Path, help="folder of the store")
@@ -389,7 +380,6 @@ ACTIONS = {
     "checkout": run_checkout,
     "verify": run_verify,
     "gc": run_gc,
-    "export": run_export,
     "forget": run_forget,
     "prove": run_prove,
 }

@@ -23,6 +23,7 @@ commands:
   gnnrec report DIR...                            table and report again, from finished runs; --latex; --against OTHER;
                                                   --index DIR ranks the rows of all comparisons below DIR
   gnnrec runs DIR                                 the runs below a folder; gnnrec diff RUN RUN: how two of them differ
+  gnnrec results DIR                              a table of a run or comparison as CSV; --table per_user, --output FILE.parquet
   gnnrec reproduce RUN                            make a run again: bit-identical, or what differs first and why
   gnnrec recommend DIR --user ID -k 10            the lists that what a run serves gives: --users FILE, --all, --output FILE
   gnnrec update STORE RUN                         bring a run's model up to its store's newest version, if it is no worse
@@ -34,7 +35,8 @@ commands:
   gnnrec serve RUN                                answer over HTTP from the bundle; updates take its place without a gap
   gnnrec data summary data=file data.path=FILE    what a log holds: counts, growth per increment, dirt
   gnnrec data ingest STORE FILE...                clean files into a new version of a store; then log, show, diff,
-                                                  checkout, verify, gc, export, forget, prove
+                                                  checkout, verify, gc, forget, prove
+  gnnrec data export SOURCE OUT --as recbole      a store or log for RecBole, LensKit, RecTools, PyG, as a Delta table
   gnnrec new strategy NAME                        a plug-in to begin with (or: new encoder NAME): code, YAML, test
   gnnrec check my_conf/strategy/NAME.yaml         the contract of a plug-in, a line per test
   gnnrec leakcheck RUN                            does it know the future? also a model from outside: package.module:Name
@@ -68,6 +70,7 @@ def _main(arguments: list[str]) -> int:
         "sweep": train.sweep,
         "report": finished.report,
         "runs": runs.runs,
+        "results": _results,
         "diff": runs.diff,
         "reproduce": reproduce,
         "recommend": finished.recommend,
@@ -105,19 +108,29 @@ def _leakcheck(rest: list[str]) -> int:
     return leakcheck.run(rest)
 
 
+def _results(rest: list[str]) -> int:
+    from gnnrec.cli import interop
+
+    return interop.results(rest)
+
+
 def _data(rest: list[str]) -> int:
     from gnnrec.cli import data
 
     if rest and rest[0] in ("-h", "--help", "help"):
         print(data.HELP)
         return 0
-    known = ("summary", "ingest", *data.ACTIONS)
+    known = ("summary", "ingest", "export", *data.ACTIONS)
     if not rest or rest[0] not in known:
         asked = f"there is no action '{one_line(rest[0])}'" if rest else "an action is missing"
         raise GnnrecError(f"data: {asked}{nearest(rest[0] if rest else '', known)}")
     parser = Parser(prog=f"gnnrec data {rest[0]}", description=data.ABOUT[rest[0]], allow_abbrev=False)
     if rest[0] == "ingest":
         return data.run_ingest(parser, rest[1:], lambda overrides: dict(compose(overrides)["data"]))
+    if rest[0] == "export":
+        from gnnrec.cli import interop
+
+        return interop.run_export(parser, rest[1:], compose)
     if rest[0] in data.ACTIONS:
         return data.ACTIONS[rest[0]](parser, rest[1:])
     given = parse("data summary", rest[1:], "what a log holds")

@@ -59,6 +59,7 @@ class Dataset:
         examples: rows set aside, by reason.
         titles: item id -> title.
         side: side information, a row per item it knows (column item), or None; see `gnnrec.data.side`.
+        user_side: the same of users (column user); exports have it, streams and encoders do not.
         sources: files read.
         versions: of a store, what the rows of each version hash to; empty where the data come from files.
         reports: of a store, the quality report of each version that has one.
@@ -81,6 +82,7 @@ class Dataset:
     examples: Mapping[str, list[Example]] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
     side: pl.DataFrame | None = None
+    user_side: pl.DataFrame | None = None
     sources: tuple[Source, ...] = ()
     versions: Mapping[int, str] = field(default_factory=dict)
     reports: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)

@@ -18,6 +18,9 @@ from gnnrec.data.read import columns as column_names
 from gnnrec.data.read.formats import Blob
 from gnnrec.data.read.reader import How, table_of
 
+FILE = "@file"
+"""Column that every row has, unless the file has one of this name: the name of its file."""
+
 
 class Reads(Protocol):
     """How the files of a log are read: what `File` was given, checked."""
@@ -50,6 +53,7 @@ class Part:
         self.roles = {role: name for role, name in roles.items() if name is not None}
         self._opened = [*blob.notes, *self.table.notes, *inferred]
         self._found: list[str] = []
+        self.named = FILE in keep and FILE not in names
         self.raw = self._raw(self.table, how.rules)
         self.titles: dict[str, str] = {}
         self.timeless: bool | None = False
@@ -61,7 +65,8 @@ class Part:
 
     def _raw(self, table: RowTable, rules: Rules) -> list[str]:
         file = self.blob.path.name
-        wanted = [(f.column, "data.filters") for f in rules.filters] + [(k, "stream.column") for k in self.keep]
+        wanted = [(f.column, "data.filters") for f in rules.filters]
+        wanted += [(k, "stream.column") for k in self.keep if not (k == FILE and self.named)]
         return list(dict.fromkeys(column_names.find(file, table.names, name, key) for name, key in wanted))
 
     def leave_times_out(self) -> None:
@@ -122,6 +127,8 @@ class Part:
             self._remember(self.how.item_ids(cells["item"]), cells.pop("title"))
         cells |= {raw(name): _text(rows.frame[name]) for name in self.raw} | {ROW: rows.frame[ROW]}
         frame = pl.DataFrame([column.alias(name) for name, column in cells.items()])
+        if self.named:
+            frame = frame.with_columns(pl.lit(self.blob.path.name).alias(raw(FILE)))
         return clean(frame, replace(self.how.rules, decimal=habits.decimal), self.keep, self.blob.path.name)
 
     def _remember(self, item: pl.Series, title: pl.Series) -> None:

@@ -293,3 +293,19 @@ def test_by_time_needs_time() -> None:
 def test_no_events_are_refused() -> None:
     with pytest.raises(GnnrecError, match="no events"):
         ByCount().build(replace(make_log("", "", []), name="x"))
+
+
+def test_files_may_be_blocks_by_their_names(tmp_path) -> None:
+    from gnnrec.data.datasets import File
+
+    for day, users in (("b", "xyz"), ("a", "xy"), ("c", "x")):
+        rows = "".join(f"{user},{day}{n},{1.4e9 + n + 100 * ord(day):.0f}\n" for n, user in enumerate(users))
+        (tmp_path / f"{day}.csv").write_text("user,item,time\n" + rows)
+    splitter = ByColumn(column="@file", valid_share=0, test_share=0)
+    log = File(path=str(tmp_path / "*.csv")).load(keep=splitter.columns)
+    stream = splitter.build(log)
+    assert stream.labels == ("a.csv", "b.csv", "c.csv")
+    assert [len(i.observed.train) for i in stream.increments] == [2, 3, 1]
+    (tmp_path / "own.csv").write_text("user,item,@file\nx,1,two\nx,2,one\n")
+    own = File(path=tmp_path / "own.csv").load(keep=("@file",))
+    assert set(own.extra["@file"]) == {"two", "one"}
