@@ -63,7 +63,8 @@ def test_ranks_train_the_model_of_one_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["objective=softmax", "fit.rows=touched", "fit.optimiser_state=carry", "fit.budget=ahead"]
+    "override",
+    ["objective=softmax", "encoder.width=5", "fit.rows=touched", "fit.optimiser_state=carry", "fit.budget=ahead"],
 )
 def test_whatever_the_fit_is_like(tmp_path: Path, override: str) -> None:
     assert_close(differences(tmp_path, "fine_tune", override))
