@@ -69,8 +69,12 @@ def _break_even(axis: Axes, rows: pl.DataFrame) -> None:
         away, ha, va = ((0, 6), "center", "bottom") if n == 0 else ((7, 0), "left", "center")
         if 0 < n == rows.height - 1:
             away, ha, va = (0, -6), "center", "top"
-        at = (row["interval"], row["quality"])
-        axis.annotate(_price(row), at, away, textcoords="offset points", ha=ha, va=va, fontsize=8, color=INK, zorder=4)
+        if said := _price(row):
+            at, behind = (row["interval"], row["quality"]), {"fc": "white", "alpha": 0.7, "lw": 0, "pad": 0.6}
+            text = axis.annotate(
+                said, at, away, textcoords="offset points", ha=ha, va=va, fontsize=8, color=INK, zorder=4
+            )
+            text.set_bbox(behind)
 
 
 def _price(row: SummaryRow) -> str:
