@@ -46,6 +46,7 @@ def run_export(parser: argparse.ArgumentParser, rest: Sequence[str], compose: Co
     names = [g for g in given.given if not _OVERRIDE.match(g)]
     source, out = _places(names, overrides)
     _check_asked(given, source, overrides)
+    _check_out(given, out)
     if given.form is None:
         print(f"{spreadsheet.write(Store(str(source)), None, out):,} events in {out}")
         return 0
@@ -83,6 +84,17 @@ def _check_asked(given: argparse.Namespace, source: str | None, overrides: Seque
         raise GnnrecError("--as pyg takes --up-to T: a graph holds what is absorbed, and edges say which were valid")
 
 
+def _check_out(given: argparse.Namespace, out: Path) -> None:
+    """Refuse a target that could not be written, before anything is read for it."""
+    if given.form == "pyg" and out.suffix != ".pt":
+        raise GnnrecError(f"OUT {out} must end in .pt")
+    if given.form in ("lenskit", "rectools"):
+        if given.split is None:
+            check_target(out, "OUT")
+        elif out.suffix in KINDS:
+            raise GnnrecError(f"--split writes three files: name a folder instead of {out}")
+
+
 def _source(source: str | None) -> list[str]:
     """Return the overrides that read a path: a store by its versions, a folder of RecBole files, else a file."""
     if source is None:
@@ -109,14 +121,26 @@ def _written(form: str, config: Mapping[str, Any], out: Path, upto: int | None, 
     splitter = None if whole else instantiate(config["stream"], (), at="stream")
     log = instantiate(config["data"], (), at="data").load(keep=() if splitter is None else splitter.columns)
     if splitter is None:
+        _say(log, log.notes)
         return _tables(form, extract.whole(log), out)
     stream = splitter.build(log)
+    _say(log, stream.notes)
     if form == "pyg":
         return _graph(stream, len(stream.increments) - 1 if upto is None else upto, out)
     if cut is None:
         assert upto is not None
         return _tables(form, extract.upto(log, stream, upto), out)
     return _tables(form, extract.split(log, stream, cut, str(config["evaluation"]["mask"])), out)
+
+
+def _say(log: Any, notes: Sequence[str]) -> None:
+    """Say on stderr how the log was read, and how much of it was set aside."""
+    aside = sum(log.counts.set_aside.values())
+    more = (
+        [f"{aside:,} of {log.counts.rows_read:,} rows were set aside; `gnnrec data summary` says why"] if aside else []
+    )
+    for note in dict.fromkeys([*notes, *more]):
+        print(f"note: {one_line(note)}", file=sys.stderr, flush=True)
 
 
 def _tables(form: str, found: Any, out: Path) -> list[str]:
@@ -131,8 +155,6 @@ def _tables(form: str, found: Any, out: Path) -> list[str]:
         write_table(columns(found.whole), out, "OUT")
         return [f"{counts} in {out}"]
     kind = ".csv"
-    if out.suffix in KINDS:
-        raise GnnrecError(f"--split writes three files: name a folder instead of {out}")
     out.mkdir(parents=True, exist_ok=True)
     for name, part in found.parts.items():
         write_table(columns(part), out / f"{name}{kind}", "OUT")
@@ -150,7 +172,7 @@ def _graph(stream: Any, t: int, out: Path) -> list[str]:
     counts = (
         f"{data['user'].num_nodes:,} users, {data['item'].num_nodes:,} items, {data[RATES].num_edges:,} events each way"
     )
-    return [f"{counts}, up to increment {t}: {out}", f'read it by HeteroData.from_dict(torch.load("{out}"))']
+    return [f"{counts}, up to increment {t}: {out}", "torch.load and HeteroData.from_dict read it (docs/interop.md)"]
 
 
 def _delta(store: Store, out: Path) -> int:

@@ -147,7 +147,7 @@ class FrameLog:
         """
         # By way of a file, so that there is one way to clean; it is gone when this returns.
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{self.name}.parquet"
+            path = Path(folder) / "frame.parquet"
             self._frame.write_parquet(path)
             log = File(self.name, path, columns=self._columns, **self._options).load(keep)
         return replace(log, sources=())

@@ -59,7 +59,7 @@ def hetero(stream: Stream, t: int) -> HeteroData:
 
 
 def save(data: HeteroData, path: Path) -> None:
-    """Write it so that `HeteroData.from_dict(torch.load(path))` reads it, which loads tensors and texts and runs no code.
+    """Write it so that `torch.load` and `HeteroData.from_dict` read it: tensors and texts, so that no code is run.
 
     Raises:
         GnnrecError: the file does not end in .pt, or cannot be written.

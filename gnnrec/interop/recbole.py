@@ -110,6 +110,9 @@ def _yaml(extract: Extract, folder: Path, files: Mapping[str, pl.DataFrame], mor
     columns = {Path(file).suffix[1:]: frame.columns for file, frame in files.items()}
     split = [part for part in extract.parts if part]
     items = pl.concat([frame.select(ITEM) for frame in files.values() if ITEM in frame.columns])[ITEM].n_unique()
+    order = (
+        "TO" if TIME in columns["inter"] else "RO"
+    )  # by time, all users together: nothing is trained on that came later
     known: dict[str, Any] = {
         "dataset": folder.resolve().name,
         "data_path": str(folder.parent),
@@ -119,7 +122,7 @@ def _yaml(extract: Extract, folder: Path, files: Mapping[str, pl.DataFrame], mor
         **({"TIME_FIELD": TIME} if TIME in columns["inter"] else {}),
         "load_col": columns,
         **({"benchmark_filename": split} if split else {}),
-        "eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "TO", "group_by": "none", "mode": "full"},
+        "eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}, "order": order, "group_by": "none", "mode": "full"},
         "repeatable": extract.repeatable,
         "metrics": ["Recall", "NDCG"],
         # RecBole fails on lists that are longer than there are items.

@@ -56,8 +56,7 @@ def test_lists_and_truth_of_the_export_give_gnnrecs_metrics(scored):
 @pytest.mark.skipif(not importlib.util.find_spec("lenskit"), reason="LensKit is not installed: it needs pandas below 3")
 def test_lenskit_divides_recall_by_no_more_than_k_and_discounts_the_second_place_alike(scored):
     from lenskit.data import ItemList, from_interactions_df
-    from lenskit.metrics.ranking import NDCG, Recall
-    from lenskit.metrics.ranking._weighting import LogRankWeight
+    from lenskit.metrics.ranking import NDCG, LogRankWeight, Recall
 
     users, lists, truth, found, test = scored
     assert from_interactions_df(to_lenskit(test)).interaction_count == test.height

@@ -140,6 +140,7 @@ def test_an_implicit_log_has_no_rating_and_one_without_times_no_timestamp(tmp_pa
     assert (tmp_path / "bare" / "bare.inter").read_text() == "user_id:token\titem_id:token\na\tx\nb\ty\n"
     said = yaml.safe_load((tmp_path / "bare" / "bare.yaml").read_text())
     assert "TIME_FIELD" not in said
+    assert said["eval_args"]["order"] == "RO"
     assert said["load_col"] == {"inter": ["user_id", "item_id"]}
 
 
@@ -193,7 +194,12 @@ def test_recboles_settings_name_files_fields_and_lists_that_are_not_longer_than_
     assert (said["data_path"], said["dataset"]) == (str(tmp_path), "cut")
     assert said["topk"] == [10, 20]
     assert len(log.item_ids) == 20
-    assert (said["eval_args"]["mode"], said["repeatable"], said["seed"]) == ("full", False, 7)
+    assert (said["eval_args"]["mode"], said["eval_args"]["order"], said["repeatable"], said["seed"]) == (
+        "full",
+        "TO",
+        False,
+        7,
+    )
 
 
 def test_parts_may_have_other_names_and_folders_several_data_sets(log, stream, tmp_path):
