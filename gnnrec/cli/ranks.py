@@ -23,10 +23,11 @@ def as_ranks(command: str, rest: Sequence[str], given: argparse.Namespace) -> in
 
     A rank other than 0 gets a folder of its own to write to, which holds what rank 0's has.
     """
-    typed = expand(given.overrides, given.config_dir)[0] if given.multirun else given.overrides
-    config = compose(typed, given.config_dir)
+    grid = expand(given.overrides, given.config_dir) if given.multirun else [given.overrides]
+    config = compose(grid[0], given.config_dir)
     if not ranks.spreads(config["trainer"]):
         return None
+    _check_grid(grid)
     from gnnrec.launching.base import launcher_of
     from gnnrec.launching.ranks import begin, scratch
     from gnnrec.launching.serial import Serial
@@ -50,11 +51,29 @@ def as_ranks(command: str, rest: Sequence[str], given: argparse.Namespace) -> in
             output = scratch(output)
             _hush()
             given.overrides = [*(o for o in given.overrides if key_of(o) not in KEPT), f"output={output}", *QUIET]
-        check_alike({f"what is in {config['output']}": sorted(p.name for p in output.glob("*"))})
+        there = f"the number of files below output={config['output']}, which all machines must see,"
+        check_alike({there: sum(1 for p in output.rglob("*") if p.is_file() and p.name != ".lock")})
     return None
 
 
+def _check_grid(grid: Sequence[Sequence[str]]) -> None:
+    """Refuse a grid over what ranks have in common.
+
+    Raises:
+        GnnrecError: its runs differ in the trainer, or in what rank 0 alone writes.
+    """
+    for key in ("trainer", *KEPT):
+        typed = {tuple(o for o in one if key_of(o) == key or key_of(o).startswith(f"{key}.")) for one in grid}
+        if len(typed) > 1:
+            raise GnnrecError(
+                f"a grid over {key}= does not go with trainer=dimension_parallel, whose ranks make all its runs; "
+                "make one run after the other"
+            )
+
+
 def _hush() -> None:
-    """Leave it to rank 0 to speak; with GNNREC_DEBUG set all do."""
-    if not os.environ.get("GNNREC_DEBUG"):
+    """Leave it to rank 0 to speak, where nobody else listens; with GNNREC_DEBUG set all do."""
+    from gnnrec.launching.ranks import FOLDER
+
+    if not os.environ.get("GNNREC_DEBUG") and FOLDER not in os.environ:
         sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends

@@ -20,6 +20,11 @@ def identity(trainer: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in trainer.items() if k != "devices" or not spreads(trainer)}
 
 
+def alone(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments by which one process does what several ranks did."""
+    return {**trainer, "devices": 1} if spreads(trainer) else dict(trainer)
+
+
 def count() -> int:
     """Return how many ranks there are; 1 where this process was not begun as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1"))

@@ -74,6 +74,7 @@ class Encoder(nn.Module, ABC):
     Attributes:
         keeps_rows: whether nodes have rows of their own; False: `init` is not asked, tables stay empty.
         spreads: whether its tables may be spread over ranks by column (`trainer=dimension_parallel`): tests show which may.
+            What draws by chance must draw for whole tables, from a generator of its own: ranks have torch's in common.
         out: columns of the read-out; `width` unless set otherwise.
     """
 

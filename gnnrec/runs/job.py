@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from gnnrec.core import resources, signals
+from gnnrec.core import ranks, resources, signals
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.core.files import write_atomic
 from gnnrec.data.types import Stream
@@ -154,7 +154,10 @@ def failure(job: Job, scene: Scene, error: Exception) -> GnnrecError:
 
 
 def ends_all(error: Exception) -> bool:
-    """Return whether what has ended a run is to end the command too: an interruption, a full disk, GNNREC_DEBUG."""
-    if signals.received(error) or os.environ.get("GNNREC_DEBUG"):
+    """Return whether what has ended a run is to end the command too: an interruption, a full disk, GNNREC_DEBUG.
+
+    And whatever ends a run that several ranks make: the others may be in the midst of it, and would wait for this one.
+    """
+    if signals.received(error) or os.environ.get("GNNREC_DEBUG") or ranks.count() > 1:
         return True
     return resources.of_files(error) or getattr(error, "errno", None) in EVERYBODY

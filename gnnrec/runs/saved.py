@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from gnnrec.core import ranks
 from gnnrec.core.errors import GnnrecError, one_line
 from gnnrec.learner import Learner
 from gnnrec.policies.pace import taken
@@ -71,6 +72,8 @@ def _safe(text: str) -> Any:
 def _read(folder: Path) -> Saved:
     try:
         config = _safe((folder / "config.yaml").read_text())
+        if "trainer" in config:  # what was spread over ranks goes on in one process
+            config["trainer"] = ranks.alone(config["trainer"])
         status = json.loads((folder / "status.json").read_text())
         versions = dict(status.get("versions", {}))
         return Saved(

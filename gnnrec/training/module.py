@@ -21,7 +21,7 @@ from gnnrec.encoders.tables import Embedded, Embeddings
 from gnnrec.graph.bipartite import BipartiteGraph
 from gnnrec.graph.spread import is_spread, whole
 from gnnrec.objectives.base import Batch, Objective
-from gnnrec.training.ranks import placed_as, spread
+from gnnrec.training.ranks import check_alike, placed_as, spread
 from gnnrec.training.step import Step, Terms, TrainedRows
 
 Moments = dict[str, dict[str, Tensor]]
@@ -164,7 +164,11 @@ class RecommendationModule(pl.LightningModule):
         assert self.select is not None
         self.encoder.eval()
         try:
-            return self.select(Embeddings(*map(whole, self.encoder(self.graph))))
+            z = self.encoder(self.graph)
+            values = self.select(Embeddings(*map(whole, z)))
+            if is_spread(z.user):  # whether to stop must be the same everywhere
+                check_alike({"the valid metric": float(values.mean())})
+            return values
         finally:
             self.encoder.train()
 

@@ -23,7 +23,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor import DTensor, Placement, Replicate, Shard
 from torch.distributed.tensor.experimental import implicit_replication, register_sharding
 
 from gnnrec.core.errors import GnnrecError
@@ -31,7 +31,9 @@ from gnnrec.core.ranks import count, here, spreads
 from gnnrec.encoders.base import Encoder
 from gnnrec.graph.spread import whole
 
-_GONE = re.compile(r"by peer|peer closed|connection (refused|aborted)|remote (process|worker)", re.IGNORECASE)
+_GONE = re.compile(
+    r"by peer|peer closed|connection (refused|aborted)|remote (process|worker)|timed out waiting", re.IGNORECASE
+)
 PATIENCE = timedelta(minutes=30)
 """How long a rank waits for the others: a fit of theirs may begin with reading a store."""
 
@@ -100,10 +102,19 @@ def spread(module: nn.Module, tables: set[int], mesh: DeviceMesh) -> None:
     for part in module.modules():
         for name, p in part.named_parameters(recurse=False):
             if p.requires_grad:
-                placed = distribute_tensor(
-                    p.detach(), mesh, [Shard(1) if id(p) in tables else Replicate()], src_data_rank=None
-                )
+                placed = placed_by(p.detach(), mesh, Shard(1) if id(p) in tables else Replicate())
                 part.register_parameter(name, nn.Parameter(placed))
+
+
+def placed_by(x: Tensor, mesh: DeviceMesh, place: Placement) -> DTensor:
+    """Return `x`, the same on all ranks, as this rank is to hold it: cut first, so that no device ever holds the whole."""
+    own = x
+    if isinstance(place, Shard):
+        parts = x.chunk(mesh.size(), place.dim)
+        rank = mesh.get_local_rank()
+        own = parts[rank] if rank < len(parts) else x.narrow(place.dim, 0, 0)
+    own = own.to(mesh.device_type, copy=True).contiguous()
+    return DTensor.from_local(own, mesh, [place], run_check=False, shape=x.shape, stride=x.stride())
 
 
 def gather(module: nn.Module) -> None:
@@ -118,7 +129,7 @@ def placed_as(x: Tensor, like: Tensor) -> Tensor:
     """Return `x`, the same on all ranks, spread as `like` is."""
     if not isinstance(like, DTensor):
         return x
-    return distribute_tensor(x, like.device_mesh, like.placements, src_data_rank=None)
+    return placed_by(x.contiguous(), like.device_mesh, like.placements[0])
 
 
 @contextmanager

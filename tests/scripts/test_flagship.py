@@ -30,8 +30,9 @@ def test_rows_are_set_against_full_retraining_of_their_scorer(folder):
         own, full = (values[name, row["scorer"]] for name in (row["strategy"], "full_retrain"))
         assert row["difference"] == pytest.approx((own - full) / full, abs=1e-9)
         assert row["low"] <= row["difference"] <= row["high"]
-        cost = seconds["full_retrain", row["scorer"]] / seconds[row["strategy"], row["scorer"]]
-        assert row["times"] == pytest.approx(cost, rel=0.05)
+        assert row["times_low"] <= row["times"] <= row["times_high"]
+        mean = seconds["full_retrain", row["scorer"]] / seconds[row["strategy"], row["scorer"]]
+        assert row["times_low"] * 0.99 <= mean <= row["times_high"] * 1.01  # a ratio of means lies among the ratios
     assert found.filter(scorer="reference")["times"].null_count() == len(found.filter(scorer="reference"))
 
 

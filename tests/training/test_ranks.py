@@ -134,6 +134,24 @@ def test_what_cannot_be_spread_is_refused_before_it_begins(
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize("grid", ["trainer.devices=1,2", "logger=none,csv", "output=a,b"])
+def test_a_grid_over_what_ranks_have_in_common_is_refused(grid: str, capfd: pytest.CaptureFixture[str]) -> None:
+    key = grid.partition("=")[0]
+    plain = [o for o in SMALL if o.partition("=")[0] != key]
+    assert main(["run", "-m", *plain, *RANKS, grid]) == 2
+    assert f"a grid over {key.partition('.')[0]}= does not go" in capfd.readouterr().err
+
+
+def test_a_run_over_ranks_is_made_again_by_one_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    asked = ["run", *SMALL, *RANKS, "trainer.devices=1", "strategy=frozen", f"output={tmp_path}"]
+    assert main(asked) == 0
+    (folder,) = tmp_path.glob("frozen-*")
+    file = folder / "config.yaml"
+    file.write_text(file.read_text().replace("devices: 1", "devices: 2"))  # as two ranks would have written it
+    assert main(["reproduce", str(folder)]) == 0
+    assert "bit-identical" in capfd.readouterr().out
+
+
 def test_a_program_that_is_alone_is_told_how_to_begin() -> None:
     with pytest.raises(GnnrecError, match="torchrun --nproc-per-node 2"):
         ranks.mesh_of({"strategy": "dimension_parallel", "devices": 2})
