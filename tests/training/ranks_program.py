@@ -19,7 +19,6 @@ from gnnrec.evaluation.record import Name
 from gnnrec.runs import build
 from gnnrec.runs.build import Config
 from gnnrec.runs.experiment import Scenario, run, train_base
-from gnnrec.runs.state import State
 
 SMALL = [
     *("data=simulated", "data.users=60", "data.items=40", "data.events=900", "stream.increments=3", "encoder.width=6"),
@@ -30,9 +29,9 @@ SMALL = [
 RANKS = ["trainer=dimension_parallel"]
 
 
-def play(config: Config, setting: Scenario, base: State | None = None) -> tuple[torch.Tensor, list[float]]:
+def play(config: Config, setting: Scenario) -> tuple[torch.Tensor, list[float]]:
     """Return the embeddings at the end, one after the other, and the metrics of every increment."""
-    base = base or train_base(build.learner(config, setting), setting, Name("log", "base", 0))
+    base = train_base(build.learner(config, setting), setting, Name("log", "base", 0))
     learner = build.learner(config, setting)
     record = run(learner, build.strategy(config), setting, Name("log", "row", 0), base)
     z = learner.embed()

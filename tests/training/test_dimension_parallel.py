@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from ranks_program import RANKS, SMALL
 
 from gnnrec.cli.main import main
 from gnnrec.config import options
@@ -24,13 +25,6 @@ from gnnrec.training import ranks
 PROGRAM = Path(__file__).with_name("ranks_program.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 CLOSE = 1e-5
-SMALL = [
-    *("data=simulated", "data.users=60", "data.items=40", "data.events=900", "stream.increments=3", "encoder.width=6"),
-    *("fit.batch_size=64", "fit.max_epochs=2", "fit.lr=0.05", "fit.base.lr=0.05", "fit.base.margin=0"),
-    *("fit.base.max_epochs=3", "fit.base.batch_size=64", "logger=none", "evaluation.matrix=off", "threads=1"),
-]
-"""A model that learns within three epochs, as in the program."""
-RANKS = ["trainer=dimension_parallel"]
 UNSTEADY = ("lwc_kd_piw",)
 """Its learnt weights turn on roundings: one process with a rate of descent 2e-7 higher ends as far away (docs/scale.md)."""
 
