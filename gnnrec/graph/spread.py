@@ -26,21 +26,21 @@ def whole(x: Tensor) -> Tensor:
 
 def complete(x: Tensor) -> Tensor:
     """Return a result that is the same on every rank, as this rank has it, an ordinary tensor; gradients flow."""
-    if not is_spread(x):
-        return x
-    from torch.distributed.tensor import Replicate
-
-    placed = x.redistribute(x.device_mesh, [Replicate()])  # type: ignore[attr-defined]
-    return cast(Tensor, placed.to_local())
+    return _held(x, None)
 
 
 def here(x: Tensor) -> Tensor:
     """Return the columns of a table that lie on this rank, [n, d / ranks], an ordinary tensor; gradients flow."""
+    return _held(x, 1)
+
+
+def _held(x: Tensor, dim: int | None) -> Tensor:
+    """Return what this rank holds of `x` where it is cut along `dim`; None: the whole."""
     if not is_spread(x):
         return x
-    from torch.distributed.tensor import Shard
+    from torch.distributed.tensor import Replicate, Shard
 
-    placed = x.redistribute(x.device_mesh, [Shard(1)])  # type: ignore[attr-defined]
+    placed = x.redistribute(x.device_mesh, [Replicate() if dim is None else Shard(dim)])  # type: ignore[attr-defined]
     return cast(Tensor, placed.to_local())
 
 
